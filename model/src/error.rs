@@ -1,0 +1,128 @@
+//! The one error type of this crate.
+
+use std::path::PathBuf;
+
+/// Shorthand for results of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Everything that can go wrong in `clip-model`. Each variant names the file, tensor or value that was wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be opened, read, written or renamed.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was attempted: `open`, `read`, `write`, `rename`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// A file is not the JSON that was expected.
+    #[error("{} is not valid JSON of the expected form", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// A configuration describes a network that this crate does not build, or contradicts itself.
+    #[error("unsupported or inconsistent configuration: {0}")]
+    Config(String),
+    /// A file is not a well-formed safetensors file (truncated, lying header length, overlapping tensors, ...).
+    #[error("{} is not a well-formed safetensors file", path.display())]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// The reader's reason.
+        source: safetensors::SafeTensorError,
+    },
+    /// The tensors of a checkpoint are not those of its configuration.
+    #[error("the checkpoint does not hold the tensors of its configuration: {0}")]
+    Tensors(TensorMismatch),
+    /// A model folder's `clip.json` has a schema version that this build does not know.
+    #[error("{} has schema version {found}; this build reads version {known}: use a matching libclip", path.display())]
+    SchemaVersion {
+        /// The manifest.
+        path: PathBuf,
+        /// The version in the file.
+        found: u64,
+        /// The version this build reads.
+        known: u64,
+    },
+    /// A file of a model folder is not the one that its manifest describes.
+    #[error("{} has sha256 {found}, its manifest says {expected}: the file was changed or the folder mixed", path.display())]
+    Hash {
+        /// The file.
+        path: PathBuf,
+        /// Hex digest in the manifest.
+        expected: String,
+        /// Hex digest of the file.
+        found: String,
+    },
+    /// A tokenizer file or vocabulary cannot be used.
+    #[error("tokenizer: {0}")]
+    Tokenizer(String),
+    /// An image could not be decoded.
+    #[error("cannot decode the image: {0}")]
+    Image(String),
+    /// An image was refused because decoding it would take more pixels than the limit allows.
+    #[error("the image is {width}x{height} pixels, over the limit of {limit} pixels: raise the limit if you trust the source")]
+    ImageTooLarge {
+        /// Width in the header, pixels.
+        width: u32,
+        /// Height in the header, pixels.
+        height: u32,
+        /// The limit on width times height.
+        limit: u64,
+    },
+}
+
+/// How a checkpoint's tensors differ from what its configuration asks for.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct TensorMismatch {
+    /// Tensors the configuration asks for and the checkpoint lacks: name and shape.
+    pub missing: Vec<(String, Vec<usize>)>,
+    /// Tensors of the checkpoint that the configuration has no place for.
+    pub surplus: Vec<String>,
+    /// Tensors of another shape: name, expected shape, found shape.
+    pub wrong: Vec<(String, Vec<usize>, Vec<usize>)>,
+}
+
+impl TensorMismatch {
+    /// Whether nothing differs.
+    pub fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.surplus.is_empty() && self.wrong.is_empty()
+    }
+}
+
+impl std::fmt::Display for TensorMismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        /// More names than this are counted, not listed.
+        const LISTED: usize = 5;
+        let mut parts = Vec::new();
+        let mut list = |kind: &str, items: Vec<String>| {
+            if !items.is_empty() {
+                let more = items.len().saturating_sub(LISTED);
+                let shown = items[..items.len().min(LISTED)].join(", ");
+                let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
+                parts.push(format!("{} {kind}: {shown}{tail}", items.len()));
+            }
+        };
+        list("missing", self.missing.iter().map(|(n, s)| format!("{n} {s:?}")).collect());
+        list("surplus", self.surplus.clone());
+        list(
+            "of the wrong shape",
+            self.wrong.iter().map(|(n, e, s)| format!("{n} (expected {e:?}, found {s:?})")).collect(),
+        );
+        f.write_str(&parts.join("; "))
+    }
+}
+
+impl Error {
+    /// An [`Error::Io`] for `path`.
+    pub fn io(action: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Error::Io { action, path: path.into(), source }
+    }
+}
