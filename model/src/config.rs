@@ -1,1 +1,236 @@
-//! To come.
+//! The sizes and choices that make one CLIP model different from another.
+
+use crate::error::{Error, Result};
+
+/// Shape of a CLIP model: two towers that end in one embedding space.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Width of the shared embedding space.
+    pub embed_dim: usize,
+    /// The image tower.
+    pub image: ImageTower,
+    /// The text tower.
+    pub text: TextTower,
+    /// Non-linearity of the transformer blocks of both towers. OpenAI's weights need [`Activation::QuickGelu`];
+    /// a mismatch costs accuracy without any error, so it is always stated.
+    pub activation: Activation,
+}
+
+/// Non-linearity inside a transformer block's MLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x * sigmoid(1.702 x)`, what OpenAI trained with.
+    QuickGelu,
+    /// The exact Gaussian error linear unit, `x * Phi(x)`.
+    Gelu,
+}
+
+/// The image tower.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ImageTower {
+    /// ResNet with the changes of the paper's section 2.4: ResNet-D stem, anti-aliased strides, attention pooling.
+    ResNet(ResNet),
+    /// Vision Transformer (Dosovitskiy et al. 2020) with a layer norm before the transformer.
+    ViT(ViT),
+}
+
+/// Sizes of the modified ResNet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResNet {
+    /// Side of the square input, pixels; a multiple of 32.
+    pub image_size: usize,
+    /// Bottleneck blocks in each of the four stages.
+    pub layers: [usize; 4],
+    /// Channels after the stem; the last stage has 32 times as many.
+    pub width: usize,
+    /// Channels per head of the attention pooling.
+    pub head_width: usize,
+}
+
+/// Sizes of the Vision Transformer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ViT {
+    /// Side of the square input, pixels; a multiple of `patch_size`.
+    pub image_size: usize,
+    /// Side of a square patch, pixels.
+    pub patch_size: usize,
+    /// Channels of a token.
+    pub width: usize,
+    /// Transformer blocks.
+    pub layers: usize,
+    /// Channels per attention head.
+    pub head_width: usize,
+    /// Hidden width of a block's MLP over `width`.
+    pub mlp_ratio: f64,
+}
+
+/// Sizes of the text transformer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TextTower {
+    /// Longest sequence of token ids, start and end tokens included.
+    pub context_length: usize,
+    /// Entries of the token embedding.
+    pub vocab_size: usize,
+    /// Channels of a token.
+    pub width: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Transformer blocks.
+    pub layers: usize,
+    /// Hidden width of a block's MLP over `width`.
+    pub mlp_ratio: f64,
+}
+
+impl ResNet {
+    /// Channels of the last stage and of the attention pooling.
+    pub fn features(&self) -> usize {
+        self.width * 32
+    }
+
+    /// Heads of the attention pooling.
+    pub fn heads(&self) -> usize {
+        self.features() / self.head_width
+    }
+}
+
+impl ViT {
+    /// Attention heads of a block.
+    pub fn heads(&self) -> usize {
+        self.width / self.head_width
+    }
+
+    /// Patches along one side of the image.
+    pub fn grid(&self) -> usize {
+        self.image_size / self.patch_size
+    }
+}
+
+impl ImageTower {
+    /// Side of the square input, pixels.
+    pub fn image_size(&self) -> usize {
+        match self {
+            ImageTower::ResNet(r) => r.image_size,
+            ImageTower::ViT(v) => v.image_size,
+        }
+    }
+}
+
+/// The nine models of the paper (its tables 19 and 20), by their published names.
+pub const NAMES: [&str; 9] =
+    ["RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B/32", "ViT-B/16", "ViT-L/14", "ViT-L/14@336px"];
+
+impl Config {
+    /// One of the nine models of the paper. `ViT-B-32` and `ViT-L-14-336`, OpenCLIP's spellings, are understood too.
+    pub fn named(name: &str) -> Result<Config> {
+        let resnet = |embed_dim, layers, width, image_size, text_width| Config {
+            embed_dim,
+            image: ImageTower::ResNet(ResNet { image_size, layers, width, head_width: 64 }),
+            text: TextTower::openai(text_width),
+            activation: Activation::QuickGelu,
+        };
+        let vit = |embed_dim, patch_size, width, layers, image_size, text_width| Config {
+            embed_dim,
+            image: ImageTower::ViT(ViT { image_size, patch_size, width, layers, head_width: 64, mlp_ratio: 4.0 }),
+            text: TextTower::openai(text_width),
+            activation: Activation::QuickGelu,
+        };
+        Ok(match name.replace('/', "-").replace('@', "-").trim_end_matches("px") {
+            "RN50" => resnet(1024, [3, 4, 6, 3], 64, 224, 512),
+            "RN101" => resnet(512, [3, 4, 23, 3], 64, 224, 512),
+            "RN50x4" => resnet(640, [4, 6, 10, 6], 80, 288, 640),
+            "RN50x16" => resnet(768, [6, 8, 18, 8], 96, 384, 768),
+            "RN50x64" => resnet(1024, [3, 15, 36, 10], 128, 448, 1024),
+            "ViT-B-32" => vit(512, 32, 768, 12, 224, 512),
+            "ViT-B-16" => vit(512, 16, 768, 12, 224, 512),
+            "ViT-L-14" => vit(768, 14, 1024, 24, 224, 768),
+            "ViT-L-14-336" => vit(768, 14, 1024, 24, 336, 768),
+            _ => {
+                let known = NAMES.join(", ");
+                return Err(Error::Config(format!("there is no model named {name:?}; known names: {known}")));
+            }
+        })
+    }
+
+    /// Refuses sizes that contradict each other or cannot be built, naming the field.
+    pub fn validate(&self) -> Result<()> {
+        let check = |holds: bool, message: String| if holds { Ok(()) } else { Err(Error::Config(message)) };
+        let positive = |field: &str, value: usize| {
+            check(value > 0 && value <= 1 << 24, format!("{field} is {value}, not a sensible positive number"))
+        };
+        let divides = |field: &str, value: usize, by: &str, divisor: usize| {
+            check(divisor > 0 && value % divisor == 0, format!("{field} {value} is not a multiple of {by} {divisor}"))
+        };
+        let ratio = |field: &str, value: f64| {
+            check((0.01..=64.0).contains(&value), format!("{field} is {value}, expected between 0.01 and 64"))
+        };
+        positive("embed_dim", self.embed_dim)?;
+        match &self.image {
+            ImageTower::ResNet(r) => {
+                positive("image_size", r.image_size)?;
+                positive("width", r.width)?;
+                divides("image_size", r.image_size, "the total stride", 32)?;
+                divides("width", r.width, "the stem's halving", 2)?;
+                divides("32 x width", r.features(), "head_width", r.head_width)?;
+                r.layers.iter().try_for_each(|&n| positive("blocks in a stage", n))?;
+            }
+            ImageTower::ViT(v) => {
+                positive("image_size", v.image_size)?;
+                positive("width", v.width)?;
+                positive("layers", v.layers)?;
+                divides("image_size", v.image_size, "patch_size", v.patch_size)?;
+                divides("width", v.width, "head_width", v.head_width)?;
+                ratio("mlp_ratio", v.mlp_ratio)?;
+            }
+        }
+        let t = &self.text;
+        check(t.context_length >= 3, format!("context_length is {}, at least 3 is needed", t.context_length))?;
+        check(t.vocab_size >= 3, format!("vocab_size is {}, at least 3 is needed", t.vocab_size))?;
+        positive("context_length", t.context_length)?;
+        positive("vocab_size", t.vocab_size)?;
+        positive("text width", t.width)?;
+        positive("text layers", t.layers)?;
+        divides("text width", t.width, "heads", t.heads)?;
+        ratio("text mlp_ratio", t.mlp_ratio)
+    }
+}
+
+impl TextTower {
+    /// The paper's text transformer: 12 blocks, heads of 64 channels, 77 tokens of OpenAI's vocabulary.
+    pub fn openai(width: usize) -> TextTower {
+        TextTower { context_length: 77, vocab_size: 49408, width, heads: width / 64, layers: 12, mlp_ratio: 4.0 }
+    }
+}
+
+/// Hidden width of an MLP, truncated as OpenCLIP does.
+pub(crate) fn mlp_width(width: usize, ratio: f64) -> usize {
+    (width as f64 * ratio) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_spellings_name_the_same_model() {
+        for (a, b) in [("ViT-B/32", "ViT-B-32"), ("ViT-L/14@336px", "ViT-L-14-336"), ("RN50x4", "RN50x4")] {
+            assert_eq!(Config::named(a).unwrap(), Config::named(b).unwrap());
+        }
+        let message = Config::named("ViT-Z/1").unwrap_err().to_string();
+        assert!(message.contains("ViT-Z/1") && message.contains("ViT-B/32"), "{message}");
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let mut config = Config::named("ViT-B/32").unwrap();
+        config.text.heads = 7;
+        assert!(config.validate().unwrap_err().to_string().contains("text width 512 is not a multiple of heads 7"));
+        let mut config = Config::named("RN50").unwrap();
+        if let ImageTower::ResNet(r) = &mut config.image {
+            r.image_size = 225;
+        }
+        assert!(config.validate().unwrap_err().to_string().contains("image_size 225"));
+        for name in NAMES {
+            Config::named(name).unwrap().validate().unwrap();
+        }
+    }
+}

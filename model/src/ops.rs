@@ -1,1 +1,102 @@
-//! To come.
+//! The operations that the network is written in, implemented once by each interpreter (shapes, libtorch, ONNX).
+//!
+//! Every operation sees the shape of *one sample*: the batch axis is implicit. Shapes in the comments are
+//! `[C, H, W]` for images and `[L, D]` for sequences of `L` tokens of `D` channels.
+//! Parameters are named as in OpenAI's and OpenCLIP's state dicts.
+
+use std::ops::Range;
+
+use crate::config::Activation;
+
+/// An interpreter of the network in [`crate::clip`].
+pub trait Ops {
+    /// A value flowing through the network.
+    type T;
+
+    /// Convolution without bias, `[C, H, W] -> [c.channels, H', W']`. `weight`: `[channels, C, kernel, kernel]`.
+    fn conv2d(&self, x: &Self::T, weight: &str, c: Conv) -> Self::T;
+
+    /// Batch normalisation over channels, epsilon 1e-5. Uses `name.weight`, `.bias`, `.running_mean`, `.running_var`.
+    fn batch_norm(&self, x: &Self::T, name: &str) -> Self::T;
+
+    /// `max(x, 0)`.
+    fn relu(&self, x: &Self::T) -> Self::T;
+
+    /// Mean over `size` x `size` tiles, `[C, H, W] -> [C, H / size, W / size]`.
+    fn avg_pool(&self, x: &Self::T, size: usize) -> Self::T;
+
+    /// Pixels become tokens in row-major order, `[C, H, W] -> [H * W, C]`.
+    fn tokens(&self, x: &Self::T) -> Self::T;
+
+    /// The mean of all tokens goes in front, `[L, D] -> [1 + L, D]`.
+    fn prepend_mean(&self, x: &Self::T) -> Self::T;
+
+    /// A learned token goes in front, `[L, D] -> [1 + L, D]`. `token`: `[D]`.
+    fn prepend(&self, x: &Self::T, token: &str) -> Self::T;
+
+    /// Token ids to vectors, `[L] -> [L, width]`. `table`: `[vocab_size, width]`.
+    fn embedding(&self, ids: &Self::T, table: &str, vocab_size: usize, width: usize) -> Self::T;
+
+    /// Adds the first `L` rows of a position table, `[L, D] -> [L, D]`. `table`: `[rows, D]`.
+    fn add_positions(&self, x: &Self::T, table: &str, rows: usize) -> Self::T;
+
+    /// Layer normalisation over channels, epsilon 1e-5. Uses `name.weight` and `name.bias`: `[D]`.
+    fn layer_norm(&self, x: &Self::T, name: &str) -> Self::T;
+
+    /// Affine map, `[L, D] -> [L, out]`. Uses `name.weight`: `[out, D]` and `name.bias`: `[out]`.
+    fn linear(&self, x: &Self::T, name: &str, out: usize) -> Self::T;
+
+    /// The query (0), key (1) and value (2) maps that PyTorch's `MultiheadAttention` stacks in
+    /// `name.in_proj_weight`: `[3 D, D]` and `name.in_proj_bias`: `[3 D]`; those in `parts`, each `[L, D] -> [L, D]`.
+    fn in_projection(&self, x: &Self::T, name: &str, parts: Range<usize>) -> Vec<Self::T>;
+
+    /// Scaled dot-product attention in `heads` heads: queries `[Lq, D]`, keys and values `[L, D]`, result `[Lq, D]`.
+    fn attention(&self, q: &Self::T, k: &Self::T, v: &Self::T, heads: usize, mask: Mask<'_, Self::T>) -> Self::T;
+
+    /// The configured non-linearity.
+    fn activation(&self, x: &Self::T, kind: Activation) -> Self::T;
+
+    /// Element-wise sum of two values of one shape.
+    fn add(&self, a: &Self::T, b: &Self::T) -> Self::T;
+
+    /// The first token alone, `[L, D] -> [1, D]`.
+    fn first_token(&self, x: &Self::T) -> Self::T;
+
+    /// The token at the position of the end-of-text id alone, `[L, D] -> [1, D]`. `ids`: `[L]`.
+    fn end_of_text(&self, x: &Self::T, ids: &Self::T) -> Self::T;
+
+    /// Linear map without bias, `[L, D] -> [L, out]`. `matrix`: `[D, out]`, not transposed.
+    fn project(&self, x: &Self::T, matrix: &str, out: usize) -> Self::T;
+
+    /// A single token becomes an embedding of length one, `[1, D] -> [D]`.
+    fn l2_normalize(&self, x: &Self::T) -> Self::T;
+
+    /// A boundary around one residual block, where an interpreter may trade memory for recomputation.
+    fn block(&self, x: &Self::T, body: impl Fn(&Self::T) -> Self::T) -> Self::T {
+        body(x)
+    }
+}
+
+/// Sizes of a convolution; kernel and padding are square.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conv {
+    /// Output channels.
+    pub channels: usize,
+    /// Side of the kernel.
+    pub kernel: usize,
+    /// Step in both directions.
+    pub stride: usize,
+    /// Zeros added on each side.
+    pub padding: usize,
+}
+
+/// Which keys a query may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mask<'a, T> {
+    /// All of them.
+    None,
+    /// Those at its own position and before.
+    Causal,
+    /// The one query stands at the end-of-text position of these ids: the keys up to there.
+    EndOfText(&'a T),
+}
