@@ -1,1 +1,401 @@
-//! To come.
+//! Checkpoints in OpenCLIP's hub layout: a folder with `open_clip_config.json`, `open_clip_model.safetensors` and,
+//! where the vocabulary is not OpenAI's, `tokenizer.json`.
+//!
+//! Weights are memory-mapped and checked in full (header, names, shapes) before anything is read. The file must not
+//! be changed by another program while it is open; our own writers never do, they replace files by renaming.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use safetensors::tensor::{Metadata, SafeTensors, View};
+
+use crate::config::{Activation, Config};
+use crate::error::{Error, Result, TensorMismatch};
+use crate::files;
+use crate::infer::infer;
+use crate::openclip::OpenClip;
+use crate::preprocess::Preprocess;
+use crate::shapes::summarize;
+use crate::tokenizer::Tokenizer;
+
+pub use safetensors::Dtype;
+
+/// The name of the weights in a checkpoint folder.
+pub const WEIGHTS: &str = "open_clip_model.safetensors";
+
+/// The name of the tokenizer in a checkpoint folder.
+pub const TOKENIZER: &str = "tokenizer.json";
+
+/// An opened checkpoint whose tensors are exactly those of its configuration.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// The network.
+    pub config: Config,
+    /// The image preprocessing.
+    pub preprocess: Preprocess,
+    weights: Weights,
+    own_tokenizer: Option<PathBuf>,
+}
+
+/// A memory-mapped safetensors file.
+#[derive(Debug)]
+pub struct Weights {
+    map: Mmap,
+    metadata: Metadata,
+    /// Where tensor data starts in the file.
+    data: usize,
+}
+
+/// A tensor inside a memory-mapped file.
+#[derive(Debug, Clone, Copy)]
+pub struct TensorRef<'a> {
+    /// Number format.
+    pub dtype: Dtype,
+    /// Shape, outermost axis first.
+    pub shape: &'a [usize],
+    /// Little-endian elements in row-major order.
+    pub data: &'a [u8],
+}
+
+impl Weights {
+    /// Maps `path` and validates its header: lengths, offsets, overlaps, shapes against sizes.
+    pub fn open(path: &Path) -> Result<Weights> {
+        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        // SAFETY: the map is only read, and the file is not changed while it is open (see the module's description).
+        let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io("map", path, e))?;
+        let (header, metadata) = SafeTensors::read_metadata(&map)
+            .map_err(|source| Error::Safetensors { path: path.to_owned(), source })?;
+        /// Length of the header's own length, in front of it.
+        const LENGTH: usize = 8;
+        Ok(Weights { map, metadata, data: LENGTH + header })
+    }
+
+    /// All names, in file order.
+    pub fn names(&self) -> Vec<String> {
+        self.metadata.offset_keys()
+    }
+
+    /// The tensor called `name`, when there is one.
+    pub fn get(&self, name: &str) -> Option<TensorRef<'_>> {
+        let info = self.metadata.info(name)?;
+        let (start, end) = info.data_offsets;
+        Some(TensorRef {
+            dtype: info.dtype,
+            shape: &info.shape,
+            data: self.map.get(self.data + start..self.data + end)?,
+        })
+    }
+}
+
+impl TensorRef<'_> {
+    /// The elements as `f32`; exact for F32, F16 and BF16.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for other number formats.
+    pub fn to_f32(&self) -> Result<Vec<f32>> {
+        match self.dtype {
+            Dtype::F32 => {
+                Ok(self.data.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+            }
+            Dtype::F16 => Ok(self.halves().map(|bits| half::f16::from_bits(bits).to_f32()).collect()),
+            Dtype::BF16 => Ok(self.halves().map(|bits| half::bf16::from_bits(bits).to_f32()).collect()),
+            other => Err(Error::Config(format!(
+                "weights of type {other:?} are not supported: use F32, F16 or BF16"
+            ))),
+        }
+    }
+
+    fn halves(&self) -> impl Iterator<Item = u16> {
+        self.data.as_chunks::<2>().0.iter().map(|&bytes| u16::from_le_bytes(bytes))
+    }
+}
+
+impl Checkpoint {
+    /// Opens a folder in OpenCLIP's hub layout, or a lone `.safetensors` file, whose configuration is then inferred
+    /// from its shapes with OpenAI's QuickGELU, preprocessing and vocabulary.
+    ///
+    /// # Errors
+    /// [`Error::Safetensors`] for a file that is truncated or lies about its lengths; [`Error::Tensors`], with the
+    /// names, for tensors that are missing, surplus or of another shape; [`Error::Config`] for a configuration that
+    /// is not supported.
+    pub fn open(path: &Path) -> Result<Checkpoint> {
+        if !path.is_dir() {
+            let weights = Weights::open(path)?;
+            let shape = |name: &str| weights.get(name).map(|t| t.shape.to_vec());
+            let config = infer(shape, Activation::QuickGelu)?;
+            let preprocess = Preprocess { size: config.image.image_size(), ..Preprocess::default() };
+            return Checkpoint { config, preprocess, weights, own_tokenizer: None }.validated();
+        }
+        let OpenClip { config, preprocess, own_tokenizer } = OpenClip::read(path)?;
+        let weights = Weights::open(&path.join(WEIGHTS))?;
+        let own_tokenizer = own_tokenizer.then(|| path.join(TOKENIZER));
+        Checkpoint { config, preprocess, weights, own_tokenizer }.validated()
+    }
+
+    fn validated(self) -> Result<Checkpoint> {
+        let mut mismatch = TensorMismatch::default();
+        let expected = summarize(&self.config).tensors;
+        for tensor in &expected {
+            match self.weights.get(&tensor.name) {
+                None => mismatch.missing.push((tensor.name.clone(), tensor.shape.clone())),
+                Some(found) if found.shape != tensor.shape && !one_element(found.shape, &tensor.shape) => {
+                    mismatch.wrong.push((tensor.name.clone(), tensor.shape.clone(), found.shape.to_vec()));
+                }
+                Some(_) => {}
+            }
+        }
+        let known: std::collections::HashSet<&str> = expected.iter().map(|t| t.name.as_str()).collect();
+        mismatch.surplus = self
+            .weights
+            .names()
+            .into_iter()
+            .filter(|n| !known.contains(n.as_str()) && !is_counter(n))
+            .collect();
+        if mismatch.is_empty() { Ok(self) } else { Err(Error::Tensors(mismatch)) }
+    }
+
+    /// A tensor of the network.
+    ///
+    /// # Errors
+    /// [`Error::Tensors`] for a name that the configuration does not have.
+    pub fn tensor(&self, name: &str) -> Result<TensorRef<'_>> {
+        self.weights.get(name).ok_or_else(|| {
+            Error::Tensors(TensorMismatch { missing: vec![(name.to_owned(), vec![])], ..Default::default() })
+        })
+    }
+
+    /// The tokenizer: the folder's own, or OpenAI's.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] when its ids do not fit the embedding table.
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
+        let tokenizer = match &self.own_tokenizer {
+            Some(path) => Tokenizer::open(path)?,
+            None => Tokenizer::openai(),
+        };
+        let rows = self.config.text.vocab_size;
+        if tokenizer.vocab_size() > rows {
+            let ids = tokenizer.vocab_size();
+            return Err(Error::Tokenizer(format!(
+                "the vocabulary has {ids} entries, the token embedding only {rows}: this is another model's tokenizer"
+            )));
+        }
+        Ok(tokenizer)
+    }
+
+    /// The factor on cosine similarities, `exp` of the stored parameter.
+    pub fn logit_scale(&self) -> Result<f32> {
+        let values = self.tensor("logit_scale")?.to_f32()?;
+        match values.first().map(|v| v.exp()) {
+            Some(scale) if scale.is_finite() => Ok(scale),
+            _ => Err(Error::Config("logit_scale is not a finite number".into())),
+        }
+    }
+}
+
+/// `[]` and `[1]` hold the same single value; OpenCLIP writes either for the logit scale.
+fn one_element(a: &[usize], b: &[usize]) -> bool {
+    let one = |s: &[usize]| s.iter().product::<usize>() == 1 && s.len() <= 1;
+    one(a) && one(b)
+}
+
+/// PyTorch's count of batches seen by a batch norm: not used by the network.
+fn is_counter(name: &str) -> bool {
+    name.ends_with(".num_batches_tracked")
+}
+
+/// A tensor to be written: its name, shape and row-major elements.
+#[derive(Debug, Clone)]
+pub struct Values {
+    /// State-dict name.
+    pub name: String,
+    /// Shape, outermost axis first.
+    pub shape: Vec<usize>,
+    /// Row-major elements.
+    pub data: Vec<f32>,
+}
+
+/// Writes a safetensors file of float32 tensors, atomically. `metadata` may carry a few strings.
+pub fn write_weights(path: &Path, tensors: &[Values], metadata: HashMap<String, String>) -> Result<()> {
+    write_entries(path, tensors.iter().map(|t| (t.name.clone(), Entry::Values(t))), metadata)
+}
+
+fn write_entries<'a>(
+    path: &Path,
+    entries: impl IntoIterator<Item = (String, Entry<'a>)>,
+    mut metadata: HashMap<String, String>,
+) -> Result<()> {
+    metadata.entry("format".into()).or_insert_with(|| "pt".into());
+    let bytes = safetensors::serialize(entries, Some(metadata))
+        .map_err(|source| Error::Safetensors { path: path.to_owned(), source })?;
+    files::write_atomically(path, |out| std::io::Write::write_all(out, &bytes))
+}
+
+/// Writes a checkpoint folder in OpenCLIP's hub layout. The folder appears whole or not at all, and must not exist.
+///
+/// `steps` is the number of batches the batch norms have seen.
+///
+/// # Errors
+/// [`Error::Tensors`] when `tensors` are not those of `config`.
+pub fn write(
+    folder: &Path,
+    openclip: &OpenClip,
+    tokenizer: &Tokenizer,
+    tensors: &[Values],
+    steps: u64,
+) -> Result<()> {
+    files::create_folder_atomically(folder, |folder| write_into(folder, openclip, tokenizer, tensors, steps))
+}
+
+/// Writes a checkpoint's files into an existing folder, for callers that add files of their own and rename it.
+pub fn write_into(
+    folder: &Path,
+    openclip: &OpenClip,
+    tokenizer: &Tokenizer,
+    tensors: &[Values],
+    steps: u64,
+) -> Result<()> {
+    openclip.write(folder)?;
+    let json = tokenizer.to_json();
+    files::write_atomically(&folder.join(TOKENIZER), |out| std::io::Write::write_all(out, json.as_bytes()))?;
+    let statistics = tensors.iter().filter_map(|t| t.name.strip_suffix(".running_mean"));
+    let count = (steps as i64).to_le_bytes();
+    let counters = statistics.map(|norm| (format!("{norm}.num_batches_tracked"), Entry::Counter(count)));
+    let values = tensors.iter().map(|t| (t.name.clone(), Entry::Values(t)));
+    write_entries(&folder.join(WEIGHTS), values.chain(counters), HashMap::new())?;
+    // What was written is opened as any reader would: a checkpoint that cannot be read back must not get its name.
+    Checkpoint::open(folder).map(|_| ())
+}
+
+/// What a file of weights is made of.
+enum Entry<'a> {
+    Values(&'a Values),
+    /// PyTorch's `num_batches_tracked`, an `i64` scalar that OpenCLIP insists on finding.
+    Counter([u8; 8]),
+}
+
+impl View for Entry<'_> {
+    fn dtype(&self) -> Dtype {
+        match self {
+            Entry::Values(_) => Dtype::F32,
+            Entry::Counter(_) => Dtype::I64,
+        }
+    }
+    fn shape(&self) -> &[usize] {
+        match self {
+            Entry::Values(values) => &values.shape,
+            Entry::Counter(_) => &[],
+        }
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        match self {
+            Entry::Values(values) => Cow::Owned(values.data.iter().flat_map(|v| v.to_le_bytes()).collect()),
+            Entry::Counter(bytes) => Cow::Borrowed(bytes),
+        }
+    }
+    fn data_len(&self) -> usize {
+        match self {
+            Entry::Values(values) => values.data.len() * 4,
+            Entry::Counter(bytes) => bytes.len(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ImageTower, TextTower, ViT};
+
+    fn tiny() -> OpenClip {
+        let image =
+            ViT { image_size: 32, patch_size: 16, width: 64, layers: 1, head_width: 64, mlp_ratio: 2.0 };
+        let text = TextTower {
+            context_length: 8,
+            vocab_size: 49408,
+            width: 64,
+            heads: 1,
+            layers: 1,
+            mlp_ratio: 2.0,
+        };
+        let activation = Activation::Gelu;
+        OpenClip {
+            config: Config { embed_dim: 16, image: ImageTower::ViT(image), text, activation },
+            preprocess: Preprocess { size: 32, ..Preprocess::default() },
+            own_tokenizer: false,
+        }
+    }
+
+    fn values(openclip: &OpenClip) -> Vec<Values> {
+        let tensors = summarize(&openclip.config).tensors.into_iter();
+        tensors.map(|t| Values { data: vec![0.5; t.elements()], name: t.name, shape: t.shape }).collect()
+    }
+
+    fn save(folder: &Path, tensors: &[Values]) -> Result<()> {
+        write(folder, &tiny(), &Tokenizer::openai(), tensors, 0)
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("ckpt");
+        save(&folder, &values(&tiny())).unwrap();
+        let opened = Checkpoint::open(&folder).unwrap();
+        assert_eq!(opened.config, tiny().config);
+        assert_eq!(opened.tensor("visual.proj").unwrap().shape, [64, 16]);
+        assert_eq!(opened.tensor("visual.proj").unwrap().to_f32().unwrap(), vec![0.5; 64 * 16]);
+        assert!((opened.logit_scale().unwrap() - 0.5f32.exp()).abs() < 1e-6);
+        assert!(matches!(save(&folder, &values(&tiny())), Err(Error::Io { action: "create", .. })));
+    }
+
+    #[test]
+    fn missing_surplus_and_misshapen_tensors_are_named() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("ckpt");
+        let mut tensors = values(&tiny());
+        tensors.retain(|t| t.name != "visual.ln_pre.bias");
+        tensors.push(Values { name: "extra".into(), shape: vec![1], data: vec![0.0] });
+        let last = tensors.iter_mut().find(|t| t.name == "visual.proj").unwrap();
+        last.shape = vec![16, 64];
+        let message = save(&folder, &tensors).unwrap_err().to_string();
+        for part in [
+            "missing: visual.ln_pre.bias [64]",
+            "surplus: extra",
+            "visual.proj (expected [64, 16], found [16, 64])",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+        assert!(!folder.exists(), "a bad checkpoint must not get its name");
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0, "nothing is left behind");
+    }
+
+    #[test]
+    fn damaged_files_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("ckpt");
+        save(&folder, &values(&tiny())).unwrap();
+        let file = folder.join(WEIGHTS);
+        let whole = std::fs::read(&file).unwrap();
+        let mut lying = whole.clone();
+        lying[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        let mut long = whole.clone();
+        long[..8].copy_from_slice(&(whole.len() as u64).to_le_bytes());
+        for bytes in [&whole[..whole.len() - 1], &whole[..4], &[], &lying, &long] {
+            std::fs::write(&file, bytes).unwrap();
+            let error = Checkpoint::open(&folder).unwrap_err();
+            assert!(matches!(error, Error::Safetensors { .. } | Error::Io { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_weights_alone_is_enough() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("ckpt");
+        save(&folder, &values(&tiny())).unwrap();
+        let opened = Checkpoint::open(&folder.join(WEIGHTS)).unwrap();
+        assert_eq!(opened.config.image, tiny().config.image);
+        assert_eq!(opened.config.activation, Activation::QuickGelu);
+    }
+}

@@ -99,7 +99,8 @@ impl<T> Transformer<'_, T> {
     /// What follows attention in a block, token by token.
     fn rest_of_block<O: Ops<T = T>>(&self, o: &O, x: &T, mixed: &T, name: &str) -> T {
         let x = o.add(x, &o.linear(mixed, &format!("{name}.attn.out_proj"), self.width));
-        let hidden = o.linear(&o.layer_norm(&x, &format!("{name}.ln_2")), &format!("{name}.mlp.c_fc"), self.hidden);
+        let hidden =
+            o.linear(&o.layer_norm(&x, &format!("{name}.ln_2")), &format!("{name}.mlp.c_fc"), self.hidden);
         let hidden = o.activation(&hidden, self.activation);
         o.add(&x, &o.linear(&hidden, &format!("{name}.mlp.c_proj"), self.width))
     }
@@ -113,8 +114,15 @@ impl<T> Transformer<'_, T> {
 }
 
 fn resnet<O: Ops>(o: &O, r: &ResNet, embed_dim: usize, image: &O::T) -> O::T {
-    let x = conv_bn_relu(o, image, "visual.", 1, Conv { channels: r.width / 2, kernel: 3, stride: 2, padding: 1 });
-    let x = conv_bn_relu(o, &x, "visual.", 2, Conv { channels: r.width / 2, kernel: 3, stride: 1, padding: 1 });
+    let x = conv_bn_relu(
+        o,
+        image,
+        "visual.",
+        1,
+        Conv { channels: r.width / 2, kernel: 3, stride: 2, padding: 1 },
+    );
+    let x =
+        conv_bn_relu(o, &x, "visual.", 2, Conv { channels: r.width / 2, kernel: 3, stride: 1, padding: 1 });
     let x = conv_bn_relu(o, &x, "visual.", 3, Conv { channels: r.width, kernel: 3, stride: 1, padding: 1 });
     let mut x = o.avg_pool(&x, 2); // [width, S / 4, S / 4]
     for (stage, &blocks) in r.layers.iter().enumerate() {

@@ -130,7 +130,14 @@ impl Config {
         };
         let vit = |embed_dim, patch_size, width, layers, image_size, text_width| Config {
             embed_dim,
-            image: ImageTower::ViT(ViT { image_size, patch_size, width, layers, head_width: 64, mlp_ratio: 4.0 }),
+            image: ImageTower::ViT(ViT {
+                image_size,
+                patch_size,
+                width,
+                layers,
+                head_width: 64,
+                mlp_ratio: 4.0,
+            }),
             text: TextTower::openai(text_width),
             activation: Activation::QuickGelu,
         };
@@ -155,10 +162,16 @@ impl Config {
     pub fn validate(&self) -> Result<()> {
         let check = |holds: bool, message: String| if holds { Ok(()) } else { Err(Error::Config(message)) };
         let positive = |field: &str, value: usize| {
-            check(value > 0 && value <= 1 << 24, format!("{field} is {value}, not a sensible positive number"))
+            check(
+                value > 0 && value <= 1 << 24,
+                format!("{field} is {value}, not a sensible positive number"),
+            )
         };
         let divides = |field: &str, value: usize, by: &str, divisor: usize| {
-            check(divisor > 0 && value % divisor == 0, format!("{field} {value} is not a multiple of {by} {divisor}"))
+            check(
+                divisor > 0 && value % divisor == 0,
+                format!("{field} {value} is not a multiple of {by} {divisor}"),
+            )
         };
         let ratio = |field: &str, value: f64| {
             check((0.01..=64.0).contains(&value), format!("{field} is {value}, expected between 0.01 and 64"))
@@ -183,7 +196,10 @@ impl Config {
             }
         }
         let t = &self.text;
-        check(t.context_length >= 3, format!("context_length is {}, at least 3 is needed", t.context_length))?;
+        check(
+            t.context_length >= 3,
+            format!("context_length is {}, at least 3 is needed", t.context_length),
+        )?;
         check(t.vocab_size >= 3, format!("vocab_size is {}, at least 3 is needed", t.vocab_size))?;
         positive("context_length", t.context_length)?;
         positive("vocab_size", t.vocab_size)?;
@@ -197,7 +213,14 @@ impl Config {
 impl TextTower {
     /// The paper's text transformer: 12 blocks, heads of 64 channels, 77 tokens of OpenAI's vocabulary.
     pub fn openai(width: usize) -> TextTower {
-        TextTower { context_length: 77, vocab_size: 49408, width, heads: width / 64, layers: 12, mlp_ratio: 4.0 }
+        TextTower {
+            context_length: 77,
+            vocab_size: 49408,
+            width,
+            heads: width / 64,
+            layers: 12,
+            mlp_ratio: 4.0,
+        }
     }
 }
 
@@ -223,7 +246,13 @@ mod tests {
     fn contradictions_are_named() {
         let mut config = Config::named("ViT-B/32").unwrap();
         config.text.heads = 7;
-        assert!(config.validate().unwrap_err().to_string().contains("text width 512 is not a multiple of heads 7"));
+        assert!(
+            config
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .contains("text width 512 is not a multiple of heads 7")
+        );
         let mut config = Config::named("RN50").unwrap();
         if let ImageTower::ResNet(r) = &mut config.image {
             r.image_size = 225;

@@ -68,7 +68,9 @@ pub enum Error {
     #[error("cannot decode the image: {0}")]
     Image(String),
     /// An image was refused because decoding it would take more pixels than the limit allows.
-    #[error("the image is {width}x{height} pixels, over the limit of {limit} pixels: raise the limit if you trust the source")]
+    #[error(
+        "the image is {width}x{height} pixels, over the limit of {limit} pixels: raise the limit if you trust the source"
+    )]
     ImageTooLarge {
         /// Width in the header, pixels.
         width: u32,

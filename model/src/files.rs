@@ -61,3 +61,35 @@ pub fn sha256(path: &Path) -> Result<String> {
         hasher.update(&buffer[..n]);
     }
 }
+
+/// Creates `folder` through a temporary sibling that is renamed once `fill` has succeeded, so that it appears whole
+/// or not at all.
+///
+/// # Errors
+/// [`Error::Io`] when `folder` exists already; whatever `fill` returns.
+pub fn create_folder_atomically(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    if folder.exists() {
+        return Err(Error::io("create", folder, std::io::ErrorKind::AlreadyExists.into()));
+    }
+    let parent = match folder.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
+    let temporary = tempfile::Builder::new()
+        .prefix(".tmp-")
+        .tempdir_in(parent)
+        .map_err(|e| Error::io("create", folder, e))?;
+    fill(temporary.path())?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let open_to_readers = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(temporary.path(), open_to_readers)
+            .map_err(|e| Error::io("write", folder, e))?;
+    }
+    std::fs::rename(temporary.path(), folder).map_err(|e| Error::io("rename", folder, e))?;
+    // The folder has its name now: nothing is left to clean up.
+    let _ = temporary.keep();
+    Ok(())
+}

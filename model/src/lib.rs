@@ -19,9 +19,9 @@ pub mod shapes;
 pub mod templates;
 pub mod tokenizer;
 
-// pub use checkpoint::Checkpoint;
-// pub use config::Config;
+pub use checkpoint::Checkpoint;
+pub use config::Config;
 pub use error::{Error, Result};
-// pub use manifest::Manifest;
-// pub use preprocess::Preprocess;
-// pub use tokenizer::Tokenizer;
+pub use manifest::Manifest;
+pub use preprocess::Preprocess;
+pub use tokenizer::Tokenizer;

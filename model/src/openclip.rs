@@ -1,1 +1,430 @@
-//! To come.
+//! OpenCLIP's `open_clip_config.json`, to and from [`Config`] and [`Preprocess`].
+//!
+//! Fields are those of OpenCLIP's `CLIPVisionCfg`, `CLIPTextCfg` and `PreprocessCfg`. A field that would change the
+//! network and that this crate does not build is refused by name.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::config::{Activation, Config, ImageTower, ResNet, TextTower, ViT};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::preprocess::{Interpolation, Preprocess, ResizeMode};
+
+/// The name of the configuration in a checkpoint folder.
+pub const FILE: &str = "open_clip_config.json";
+
+/// Fields that only matter in training, or whose neutral value leaves the network as it is.
+const NEUTRAL: [(&str, &[Neutral]); 34] = {
+    use Neutral::*;
+    [
+        ("act_kwargs", &[]),
+        ("attentional_pool", &[]),
+        ("attn_pooler_heads", &[Any]),
+        ("attn_pooler_queries", &[Any]),
+        ("block_type", &[Text("default")]),
+        ("custom_text", &[]),
+        ("embed_cls", &[]),
+        ("eos_id", &[Any]), // only read with pool_type "eos"
+        ("final_ln_after_pool", &[]),
+        ("hf_model_name", &[]),
+        ("hf_model_pretrained", &[Any]),
+        ("hf_pooler_type", &[Any]),
+        ("hf_proj_type", &[Any]),
+        ("init_logit_scale", &[Any]),
+        ("ls_init_value", &[]),
+        ("multimodal_cfg", &[]),
+        ("no_causal_mask", &[]),
+        ("no_ln_pre", &[]),
+        ("norm_kwargs", &[]),
+        ("output_tokens", &[]),
+        ("pad_id", &[Any]), // what follows the end-of-text token is never seen
+        ("patch_dropout", &[Any]),
+        ("pool_type", &[Text("tok"), Text("argmax")]),
+        ("pos_embed_type", &[Text("learnable")]),
+        ("proj_bias", &[]),
+        ("proj_type", &[Text("linear")]),
+        ("qk_norm", &[]),
+        ("scale_attn", &[]),
+        ("scale_attn_inner", &[]),
+        ("scale_fc", &[]),
+        ("scale_heads", &[]),
+        ("scaled_cosine_attn", &[]),
+        ("tokenizer_kwargs", &[]),
+        ("timm_model_name", &[]),
+    ]
+};
+
+/// A value that leaves the network unchanged. Null, false, zero and empty ones always do.
+enum Neutral {
+    Any,
+    Text(&'static str),
+}
+
+/// What a configuration file says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenClip {
+    /// The network.
+    pub config: Config,
+    /// The image preprocessing.
+    pub preprocess: Preprocess,
+    /// Whether the folder brings its own `tokenizer.json`; otherwise OpenAI's vocabulary is meant.
+    pub own_tokenizer: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct File {
+    model_cfg: Model,
+    #[serde(default)]
+    preprocess_cfg: PreprocessFields,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Model {
+    embed_dim: usize,
+    vision_cfg: Vision,
+    text_cfg: Text,
+    #[serde(default)]
+    quick_gelu: bool,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Vision {
+    image_size: OneOrTwo,
+    layers: OneOrFour,
+    width: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    patch_size: Option<usize>,
+    #[serde(default = "head_width")]
+    head_width: usize,
+    #[serde(default = "mlp_ratio")]
+    mlp_ratio: f64,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Text {
+    #[serde(default = "context_length")]
+    context_length: usize,
+    #[serde(default = "vocab_size")]
+    vocab_size: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hf_tokenizer_name: Option<String>,
+    width: usize,
+    heads: usize,
+    layers: usize,
+    #[serde(default = "mlp_ratio")]
+    mlp_ratio: f64,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+fn head_width() -> usize {
+    64
+}
+fn mlp_ratio() -> f64 {
+    4.0
+}
+fn context_length() -> usize {
+    77
+}
+fn vocab_size() -> usize {
+    49408
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum OneOrTwo {
+    One(usize),
+    Two([usize; 2]),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum OneOrFour {
+    One(usize),
+    Four([usize; 4]),
+}
+
+#[derive(Serialize, Deserialize, Default)]
+struct PreprocessFields {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    size: Option<OneOrTwo>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mode: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mean: Option<[f32; 3]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    std: Option<[f32; 3]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    interpolation: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resize_mode: Option<String>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+impl OpenClip {
+    /// Reads `folder/open_clip_config.json`.
+    pub fn read(folder: &Path) -> Result<OpenClip> {
+        let path = folder.join(FILE);
+        let bytes = files::read(&path)?;
+        let file: File = serde_json::from_slice(&bytes).map_err(|source| Error::Json { path, source })?;
+        file.try_into()
+    }
+
+    /// Writes `folder/open_clip_config.json` atomically.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(FILE);
+        let mut json = serde_json::to_vec_pretty(&File::from(self))
+            .map_err(|source| Error::Json { path: path.clone(), source })?;
+        json.push(b'\n');
+        files::write_atomically(&path, |out| std::io::Write::write_all(out, &json))
+    }
+}
+
+impl TryFrom<File> for OpenClip {
+    type Error = Error;
+
+    fn try_from(file: File) -> Result<OpenClip> {
+        let Model { embed_dim, vision_cfg: vision, text_cfg: text, quick_gelu, rest } = file.model_cfg;
+        refuse_unknown("model_cfg", &rest)?;
+        refuse_unknown("vision_cfg", &vision.rest)?;
+        refuse_unknown("text_cfg", &text.rest)?;
+        let image_size = square("vision_cfg.image_size", vision.image_size)?;
+        let image = match (vision.layers, vision.patch_size) {
+            (OneOrFour::Four(layers), _) => ImageTower::ResNet(ResNet {
+                image_size,
+                layers,
+                width: vision.width,
+                head_width: vision.head_width,
+            }),
+            (OneOrFour::One(layers), Some(patch_size)) => ImageTower::ViT(ViT {
+                image_size,
+                patch_size,
+                width: vision.width,
+                layers,
+                head_width: vision.head_width,
+                mlp_ratio: vision.mlp_ratio,
+            }),
+            (OneOrFour::One(_), None) => {
+                return Err(Error::Config(
+                    "vision_cfg has neither a patch_size nor four stages of layers".into(),
+                ));
+            }
+        };
+        let own_tokenizer = text.hf_tokenizer_name.is_some_and(|name| !name.is_empty());
+        let config = Config {
+            embed_dim,
+            image,
+            text: TextTower {
+                context_length: text.context_length,
+                vocab_size: text.vocab_size,
+                width: text.width,
+                heads: text.heads,
+                layers: text.layers,
+                mlp_ratio: text.mlp_ratio,
+            },
+            activation: if quick_gelu { Activation::QuickGelu } else { Activation::Gelu },
+        };
+        config.validate()?;
+        let preprocess = preprocess(file.preprocess_cfg, image_size)?;
+        Ok(OpenClip { config, preprocess, own_tokenizer })
+    }
+}
+
+fn preprocess(fields: PreprocessFields, image_size: usize) -> Result<Preprocess> {
+    let default = Preprocess::default();
+    let unknown = |field: &str, value: &str| {
+        Err(Error::Config(format!("preprocess_cfg.{field} {value:?} is not one of those this crate knows")))
+    };
+    if let Some(mode) = fields.mode.filter(|mode| mode != "RGB") {
+        return unknown("mode", &mode);
+    }
+    if let Some((key, value)) =
+        fields.rest.iter().find(|(key, value)| *key != "fill_color" && !is_empty(value))
+    {
+        return unknown(key, &value.to_string());
+    }
+    let size = fields.size.map_or(Ok(image_size), |size| square("preprocess_cfg.size", size))?;
+    if size != image_size {
+        return Err(Error::Config(format!(
+            "preprocess_cfg.size {size} is not vision_cfg.image_size {image_size}"
+        )));
+    }
+    let interpolation = match fields.interpolation.as_deref() {
+        None | Some("bicubic") => Interpolation::Bicubic,
+        Some("bilinear") => Interpolation::Bilinear,
+        Some(other) => return unknown("interpolation", other),
+    };
+    let resize_mode = match fields.resize_mode.as_deref() {
+        None | Some("shortest") => ResizeMode::Shortest,
+        Some("squash") => ResizeMode::Squash,
+        Some(other) => return unknown("resize_mode", other),
+    };
+    let preprocess = Preprocess {
+        size,
+        interpolation,
+        resize_mode,
+        mean: fields.mean.unwrap_or(default.mean),
+        std: fields.std.unwrap_or(default.std),
+        ..default
+    };
+    preprocess.validate()?;
+    Ok(preprocess)
+}
+
+impl From<&OpenClip> for File {
+    fn from(o: &OpenClip) -> File {
+        let (layers, width, patch_size, head_width, ratio) = match &o.config.image {
+            ImageTower::ResNet(r) => (OneOrFour::Four(r.layers), r.width, None, r.head_width, mlp_ratio()),
+            ImageTower::ViT(v) => {
+                (OneOrFour::One(v.layers), v.width, Some(v.patch_size), v.head_width, v.mlp_ratio)
+            }
+        };
+        let text = &o.config.text;
+        let p = &o.preprocess;
+        File {
+            model_cfg: Model {
+                embed_dim: o.config.embed_dim,
+                quick_gelu: o.config.activation == Activation::QuickGelu,
+                vision_cfg: Vision {
+                    image_size: OneOrTwo::One(o.config.image.image_size()),
+                    layers,
+                    width,
+                    patch_size,
+                    head_width,
+                    mlp_ratio: ratio,
+                    rest: Map::new(),
+                },
+                text_cfg: Text {
+                    context_length: text.context_length,
+                    vocab_size: text.vocab_size,
+                    // OpenCLIP reads the tokenizer of a local folder from that folder, whatever the name.
+                    hf_tokenizer_name: o.own_tokenizer.then(|| "tokenizer.json".to_owned()),
+                    width: text.width,
+                    heads: text.heads,
+                    layers: text.layers,
+                    mlp_ratio: text.mlp_ratio,
+                    rest: Map::new(),
+                },
+                rest: Map::new(),
+            },
+            preprocess_cfg: PreprocessFields {
+                size: Some(OneOrTwo::One(p.size)),
+                mode: Some("RGB".to_owned()),
+                mean: Some(p.mean),
+                std: Some(p.std),
+                interpolation: Some(
+                    match p.interpolation {
+                        Interpolation::Bicubic => "bicubic",
+                        Interpolation::Bilinear => "bilinear",
+                    }
+                    .to_owned(),
+                ),
+                resize_mode: Some(
+                    match p.resize_mode {
+                        ResizeMode::Shortest => "shortest",
+                        ResizeMode::Squash => "squash",
+                    }
+                    .to_owned(),
+                ),
+                rest: Map::new(),
+            },
+            rest: Map::new(),
+        }
+    }
+}
+
+fn square(field: &str, size: OneOrTwo) -> Result<usize> {
+    match size {
+        OneOrTwo::One(size) => Ok(size),
+        OneOrTwo::Two([height, width]) if height == width => Ok(height),
+        OneOrTwo::Two([height, width]) => {
+            Err(Error::Config(format!("{field} is {height}x{width}; only square images are supported")))
+        }
+    }
+}
+
+/// Null, false, zero and empty values say "not used" wherever OpenCLIP reads them.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Number(n) => n.as_f64() == Some(0.0),
+        Value::String(s) => s.is_empty(),
+        Value::Array(a) => a.is_empty(),
+        Value::Object(o) => o.is_empty(),
+        Value::Bool(true) => false,
+    }
+}
+
+fn refuse_unknown(section: &str, rest: &Map<String, Value>) -> Result<()> {
+    for (key, value) in rest {
+        let neutral = NEUTRAL.iter().find(|(name, _)| name == key).is_some_and(|(_, values)| {
+            is_empty(value)
+                || values.iter().any(|v| match v {
+                    Neutral::Any => true,
+                    Neutral::Text(text) => value == text,
+                })
+        });
+        if !neutral
+            && !(key.starts_with("timm_") && is_empty(rest.get("timm_model_name").unwrap_or(&Value::Null)))
+        {
+            return Err(Error::Config(format!(
+                "{section}.{key} = {value} asks for a network that is not supported"
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::NAMES;
+
+    fn parse(json: &str) -> Result<OpenClip> {
+        serde_json::from_str::<File>(json).unwrap().try_into()
+    }
+
+    #[test]
+    fn every_published_model_survives_the_round_trip() {
+        for name in NAMES {
+            let config = Config::named(name).unwrap();
+            let preprocess = Preprocess { size: config.image.image_size(), ..Preprocess::default() };
+            let written = OpenClip { config, preprocess, own_tokenizer: name == "RN50" };
+            let json = serde_json::to_string(&File::from(&written)).unwrap();
+            assert_eq!(parse(&json).unwrap(), written, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_changes_the_network_is_refused_by_name() {
+        let json = |extra: &str| {
+            format!(
+                r#"{{"model_cfg": {{"embed_dim": 8, "vision_cfg": {{"image_size": 32, "layers": 2, "width": 64,
+                "patch_size": 16{extra}}}, "text_cfg": {{"width": 64, "heads": 1, "layers": 1}}}}}}"#
+            )
+        };
+        assert_eq!(parse(&json("")).unwrap().config.activation, Activation::Gelu);
+        assert!(
+            parse(&json(r#", "patch_dropout": 0.5, "timm_model_name": null, "timm_pool": "avg""#)).is_ok()
+        );
+        for (extra, named) in [
+            (r#", "ls_init_value": 0.1"#, "ls_init_value"),
+            (r#", "timm_model_name": "convnext", "timm_pool": "avg""#, "timm_"),
+            (r#", "pool_type": "avg""#, "pool_type"),
+            (r#", "new_idea": true"#, "new_idea"),
+        ] {
+            let message = parse(&json(extra)).unwrap_err().to_string();
+            assert!(message.contains(named), "{message}");
+        }
+    }
+}

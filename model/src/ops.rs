@@ -51,7 +51,14 @@ pub trait Ops {
     fn in_projection(&self, x: &Self::T, name: &str, parts: Range<usize>) -> Vec<Self::T>;
 
     /// Scaled dot-product attention in `heads` heads: queries `[Lq, D]`, keys and values `[L, D]`, result `[Lq, D]`.
-    fn attention(&self, q: &Self::T, k: &Self::T, v: &Self::T, heads: usize, mask: Mask<'_, Self::T>) -> Self::T;
+    fn attention(
+        &self,
+        q: &Self::T,
+        k: &Self::T,
+        v: &Self::T,
+        heads: usize,
+        mask: Mask<'_, Self::T>,
+    ) -> Self::T;
 
     /// The configured non-linearity.
     fn activation(&self, x: &Self::T, kind: Activation) -> Self::T;
