@@ -1,0 +1,69 @@
+# libclip: `make demo` first, then `make test`. `make help` lists the rest.
+#
+# Everything that is not Rust, a C++ compiler, make or Python is fetched once into .deps/ (scripts/deps.sh).
+
+CARGO  ?= cargo
+CC     ?= cc
+PYTHON ?= python3
+export CC PYTHON
+
+# Cargo's output folder, where the user has moved it.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+export CARGO_TARGET_DIR := $(abspath $(TARGET))
+
+# A libtorch of the user's own is taken instead of ours.
+LIBTORCH_HERE := $(if $(LIBTORCH)$(LIBTORCH_USE_PYTORCH),,.deps/libtorch)
+
+# The crates that need no libtorch are the workspace's default members, see Cargo.toml.
+BUILD := $(CARGO) build --release
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[.a-z\/-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: .deps/onnxruntime ## export models/emoji-tiny and classify examples/images/ from Rust and from C; needs no libtorch
+	$(BUILD)
+	scripts/demo.sh
+
+.PHONY: build
+build: .deps/onnxruntime $(LIBTORCH_HERE) ## every program and libclip.so, into target/release/
+	$(BUILD) --workspace
+
+.PHONY: test
+test: .deps/onnxruntime $(LIBTORCH_HERE) ## all tests; the ones that need the data folder are skipped without it
+	$(CARGO) test --release --workspace --no-fail-fast
+
+.PHONY: parity
+parity: .deps/python build ## compare with open_clip, transformers, Pillow and PyTorch
+	scripts/parity.sh
+
+.PHONY: bench
+bench: .deps/python build ## measure beside PyTorch and ONNX Runtime, side by side in one run
+	.deps/venv/bin/python tests/bench/compare.py
+
+.PHONY: check
+check: .deps/onnxruntime $(LIBTORCH_HERE) ## formatting, lints, documentation, and that include/clip.h is up to date
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
+	scripts/header.sh --check
+
+.PHONY: header
+header: ## write include/clip.h anew from ffi/
+	scripts/header.sh
+
+.PHONY: clean-deps
+clean-deps: ## remove .deps/, to be fetched again when needed
+	rm -rf .deps
+
+# Always run: the script returns at once when the pinned versions are there.
+.PHONY: FORCE
+.deps/onnxruntime: FORCE ## libonnxruntime.so
+	@scripts/deps.sh onnxruntime
+.deps/libtorch: FORCE ## libtorch, for the trainer; with its CUDA libraries where there is an NVIDIA GPU
+	@scripts/deps.sh libtorch
+.deps/cuda: FORCE ## libtorch's CUDA libraries, also where no GPU was found
+	@scripts/deps.sh cuda
+.deps/python: FORCE ## the Python reference of `make parity` and `make bench`
+	@scripts/deps.sh python

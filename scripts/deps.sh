@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Brings one pinned dependency into .deps/, unless that very version is there already.
+#
+#   scripts/deps.sh onnxruntime   .deps/onnxruntime/lib/libonnxruntime.so
+#   scripts/deps.sh libtorch      .deps/libtorch, a link to the torch package inside .deps/venv
+#   scripts/deps.sh cuda          the libraries that libtorch needs on a GPU, into .deps/venv
+#   scripts/deps.sh python        the Python reference of `make parity` and `make bench`, into .deps/venv
+#
+# Everything comes from PyPI by pip; a finished step leaves a copy of its version list in .deps/stamps/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+deps=$PWD/.deps
+venv=$deps/venv
+pins=scripts/pins
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+done_already() { cmp -s "$2" "$deps/stamps/$1"; }
+
+finished() {
+    mkdir -p "$deps/stamps"
+    cp "$2" "$deps/stamps/$1"
+}
+
+make_venv() {
+    if "$venv/bin/python" -c 'import pip' 2>/dev/null; then return; fi
+    local python=${PYTHON:-python3}
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null \
+        || fail "'$python' is not a Python 3.10 or newer; install one, or name it: make PYTHON=/path/to/python3 ..."
+    rm -rf "$venv" "$deps/libtorch" "$deps/stamps"
+    "$python" -m venv "$venv" \
+        || fail "'$python -m venv' failed; on Debian and Ubuntu: apt-get install python3-venv python3-pip"
+}
+
+pip() {
+    "$venv/bin/python" -m pip --disable-pip-version-check --no-input --quiet "$@" \
+        || fail "pip could not bring the packages above from PyPI; check the network (or pip's proxy and" \
+            "index settings) and run the same command again: what has arrived is kept"
+}
+
+install() {
+    done_already "$1" "$2" && return
+    echo "fetching $1 ($2)"
+    pip install --no-deps --only-binary=:all: --requirement "$2"
+    finished "$1" "$2"
+}
+
+onnxruntime() {
+    local list=$pins/onnxruntime.txt to=$deps/onnxruntime
+    if done_already onnxruntime "$list" && [ -e "$to/lib/libonnxruntime.so" ]; then return; fi
+    make_venv
+    echo "fetching onnxruntime ($list)"
+    rm -rf "$to" "$to.tmp"
+    mkdir -p "$to.tmp/lib"
+    # The library is the same in the wheels of all Python versions, so that any of them will do.
+    pip download --no-deps --only-binary=:all: --python-version 3.12 --dest "$to.tmp" --requirement "$list"
+    "$venv/bin/python" -m zipfile --extract "$to.tmp"/*.whl "$to.tmp/wheel"
+    mv "$to.tmp"/wheel/onnxruntime/capi/libonnxruntime*.so* "$to.tmp/lib/"
+    mv "$to.tmp"/wheel/onnxruntime/{LICENSE,ThirdPartyNotices.txt} "$to.tmp/"
+    ln -s "$(cd "$to.tmp/lib" && ls libonnxruntime.so.*)" "$to.tmp/lib/libonnxruntime.so"
+    rm -rf "$to.tmp/wheel" "$to.tmp"/*.whl
+    mv "$to.tmp" "$to"
+    finished onnxruntime "$list"
+}
+
+libtorch() {
+    make_venv
+    install libtorch $pins/libtorch.txt
+    ln -sfn "$(cd "$deps" && echo venv/lib/python3.*/site-packages/torch)" "$deps/libtorch"
+    if [ -e /dev/nvidiactl ]; then install cuda $pins/cuda.txt; fi
+}
+
+case ${1:-} in
+    onnxruntime) onnxruntime ;;
+    libtorch) libtorch ;;
+    cuda)
+        libtorch
+        install cuda $pins/cuda.txt
+        ;;
+    python)
+        libtorch
+        "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+            || fail "the Python reference needs Python 3.11 or newer: make clean-deps, then make PYTHON=/path/to/python3.11 ..."
+        install cuda $pins/cuda.txt
+        install python tests/parity/requirements.txt
+        ;;
+    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python" ;;
+esac

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Runs the comparisons with the Python reference, all of them even when one fails, and counts.
+#   scripts/parity.sh [NAME...]      for example: scripts/parity.sh tokenizer
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [ $# -eq 0 ]; then set -- tokenizer preprocess towers events training; fi
+
+# Nothing here may reach for a model hub.
+export HF_HUB_OFFLINE=1
+
+passed=0
+failed=()
+for name in "$@"; do
+    echo "== $name"
+    if .deps/venv/bin/python "tests/parity/$name.py"; then
+        passed=$((passed + 1))
+    else
+        failed+=("$name")
+    fi
+done
+
+echo "parity: $passed passed, ${#failed[@]} failed${failed:+ (${failed[*]})}"
+[ ${#failed[@]} -eq 0 ]
