@@ -3,12 +3,15 @@
 # Everything that is not Rust, a C++ compiler, make or Python is fetched once into .deps/ (scripts/deps.sh).
 
 CARGO  ?= cargo
-CC     ?= cc
 PYTHON ?= python3
-export CC PYTHON
+export PYTHON
 
 # Cargo's output folder, where the user has moved it.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Programs look for .deps/ in the folders above them, which a moved output folder does not have.
+ifdef CARGO_TARGET_DIR
+export ORT_DYLIB_PATH ?= $(CURDIR)/.deps/onnxruntime/lib/libonnxruntime.so
+endif
 export CARGO_TARGET_DIR := $(abspath $(TARGET))
 
 # A libtorch of the user's own is taken instead of ours.
