@@ -39,6 +39,7 @@ test: .deps/onnxruntime $(LIBTORCH_HERE) ## all tests; the ones that need the da
 
 .PHONY: parity
 parity: .deps/python build ## compare with open_clip, transformers, Pillow and PyTorch
+	$(BUILD) --workspace --examples
 	scripts/parity.sh
 
 .PHONY: bench

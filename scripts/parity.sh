@@ -9,11 +9,16 @@ if [ $# -eq 0 ]; then set -- tokenizer preprocess towers events training; fi
 # Nothing here may reach for a model hub.
 export HF_HUB_OFFLINE=1
 
+# The small programs that print what our side computes.
+examples=${CARGO_TARGET_DIR:-target}/release/examples
+
 passed=0
 failed=()
 for name in "$@"; do
     echo "== $name"
-    if .deps/venv/bin/python "tests/parity/$name.py"; then
+    arguments=()
+    if [ "$name" = tokenizer ]; then arguments=("$examples/tokenize"); fi
+    if .deps/venv/bin/python "tests/parity/$name.py" "${arguments[@]}"; then
         passed=$((passed + 1))
     else
         failed+=("$name")
