@@ -64,6 +64,9 @@ pub enum Error {
     /// A tokenizer file or vocabulary cannot be used.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
+    /// A prompt template or a list of labels cannot be used.
+    #[error("prompt: {0}")]
+    Prompt(String),
     /// An image could not be decoded.
     #[error("cannot decode the image: {0}")]
     Image(String),

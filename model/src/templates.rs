@@ -1,1 +1,163 @@
-//! To come.
+//! Prompt templates and label lists for zero-shot classification.
+//!
+//! A label becomes a text by way of a template: `a photo of a {}.` Averaging the embeddings of several templates
+//! ("prompt ensembling", Radford et al. 2021, section 3.1.4) is better than any one of them.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+
+/// Where the label goes.
+const PLACE: &str = "{}";
+
+/// OpenAI's 80 templates for ImageNet, from github.com/openai/CLIP, under the MIT License (`LICENSE-OPENAI-CLIP`).
+const IMAGENET: &str = include_str!("templates/imagenet.txt");
+/// The seven of them that OpenAI found to do most of the work, from the same source.
+const SIMPLE: &str = include_str!("templates/simple.txt");
+
+/// A text with one place for a label.
+///
+/// ```
+/// let template: clip_model::templates::Template = "a photo of a {}.".parse()?;
+/// assert_eq!(template.fill("cat"), "a photo of a cat.");
+/// # Ok::<(), clip_model::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Template {
+    before: String,
+    after: String,
+}
+
+impl Template {
+    /// The text with `label` in its place.
+    pub fn fill(&self, label: &str) -> String {
+        [&self.before, label, &self.after].concat()
+    }
+
+    /// OpenAI's 80 templates for ImageNet.
+    pub fn imagenet() -> Vec<Template> {
+        built_in(IMAGENET)
+    }
+
+    /// The seven templates that OpenCLIP calls `SIMPLE_IMAGENET_TEMPLATES`.
+    pub fn simple() -> Vec<Template> {
+        built_in(SIMPLE)
+    }
+
+    /// The templates of a file, one a line; blank lines are left out.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read; [`Error::Prompt`] when it has no template, or a line is none.
+    pub fn read(path: &Path) -> Result<Vec<Template>> {
+        let lines = lines(path, "template")?;
+        let parse = |(number, line): &(usize, String)| {
+            line.parse().map_err(|e| match e {
+                Error::Prompt(reason) => {
+                    Error::Prompt(format!("{}, line {number}: {reason}", path.display()))
+                }
+                other => other,
+            })
+        };
+        lines.iter().map(parse).collect()
+    }
+}
+
+impl FromStr for Template {
+    type Err = Error;
+
+    /// # Errors
+    /// [`Error::Prompt`] unless `{}` occurs exactly once.
+    fn from_str(text: &str) -> Result<Self> {
+        match text.split(PLACE).collect::<Vec<_>>()[..] {
+            [before, after] => Ok(Template { before: before.to_owned(), after: after.to_owned() }),
+            [_] => {
+                Err(Error::Prompt(format!("template {text:?} has no {{}}: write {{}} where the label goes")))
+            }
+            ref parts => Err(Error::Prompt(format!(
+                "template {text:?} has {} places for a label: leave one {{}}",
+                parts.len() - 1
+            ))),
+        }
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{PLACE}{}", self.before, self.after)
+    }
+}
+
+/// The labels of a file, one a line, without the white space around them; blank lines are left out. A label's
+/// number is its place among the others, so a name that occurs twice is kept twice (ImageNet has two such names).
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be read as UTF-8; [`Error::Prompt`] when it has no label.
+pub fn read_labels(path: &Path) -> Result<Vec<String>> {
+    Ok(lines(path, "label")?.into_iter().map(|(_, line)| line).collect())
+}
+
+/// The lines of a file that are not blank, trimmed, with their numbers from 1.
+fn lines(path: &Path, what: &str) -> Result<Vec<(usize, String)>> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+    // Some editors begin a file with a byte order mark.
+    let text = text.trim_start_matches('\u{feff}');
+    let trimmed = (1..).zip(text.lines().map(str::trim));
+    let lines: Vec<_> = trimmed.filter(|(_, l)| !l.is_empty()).map(|(n, l)| (n, l.to_owned())).collect();
+    if lines.is_empty() {
+        return Err(Error::Prompt(format!("{} has no {what}: write one a line", path.display())));
+    }
+    Ok(lines)
+}
+
+fn built_in(text: &str) -> Vec<Template> {
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(content: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), content).unwrap();
+        file
+    }
+
+    #[test]
+    fn built_in_templates_are_whole() {
+        assert_eq!(Template::imagenet().len(), 80);
+        assert_eq!(Template::simple().len(), 7);
+        let texts: Vec<_> = Template::imagenet().iter().map(Template::to_string).collect();
+        assert_eq!(texts.join("\n"), IMAGENET.trim_end());
+        assert_eq!(Template::simple()[0].fill("cat"), "itap of a cat.");
+    }
+
+    #[test]
+    fn one_place_is_asked_for() {
+        for (text, reason) in [
+            ("a photo", "template \"a photo\" has no {}: write {} where the label goes"),
+            ("{} and {}", "template \"{} and {}\" has 2 places for a label: leave one {}"),
+        ] {
+            assert!(Template::from_str(text).unwrap_err().to_string().ends_with(reason));
+        }
+        assert_eq!(Template::from_str("{}").unwrap().fill("a {} b"), "a {} b");
+    }
+
+    #[test]
+    fn files_are_read_line_by_line() {
+        let labels = file("\u{feff}cat\r\n\n  dog \ncat\n");
+        assert_eq!(read_labels(labels.path()).unwrap(), ["cat", "dog", "cat"]);
+
+        let templates = file("a {}.\n\nthe {}\n");
+        let filled: Vec<_> = Template::read(templates.path()).unwrap().iter().map(|t| t.fill("x")).collect();
+        assert_eq!(filled, ["a x.", "the x"]);
+
+        let wrong = Template::read(file("a {}.\n\nnone\n").path()).unwrap_err().to_string();
+        assert!(wrong.contains("line 3: template \"none\" has no {}"), "{wrong}");
+        let empty = read_labels(file(" \n\n").path()).unwrap_err().to_string();
+        assert!(empty.contains("has no label"), "{empty}");
+        assert!(matches!(read_labels(Path::new("/no/such/file")), Err(Error::Io { .. })));
+    }
+}

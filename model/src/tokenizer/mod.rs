@@ -1,22 +1,149 @@
-//! stub
-use crate::error::Result;
+//! Text to token ids: OpenAI's tokenizer built in, or any `tokenizer.json`.
+//!
+//! - [`Tokenizer::openai`] gives the ids of `open_clip.tokenize` and `clip.tokenize`, which also clean the text:
+//!   HTML is decoded, white space reduced, letters lower-cased, curly quotes, ligatures and the like made plain
+//!   (as the Python package `ftfy` does it). Left out is ftfy's repair of text that was decoded in the wrong
+//!   encoding (`cafÃ©`): it guesses, and such text is rare; `tests/parity/tokenizer.py` counts the strings.
+//! - [`Tokenizer::open`] gives the ids of Hugging Face's fast tokenizer for that file, which cleans less: it knows
+//!   no HTML, for one. A file that [`Tokenizer::to_json`] wrote for the built-in tokenizer is opened as
+//!   the built-in one, so that a model folder gives the ids of its checkpoint.
+//! - [`train`] makes a new vocabulary of the same kind.
+//!
+//! Ids are `i32`, as the networks take them.
+
+mod bpe;
+mod clean;
+mod file;
+mod html;
+mod json;
+mod train;
+
 use std::path::Path;
-#[derive(Debug)]
-pub struct Tokenizer;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use bpe::Bpe;
+use file::FileTokenizer;
+pub use train::train;
+
+/// A tokenizer; cheap to clone, and shareable between threads.
+#[derive(Debug, Clone)]
+pub struct Tokenizer(Kind);
+
+#[derive(Debug, Clone)]
+enum Kind {
+    OpenAi(&'static Bpe),
+    File(Arc<FileTokenizer>),
+}
+
+/// Several texts as token ids, padded to the longest of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenBatch {
+    /// The ids, row by row: `[rows, length]`.
+    pub ids: Vec<i32>,
+    /// How many texts.
+    pub rows: usize,
+    /// Tokens in each row: those of the longest text, start and end included.
+    pub length: usize,
+}
+
 impl Tokenizer {
+    /// OpenAI's tokenizer with its 49,408 tokens.
     pub fn openai() -> Self {
-        Tokenizer
+        Tokenizer(Kind::OpenAi(Bpe::openai()))
     }
-    pub fn open(_: &Path) -> Result<Self> {
-        Ok(Tokenizer)
+
+    /// The tokenizer of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read, else as [`Tokenizer::from_json`].
+    pub fn open(path: &Path) -> Result<Self> {
+        let json = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+        Self::from_json(&json).map_err(|e| match e {
+            Error::Tokenizer(reason) => Error::Tokenizer(format!("{}: {reason}", path.display())),
+            other => other,
+        })
     }
+
+    /// The tokenizer that the text of a `tokenizer.json` describes.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] when the text describes none, or one without start and end tokens.
+    pub fn from_json(json: &str) -> Result<Self> {
+        if json::is_openai(json) {
+            return Ok(Self::openai());
+        }
+        Ok(Tokenizer(Kind::File(Arc::new(FileTokenizer::from_json(json)?))))
+    }
+
+    /// The token ids of `text`: start, the tokens, end. At most `context_length` ids: a longer text is cut, and
+    /// its last id is the end all the same. (A `context_length` below 2 leaves room for the end only.)
+    pub fn encode(&self, text: &str, context_length: usize) -> Vec<i32> {
+        let room = context_length.saturating_sub(2);
+        let tokens: Vec<i32> = match &self.0 {
+            Kind::OpenAi(bpe) => bpe.encode(text, room).into_iter().map(i32::from).collect(),
+            Kind::File(file) => file.encode(text),
+        };
+        let mut ids = Vec::with_capacity(2 + tokens.len().min(room));
+        if context_length >= 2 {
+            ids.push(self.start_id());
+        }
+        ids.extend(tokens.into_iter().take(room));
+        ids.push(self.end_id());
+        ids
+    }
+
+    /// [`Tokenizer::encode`] for many texts, padded at the end to the longest of them.
+    pub fn encode_batch(&self, texts: &[impl AsRef<str>], context_length: usize) -> TokenBatch {
+        let encoded: Vec<_> = texts.iter().map(|text| self.encode(text.as_ref(), context_length)).collect();
+        let length = encoded.iter().map(Vec::len).max().unwrap_or(0);
+        let mut ids = Vec::with_capacity(length * encoded.len());
+        for row in &encoded {
+            ids.extend_from_slice(row);
+            ids.resize(ids.len() + length - row.len(), self.pad_id());
+        }
+        TokenBatch { ids, rows: encoded.len(), length }
+    }
+
+    /// The number of token ids: every id is below it.
     pub fn vocab_size(&self) -> usize {
-        49408
+        match &self.0 {
+            Kind::OpenAi(_) => usize::from(bpe::END) + 1,
+            Kind::File(file) => file.vocab_size,
+        }
     }
+
+    /// The id that begins every text.
+    pub fn start_id(&self) -> i32 {
+        match &self.0 {
+            Kind::OpenAi(_) => i32::from(bpe::START),
+            Kind::File(file) => file.start,
+        }
+    }
+
+    /// The id that ends every text; CLIP takes its text feature there.
+    pub fn end_id(&self) -> i32 {
+        match &self.0 {
+            Kind::OpenAi(_) => i32::from(bpe::END),
+            Kind::File(file) => file.end,
+        }
+    }
+
+    /// The id behind the end of a text that is shorter than others: 0 in OpenAI's tokenizer, else what the file
+    /// says, or the end once more. The text tower is causal, so that it has no influence.
+    pub fn pad_id(&self) -> i32 {
+        match &self.0 {
+            Kind::OpenAi(_) => 0,
+            Kind::File(file) => file.pad,
+        }
+    }
+
+    /// A `tokenizer.json` of this tokenizer: the one it was read from, or one for the built-in vocabulary, which
+    /// Hugging Face's libraries open too (there with their own, simpler cleaning of text).
     pub fn to_json(&self) -> String {
-        "{}".into()
-    }
-    pub fn encode(&self, _: &str, _: usize) -> Vec<i32> {
-        vec![]
+        match &self.0 {
+            Kind::OpenAi(_) => json::openai(),
+            Kind::File(file) => file.json.clone(),
+        }
     }
 }

@@ -1,0 +1,88 @@
+//! A tokenizer read from a `tokenizer.json`, run by the `tokenizers` crate.
+
+use tokenizers::Tokenizer;
+
+use crate::error::{Error, Result};
+
+/// Names of the start token, of CLIP's tokenizers first.
+const STARTS: [&str; 5] = ["<|startoftext|>", "<start_of_text>", "[CLS]", "<s>", "<bos>"];
+/// Names of the end token, in the same order.
+const ENDS: [&str; 5] = ["<|endoftext|>", "<end_of_text>", "[SEP]", "</s>", "<eos>"];
+/// Names of a token that does nothing but pad.
+const PADS: [&str; 3] = ["<|pad|>", "[PAD]", "<pad>"];
+
+/// The tokenizer of a file, with the ids that CLIP needs of it.
+#[derive(Debug)]
+pub(super) struct FileTokenizer {
+    inner: Tokenizer,
+    /// The file's text, as read.
+    pub(super) json: String,
+    pub(super) start: i32,
+    pub(super) end: i32,
+    pub(super) pad: i32,
+    /// The highest id plus one.
+    pub(super) vocab_size: usize,
+}
+
+impl FileTokenizer {
+    pub(super) fn from_json(json: &str) -> Result<Self> {
+        let mut inner: Tokenizer =
+            json.parse().map_err(|e| refuse(format!("not a usable tokenizer.json: {e}")))?;
+        let padding = inner.get_padding().map(|p| p.pad_id);
+        // Cutting and padding are done here, to the caller's length instead of the file's.
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(|e| refuse(e.to_string()))?;
+
+        let (start, end) = start_and_end(&inner)?;
+        let pad = padding.or_else(|| PADS.iter().find_map(|name| inner.token_to_id(name))).unwrap_or(end);
+        let highest = inner.get_vocab(true).into_values().max().unwrap_or(0);
+        let id =
+            |id: u32| i32::try_from(id).map_err(|_| refuse(format!("token id {id} is over 2,147,483,647")));
+        id(highest)?;
+        let vocab_size = highest as usize + 1;
+        if let Some(beyond) = [start, end, pad].into_iter().find(|&id| id > highest) {
+            return Err(refuse(format!("it adds token id {beyond}, but its vocabulary ends at {highest}")));
+        }
+        Ok(Self { inner, json: json.to_owned(), start: id(start)?, end: id(end)?, pad: id(pad)?, vocab_size })
+    }
+
+    /// All tokens of `text`, without start and end. Text in which the file's pattern fails (it may hold look-around
+    /// with a limit on backtracking) has none.
+    pub(super) fn encode(&self, text: &str) -> Vec<i32> {
+        match self.inner.encode_fast(text, false) {
+            // Every id is at most the highest, which was checked to fit.
+            Ok(encoding) => encoding.get_ids().iter().map(|&id| id as i32).collect(),
+            Err(_) => Vec::new(),
+        }
+    }
+}
+
+fn refuse(reason: String) -> Error {
+    Error::Tokenizer(reason)
+}
+
+/// The ids before and behind every text: what the file's post-processor puts around an empty one, or the usual
+/// tokens where it has no post-processor.
+fn start_and_end(tokenizer: &Tokenizer) -> Result<(u32, u32)> {
+    let around_nothing =
+        tokenizer.encode_fast("", true).map_err(|e| refuse(format!("cannot encode an empty text: {e}")))?;
+    match *around_nothing.get_ids() {
+        [start, end] => Ok((start, end)),
+        [] => {
+            let usual = STARTS.iter().zip(ENDS);
+            let found =
+                usual.filter_map(|(s, e)| tokenizer.token_to_id(s).zip(tokenizer.token_to_id(e))).next();
+            found.ok_or_else(|| {
+                refuse(
+                    "it adds no start and end tokens and has none of the usual names (such as <|startoftext|> and \
+                     <|endoftext|>): give it a post_processor"
+                        .to_owned(),
+                )
+            })
+        }
+        ref ids => Err(refuse(format!(
+            "it puts {} tokens around an empty text; CLIP needs one start and one end token",
+            ids.len()
+        ))),
+    }
+}
