@@ -14,9 +14,9 @@ mkdir -p "$demo"
 "$bin/clip-export" models/emoji-tiny -o "$model"
 
 echo "== clip-run classify: examples/images over $labels"
-"$bin/clip-run" classify "$model" examples/images/* --labels-file "$labels" --top 3
+"$bin/clip-run" classify "$model" examples/images/*.{png,jpg} --labels-file "$labels" --top 3
 
 echo "== the same from C: examples/c/classify.c"
 "${CC:-cc}" -std=c99 -Wall -Wextra -Werror -O2 -Iinclude examples/c/classify.c \
     -o "$demo/classify" -L"$bin" -lclip -Wl,-rpath,"$(cd "$bin" && pwd)"
-"$demo/classify" "$model" "$labels" examples/images/*
+"$demo/classify" "$model" "$labels" examples/images/*.{png,jpg}
