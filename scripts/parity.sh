@@ -16,9 +16,7 @@ passed=0
 failed=()
 for name in "$@"; do
     echo "== $name"
-    arguments=()
-    if [ "$name" = tokenizer ]; then arguments=("$examples/tokenize"); fi
-    if .deps/venv/bin/python "tests/parity/$name.py" "${arguments[@]}"; then
+    if .deps/venv/bin/python "tests/parity/$name.py" "$examples"; then
         passed=$((passed + 1))
     else
         failed+=("$name")

@@ -1,6 +1,6 @@
 """Compares the token ids of clip-model with those of open_clip and transformers; exits with 1 at any difference.
 
-    python tests/parity/tokenizer.py target/release/examples/tokenize [--data ../shared/data] [--all-characters]
+    python tests/parity/tokenizer.py target/release/examples [--data ../shared/data] [--all-characters]
 
 Three comparisons, each on the same strings, at CLIP's context length of 77:
   openai        the built-in tokenizer          against open_clip.tokenize
@@ -174,12 +174,13 @@ def write_folder(folder: Path, tokenizer_json: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program", help="the built example `tokenize` of crate clip-model")
+    parser.add_argument("examples", type=Path, help="the folder of the built examples, for `tokenize` of crate clip-model")
     root = Path(__file__).resolve().parents[2]
     default = Path(os.environ.get("CLIP_DATA", root.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=default)
     parser.add_argument("--all-characters", action="store_true", help="also every character of Unicode (slower)")
     arguments = parser.parse_args()
+    program = str(arguments.examples / "tokenize")
 
     rng = random.Random(SEED)
     real = captions(arguments.data) if arguments.data.is_dir() else []
@@ -191,7 +192,7 @@ def main() -> int:
     print(f"{len(strings):,} different strings, {len(real):,} of them from the data folder; seed {SEED}")
 
     wrong = 0
-    built_in = ours(arguments.program, "openai", strings)
+    built_in = ours(program, "openai", strings)
     plain = open_clip_ids(strings, repair=False)
     wrong += compare("openai against open_clip.tokenize, without ftfy's repair of encodings", strings, built_in, plain)
     repaired = open_clip_ids(strings, repair=True)
@@ -206,22 +207,22 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         # Of the built-in's file only model and special tokens are compared here: with transformers' normalizer.
-        written = json.loads(subprocess.run([arguments.program, "write"], capture_output=True, check=True).stdout)
+        written = json.loads(subprocess.run([program, "write"], capture_output=True, check=True).stdout)
         write_folder(folder, json.dumps(written))
         reference = reference_clip_tokenizer()
         opened = CLIPTokenizerFast.from_pretrained(folder)
         expected = transformers_ids(reference, strings)
         wrong += compare("transformers on our file against transformers on OpenAI's", strings, transformers_ids(opened, strings), expected)
         reference.save_pretrained(folder)
-        wrong += compare("transformers' tokenizer.json against transformers", strings, ours(arguments.program, str(folder / "tokenizer.json"), strings), expected)
+        wrong += compare("transformers' tokenizer.json against transformers", strings, ours(program, str(folder / "tokenizer.json"), strings), expected)
         reopened = folder / "ours.json"
         reopened.write_text(json.dumps(written, indent=1, ensure_ascii=False))
-        wrong += compare("our file, opened again, against openai", strings, ours(arguments.program, str(reopened), strings), built_in)
+        wrong += compare("our file, opened again, against openai", strings, ours(program, str(reopened), strings), built_in)
 
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         lines = "".join(json.dumps(text) + "\n" for text in strings[:20_000])
-        train = [arguments.program, "train", "4000"]
+        train = [program, "train", "4000"]
         trained = subprocess.run(train, input=lines, capture_output=True, text=True, check=True).stdout
         again = subprocess.run(train, input=lines, capture_output=True, text=True, check=True).stdout
         print(f"trained: the same vocabulary twice: {trained == again}")
@@ -229,7 +230,7 @@ def main() -> int:
         write_folder(folder, trained)
         opened = CLIPTokenizerFast.from_pretrained(folder)
         assert (opened.bos_token_id, opened.eos_token_id, len(opened)) == (3998, 3999, 4000)
-        found = ours(arguments.program, str(folder / "tokenizer.json"), strings)
+        found = ours(program, str(folder / "tokenizer.json"), strings)
         wrong += compare("trained against transformers", strings, found, transformers_ids(opened, strings))
         # HFTokenizer cleans first; on text that is clean already it must agree.
         hf = open_clip.tokenizer.HFTokenizer(str(folder), context_length=CONTEXT_LENGTH)
