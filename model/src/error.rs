@@ -70,6 +70,9 @@ pub enum Error {
     /// An image could not be decoded.
     #[error("cannot decode the image: {0}")]
     Image(String),
+    /// Pixels or a buffer do not have the size they must have.
+    #[error("{0}")]
+    Size(String),
     /// An image was refused because decoding it would take more pixels than the limit allows.
     #[error(
         "the image is {width}x{height} pixels, over the limit of {limit} pixels: raise the limit if you trust the source"

@@ -1,43 +1,164 @@
-//! stub
-use crate::error::Result;
+//! How a picture becomes the image tower's input: decode, resize, crop, normalise, as Pillow and torchvision do it
+//! for OpenAI's and OpenCLIP's models.
+//!
+//! A picture is converted to 8-bit RGB before it is resized, so the reference is `preprocess(image.convert("RGB"))`.
+
+mod decode;
+mod image;
+mod resize;
+
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
+
+pub use decode::decode;
+pub use image::{Image, RgbaImage};
+
+use crate::error::{Error, Result};
+use crate::files;
+
+/// Largest input side that [`Preprocess::validate`] accepts, pixels.
+const MAX_SIZE: usize = 1 << 14;
+
+/// How an encoded picture becomes the image tower's input; a part of [`crate::Manifest`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Preprocess {
+    /// Side of the square input, pixels.
     pub size: usize,
+    /// What happens to pictures that are not square.
     pub resize_mode: ResizeMode,
+    /// The resampling filter, antialiased.
     pub interpolation: Interpolation,
+    /// Subtracted from each channel (red, green, blue) after scaling to 0..1.
     pub mean: [f32; 3],
+    /// Divides each channel after `mean` is subtracted.
     pub std: [f32; 3],
+    /// The colour (red, green, blue) behind transparent pixels. The Python reference drops the alpha channel instead,
+    /// which shows whatever colour an encoder left under transparent pixels.
     pub background: [u8; 3],
+    /// Whether the orientation in a picture's EXIF data is applied. The Python reference ignores it.
     pub apply_exif_orientation: bool,
+    /// Largest width times height that is decoded; checked against the header before anything is allocated.
     pub max_pixels: u64,
 }
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+
+/// What happens to pictures that are not square.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ResizeMode {
+    /// The shorter side is resized to the input's side, then the centre is cut out.
     Shortest,
+    /// Both sides are resized to the input's side, which changes the aspect ratio.
     Squash,
 }
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+
+/// A resampling filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Interpolation {
+    /// Cubic convolution with a = -0.5 (Keys 1981), as Pillow's `BICUBIC`.
     Bicubic,
+    /// A triangle, as Pillow's `BILINEAR`.
     Bilinear,
 }
+
 impl Default for Preprocess {
+    /// OpenAI's preprocessing at 224 pixels; transparent pixels over white, EXIF orientation applied, at most
+    /// 178,956,970 pixels (where Pillow refuses, too).
     fn default() -> Self {
         Preprocess {
             size: 224,
             resize_mode: ResizeMode::Shortest,
             interpolation: Interpolation::Bicubic,
-            mean: [0.; 3],
-            std: [1.; 3],
+            mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
+            std: [0.268_629_54, 0.261_302_58, 0.275_777_11],
             background: [255; 3],
             apply_exif_orientation: true,
-            max_pixels: 1 << 28,
+            max_pixels: 178_956_970,
         }
     }
 }
+
 impl Preprocess {
+    /// Checks that the values make sense.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the value that does not.
     pub fn validate(&self) -> Result<()> {
+        let bad = |what: String| Err(Error::Config(format!("preprocess: {what}")));
+        if !(1..=MAX_SIZE).contains(&self.size) {
+            return bad(format!("size is {}, expected 1 to {MAX_SIZE}", self.size));
+        }
+        if !self.mean.iter().all(|m| m.is_finite()) {
+            return bad(format!("mean is {:?}, expected finite numbers", self.mean));
+        }
+        if !self.std.iter().all(|s| s.is_finite() && *s > 0.0) {
+            return bad(format!("std is {:?}, expected positive numbers", self.std));
+        }
+        if self.max_pixels == 0 {
+            return bad("max_pixels is 0, so no picture could be read".to_owned());
+        }
         Ok(())
+    }
+
+    /// Decodes a picture (JPEG, PNG, WebP, first frame of a GIF, BMP, TIFF) to RGB, transparent pixels over
+    /// [`Self::background`].
+    ///
+    /// # Errors
+    /// As [`decode()`].
+    pub fn decode(&self, encoded: &[u8]) -> Result<Image> {
+        Ok(decode(encoded, self.apply_exif_orientation, self.max_pixels)?.over(self.background))
+    }
+
+    /// Reads and decodes a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and as [`Self::decode`].
+    pub fn open(&self, path: &Path) -> Result<Image> {
+        self.decode(&files::read(path)?)
+    }
+
+    /// Resizes and crops to [`Self::size`] squared, equal to Pillow and torchvision.
+    pub fn fit(&self, image: &Image) -> Image {
+        resize::fit(image, self.size, self.resize_mode, self.interpolation)
+    }
+
+    /// Writes `(pixel / 255 - mean) / std` to `out`, float32 `[3, S, S]`.
+    ///
+    /// # Errors
+    /// [`Error::Size`] if `image` is not [`Self::size`] squared or `out` has another length.
+    pub fn normalize(&self, image: &Image, out: &mut [f32]) -> Result<()> {
+        let (size, plane) = (self.size, self.size * self.size);
+        if (image.width(), image.height()) != (size, size) {
+            return Err(Error::Size(format!(
+                "the image is {}x{}, the model takes {size}x{size}: resize it with Preprocess::fit",
+                image.width(),
+                image.height()
+            )));
+        }
+        if out.len() != 3 * plane {
+            return Err(Error::Size(format!(
+                "the buffer holds {} floats, 3x{size}x{size} needs {}",
+                out.len(),
+                3 * plane
+            )));
+        }
+        for (channel, out) in out.chunks_exact_mut(plane).enumerate() {
+            let table: [f32; 256] =
+                std::array::from_fn(|v| (v as f32 / 255.0 - self.mean[channel]) / self.std[channel]);
+            for (out, pixel) in out.iter_mut().zip(image.rgb().chunks_exact(3)) {
+                *out = table[usize::from(pixel[channel])];
+            }
+        }
+        Ok(())
+    }
+
+    /// [`Self::fit`], then [`Self::normalize`].
+    ///
+    /// # Errors
+    /// [`Error::Size`] if `out` is not `3 * size * size` long.
+    pub fn apply(&self, image: &Image, out: &mut [f32]) -> Result<()> {
+        self.normalize(&self.fit(image), out)
     }
 }
