@@ -50,6 +50,12 @@ impl Image {
         Ok(Image { width, height, rgb })
     }
 
+    /// For pixels made here, of which the length is known to be right.
+    pub(super) fn from_parts(width: usize, height: usize, rgb: Vec<u8>) -> Image {
+        debug_assert_eq!(rgb.len(), width * height * 3);
+        Image { width, height, rgb }
+    }
+
     /// Copies rows that start `stride_bytes` apart; what lies between a row's end and the next start is ignored.
     ///
     /// # Errors

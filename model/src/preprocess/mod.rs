@@ -5,6 +5,7 @@
 
 mod decode;
 mod image;
+mod resample;
 mod resize;
 
 use std::path::Path;

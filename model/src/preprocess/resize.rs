@@ -1,14 +1,103 @@
-//! Pillow's antialiased resampling.
+//! Resizing and cropping, equal to Pillow's `Image.resize` after torchvision's arithmetic on sizes.
+//!
+//! Only the part that the crop keeps is computed, row by row, so a picture of 1 by 4000 pixels needs no strip of
+//! 224 by 896,000.
 
+use super::resample::{HALF, Windows, line_to_pixels};
 use super::{Image, Interpolation, ResizeMode};
 
-pub(super) fn fit(image: &Image, size: usize, _mode: ResizeMode, _filter: Interpolation) -> Image {
-    let mut rgb = Vec::new();
-    for y in 0..size {
-        for x in 0..size {
-            let (sx, sy) = (x * image.width() / size, y * image.height() / size);
-            rgb.extend_from_slice(&image.rgb()[(sy * image.width() + sx) * 3..][..3]);
+/// Where the output lies in the resized picture along one axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Span {
+    /// Length of the resized axis, pixels.
+    resized: usize,
+    /// First pixel that is kept.
+    start: usize,
+}
+
+/// Resizes `image` and cuts it to `size` squared.
+pub(super) fn fit(image: &Image, size: usize, mode: ResizeMode, filter: Interpolation) -> Image {
+    let (horizontal, vertical) = match mode {
+        ResizeMode::Squash => (Span { resized: size, start: 0 }, Span { resized: size, start: 0 }),
+        ResizeMode::Shortest => {
+            let shorter = image.width().min(image.height());
+            (kept(image.width(), shorter, size), kept(image.height(), shorter, size))
+        }
+    };
+    let columns = Windows::new(image.width(), horizontal.resized, horizontal.start, size, filter);
+    let rows = Windows::new(image.height(), vertical.resized, vertical.start, size, filter);
+    let row_bytes = 3 * size;
+    let mut sums = vec![HALF; size * row_bytes];
+    let mut line = vec![0; row_bytes];
+    // The windows of the output rows start and end in order, so those that hold a source row are neighbours.
+    let mut active = 0..0;
+    for y in rows.source() {
+        while active.end < size && rows.start(active.end) <= y {
+            active.end += 1;
+        }
+        while active.start < active.end && rows.end(active.start) <= y {
+            active.start += 1;
+        }
+        let source = &image.rgb()[y * 3 * image.width()..][..3 * image.width()];
+        columns.resample_line(source, &mut line);
+        for row in active.clone() {
+            let weight = rows.weights(row)[y - rows.start(row)];
+            for (sum, &value) in sums[row * row_bytes..][..row_bytes].iter_mut().zip(&line) {
+                *sum = sum.wrapping_add(weight.wrapping_mul(i32::from(value)));
+            }
         }
     }
-    Image::new(size, size, rgb).unwrap_or_else(|_| image.clone())
+    Image::from_parts(size, size, line_to_pixels(&sums))
+}
+
+/// torchvision's arithmetic: the shorter side becomes `size`, the longer `int(size * longer / shorter)`; the crop
+/// starts at `int(round((resized - size) / 2))`, where Python rounds halves to even.
+fn kept(length: usize, shorter: usize, size: usize) -> Span {
+    let resized = if length == shorter { size } else { (size as f64 * length as f64 / shorter as f64) as usize };
+    let margin = resized - size;
+    let half = margin / 2;
+    Span { resized, start: half + usize::from(margin % 2 == 1 && half % 2 == 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_margins_are_those_of_torchvision() {
+        // python: r = int(size * long / short); c = int(round((r - size) / 2.0))
+        for (length, shorter, size, resized, start) in [
+            (640, 480, 224, 298, 37),
+            (500, 375, 224, 298, 37),
+            (227, 224, 224, 227, 2),
+            (225, 224, 224, 225, 0),
+            (224, 224, 224, 224, 0),
+            (4000, 1, 224, 896_000, 447_888),
+            (333, 100, 32, 106, 37),
+            (101, 100, 32, 32, 0),
+        ] {
+            assert_eq!(kept(length, shorter, size), Span { resized, start }, "{length} {shorter} {size}");
+        }
+    }
+
+    #[test]
+    fn one_colour_stays_that_colour() {
+        for (width, height) in [(1, 1), (1, 4000), (4000, 1), (3, 5), (64, 48)] {
+            let image = Image::new(width, height, [7, 130, 255].repeat(width * height)).unwrap();
+            for mode in [ResizeMode::Shortest, ResizeMode::Squash] {
+                for filter in [Interpolation::Bicubic, Interpolation::Bilinear] {
+                    let out = fit(&image, 24, mode, filter);
+                    assert_eq!((out.width(), out.height()), (24, 24));
+                    assert_eq!(out.rgb(), [7, 130, 255].repeat(24 * 24));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_size_changes_nothing() {
+        let rgb: Vec<u8> = (0..30 * 30 * 3).map(|i| (i * 37 % 251) as u8).collect();
+        let image = Image::new(30, 30, rgb).unwrap();
+        assert_eq!(fit(&image, 30, ResizeMode::Shortest, Interpolation::Bicubic), image);
+    }
 }

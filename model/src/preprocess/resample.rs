@@ -1,0 +1,141 @@
+//! Pillow's antialiased resampling of 8-bit pixels: convolution with a filter stretched to the scale, weights in
+//! fixed point, and rounding to 8 bits after each axis.
+
+use std::ops::Range;
+
+use super::Interpolation;
+
+/// Bits behind the point of a weight: 32, less 8 for the pixel, less 2 for sign and overshoot.
+const PRECISION: u32 = 32 - 8 - 2;
+
+/// One half in fixed point: what a sum of weighted pixels starts from, so that cutting it rounds.
+pub(super) const HALF: i32 = 1 << (PRECISION - 1);
+
+/// For each output pixel along one axis, the source pixels it is made of and their weights.
+pub(super) struct Windows {
+    /// Per output pixel: first source pixel, and where its weights lie in `weights`.
+    windows: Vec<(usize, Range<usize>)>,
+    /// Fixed-point weights.
+    weights: Vec<i32>,
+}
+
+impl Windows {
+    /// Windows of the output pixels `start..start + count` of an axis resized from `source` to `resized` pixels.
+    pub(super) fn new(source: usize, resized: usize, start: usize, count: usize, filter: Interpolation) -> Windows {
+        let (filter, support): (fn(f64) -> f64, f64) = match filter {
+            Interpolation::Bicubic => (bicubic, 2.0),
+            Interpolation::Bilinear => (triangle, 1.0),
+        };
+        let scale = source as f64 / resized as f64;
+        let stretch = scale.max(1.0);
+        let support = support * stretch;
+        let shrink = 1.0 / stretch;
+        let mut windows = Vec::with_capacity(count);
+        let mut weights = Vec::new();
+        let mut exact = Vec::new();
+        for position in start..start + count {
+            let center = (position as f64 + 0.5) * scale;
+            // A conversion to usize cuts, and takes negative numbers to 0.
+            let first = (center - support + 0.5) as usize;
+            let end = ((center + support + 0.5) as usize).min(source);
+            exact.clear();
+            exact.extend((first..end).map(|x| filter(((x - first) as f64 + first as f64 - center + 0.5) * shrink)));
+            // Pillow adds from left to right, too.
+            let total: f64 = exact.iter().sum();
+            let from = weights.len();
+            for weight in &exact {
+                let weight = if total == 0.0 { *weight } else { weight / total };
+                let fixed = weight * f64::from(1 << PRECISION);
+                weights.push(if weight < 0.0 { (fixed - 0.5) as i32 } else { (fixed + 0.5) as i32 });
+            }
+            windows.push((first, from..weights.len()));
+        }
+        Windows { windows, weights }
+    }
+
+    /// First source pixel of an output pixel (counted from `start` of [`Windows::new`]).
+    pub(super) fn start(&self, output: usize) -> usize {
+        self.windows[output].0
+    }
+
+    /// One past the last source pixel of an output pixel.
+    pub(super) fn end(&self, output: usize) -> usize {
+        let (start, weights) = &self.windows[output];
+        start + weights.len()
+    }
+
+    /// The weights of an output pixel's source pixels.
+    pub(super) fn weights(&self, output: usize) -> &[i32] {
+        &self.weights[self.windows[output].1.clone()]
+    }
+
+    /// All source pixels that any output pixel needs.
+    pub(super) fn source(&self) -> Range<usize> {
+        match (self.windows.first(), self.windows.len()) {
+            (Some(first), count) => first.0..self.end(count - 1),
+            (None, _) => 0..0,
+        }
+    }
+
+    /// Resamples one row of packed RGB: `line` has three bytes for each window.
+    pub(super) fn resample_line(&self, row: &[u8], line: &mut [u8]) {
+        for ((start, range), out) in self.windows.iter().zip(line.chunks_exact_mut(3)) {
+            let weights = &self.weights[range.clone()];
+            let pixels = &row[3 * start..][..3 * weights.len()];
+            let mut sums = [HALF; 3];
+            for (weight, pixel) in weights.iter().zip(pixels.chunks_exact(3)) {
+                for channel in 0..3 {
+                    sums[channel] = sums[channel].wrapping_add(weight.wrapping_mul(i32::from(pixel[channel])));
+                }
+            }
+            for channel in 0..3 {
+                out[channel] = to_pixel(sums[channel]);
+            }
+        }
+    }
+}
+
+/// Cuts fixed-point sums that started from [`HALF`] to pixels.
+pub(super) fn line_to_pixels(sums: &[i32]) -> Vec<u8> {
+    sums.iter().map(|&sum| to_pixel(sum)).collect()
+}
+
+fn to_pixel(sum: i32) -> u8 {
+    (sum >> PRECISION).clamp(0, 255) as u8
+}
+
+/// Keys' cubic convolution with a = -0.5.
+fn bicubic(x: f64) -> f64 {
+    const A: f64 = -0.5;
+    let x = x.abs();
+    if x < 1.0 {
+        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
+    } else if x < 2.0 {
+        (((x - 5.0) * x + 8.0) * x - 4.0) * A
+    } else {
+        0.0
+    }
+}
+
+fn triangle(x: f64) -> f64 {
+    (1.0 - x.abs()).max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_add_up_to_one() {
+        for (source, resized) in [(1, 224), (7, 3), (224, 224), (4000, 224), (3, 1000)] {
+            for filter in [Interpolation::Bicubic, Interpolation::Bilinear] {
+                let windows = Windows::new(source, resized, 0, resized, filter);
+                assert_eq!(windows.source(), 0..source);
+                for output in 0..resized {
+                    let total: i64 = windows.weights(output).iter().map(|&w| i64::from(w)).sum();
+                    assert!((total - (1 << PRECISION)).abs() <= 64, "{source} {resized} {output} {total}");
+                }
+            }
+        }
+    }
+}
