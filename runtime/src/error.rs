@@ -1,0 +1,123 @@
+//! The one error type of this crate.
+
+use std::path::PathBuf;
+
+/// Shorthand for results of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Everything that can go wrong while a model folder is opened and run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The manifest, a hash, the tokenizer, a template or an image was refused.
+    #[error(transparent)]
+    Model(#[from] clip_model::Error),
+    /// No ONNX Runtime was found.
+    #[error(
+        "ONNX Runtime not found: none of {} exists, and the system says: {reason}. Run `make .deps/onnxruntime` in the source tree, or unpack the \
+         wheel onnxruntime==1.31.0 from PyPI, and put its libonnxruntime.so beside the program or name it in \
+         ORT_DYLIB_PATH",
+        list(searched)
+    )]
+    LibraryNotFound {
+        /// The places that were looked at, in this order.
+        searched: Vec<PathBuf>,
+        /// Why the system's search found none.
+        reason: String,
+    },
+    /// The file that was found cannot be used as ONNX Runtime.
+    #[error("{} is not an ONNX Runtime that can be opened: {reason}", path.display())]
+    LibraryUnusable {
+        /// The file.
+        path: PathBuf,
+        /// The dynamic linker's reason, or what the file lacks.
+        reason: String,
+    },
+    /// The ONNX Runtime that was found is older than this build needs.
+    #[error("{} is ONNX Runtime {found}, at least {needed} is needed: `make .deps/onnxruntime` fetches one", path.display())]
+    LibraryTooOld {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: String,
+        /// The oldest version that serves.
+        needed: String,
+    },
+    /// Another ONNX Runtime than the one asked for was opened before; a process can hold only one.
+    #[error(
+        "{} was asked for, but this process has opened {} already: it can hold only one ONNX Runtime",
+        asked.display(), loaded.display()
+    )]
+    LibraryLoaded {
+        /// The file that was asked for.
+        asked: PathBuf,
+        /// The file that is open.
+        loaded: PathBuf,
+    },
+    /// A number of threads that makes no sense.
+    #[error("{found} threads were asked for, expected 1 to {limit}")]
+    Threads {
+        /// The number asked for.
+        found: usize,
+        /// The largest number accepted.
+        limit: usize,
+    },
+    /// ONNX Runtime refused a graph or failed to run it.
+    #[error("ONNX Runtime cannot {action} {}: {reason}", file.display())]
+    Engine {
+        /// What was attempted: `open`, `run`, `start`.
+        action: &'static str,
+        /// The graph, or the library itself.
+        file: PathBuf,
+        /// ONNX Runtime's own words.
+        reason: String,
+    },
+    /// A graph does not take or give what the manifest says.
+    #[error("{} does not fit clip.json: clip.json asks for {expected}, the graph has {found}", file.display())]
+    Mismatch {
+        /// The graph.
+        file: PathBuf,
+        /// What follows from the manifest.
+        expected: String,
+        /// What the graph has.
+        found: String,
+    },
+    /// A graph gave something that is no normalised embedding.
+    #[error("{} gave an embedding of length {length} for item {row}, expected 1: the weights or the graph are damaged", file.display())]
+    Embedding {
+        /// The graph.
+        file: PathBuf,
+        /// Which image or text of the call.
+        row: usize,
+        /// Euclidean length of the embedding; NaN when it holds one.
+        length: f32,
+    },
+    /// A label set without labels.
+    #[error("the list of labels is empty: name at least one")]
+    NoLabels,
+    /// A label whose embeddings cancel each other, so that their mean has no direction.
+    #[error("the templates of label {label:?} have embeddings that cancel each other")]
+    LabelWithoutDirection {
+        /// The label.
+        label: String,
+    },
+    /// A label set that another model encoded.
+    #[error(
+        "the label set was encoded by model {set_model:?} ({set_dim} numbers an embedding), not by this one, \
+         {model:?} ({dim}): encode the labels again"
+    )]
+    ForeignLabels {
+        /// Name of the model that encoded the set.
+        set_model: String,
+        /// Width of the set's embeddings.
+        set_dim: usize,
+        /// Name of the model that was asked to classify.
+        model: String,
+        /// Width of its embeddings.
+        dim: usize,
+    },
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,120 @@
+//! Label sets, and which label fits an image.
+
+use crate::embeddings::{Embeddings, dot};
+
+/// Labels encoded by one model, to be compared with any number of images. Made by [`crate::Clip::label_set`];
+/// shareable between threads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelSet {
+    pub(crate) labels: Vec<String>,
+    /// `[labels, dim]`.
+    pub(crate) embeddings: Embeddings,
+    pub(crate) model: ModelId,
+}
+
+/// What tells one model from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ModelId {
+    /// The manifest's name of the model, for messages only.
+    pub name: String,
+    /// SHA-256 of image tower, text tower and tokenizer.
+    pub hashes: [String; 3],
+}
+
+/// One label that was compared with an image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Match {
+    /// The label's place in [`LabelSet::labels`].
+    pub index: usize,
+    /// Softmax of logit scale times cosine similarity over the whole set; all labels together have 1.
+    pub probability: f32,
+    /// Cosine similarity of image and label, -1 to 1.
+    pub similarity: f32,
+}
+
+impl LabelSet {
+    /// The labels as they were given, duplicates included.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// How many labels; at least one.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Always false: an empty list is refused when the set is made.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// One normalised embedding a label, in the order of [`LabelSet::labels`].
+    pub fn embeddings(&self) -> &Embeddings {
+        &self.embeddings
+    }
+
+    /// The `top` labels nearest to the normalised embedding `image`, `[dim]`, best first; of equals, the earlier label first.
+    pub(crate) fn nearest(&self, image: &[f32], logit_scale: f32, top: usize) -> Vec<Match> {
+        let similarities: Vec<f32> = self.embeddings.rows().map(|label| dot(label, image)).collect();
+        // The largest exponent is 0, so that nothing overflows whatever the scale is.
+        let largest = similarities.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let weight = |s: f32| (f64::from(logit_scale) * f64::from(s - largest)).exp();
+        let total: f64 = similarities.iter().map(|&s| weight(s)).sum();
+        let mut matches: Vec<Match> = similarities
+            .iter()
+            .enumerate()
+            .map(|(index, &similarity)| Match {
+                index,
+                probability: (weight(similarity) / total) as f32,
+                similarity,
+            })
+            .collect();
+        let better = |a: &Match, b: &Match| b.similarity.total_cmp(&a.similarity).then(a.index.cmp(&b.index));
+        if top < matches.len() {
+            matches.select_nth_unstable_by(top, better);
+            matches.truncate(top);
+        }
+        matches.sort_unstable_by(better);
+        matches
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(rows: &[[f32; 2]]) -> LabelSet {
+        LabelSet {
+            labels: (0..rows.len()).map(|i| i.to_string()).collect(),
+            embeddings: Embeddings::new(rows.concat(), 2),
+            model: ModelId { name: "test".into(), hashes: Default::default() },
+        }
+    }
+
+    #[test]
+    fn probabilities_are_the_softmax_of_the_scaled_cosine() {
+        let matches = set(&[[0.0, 1.0], [1.0, 0.0], [0.6, 0.8]]).nearest(&[1.0, 0.0], 2.0, 10);
+        assert_eq!(matches.iter().map(|m| m.index).collect::<Vec<_>>(), [1, 2, 0]);
+        let total = 1.0 + 2f64.exp() + 1.2f64.exp();
+        for (m, s) in matches.iter().zip([1.0, 0.6, 0.0]) {
+            assert!((f64::from(m.similarity) - s).abs() < 1e-6);
+            assert!((f64::from(m.probability) - (2.0 * s).exp() / total).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn a_huge_scale_neither_overflows_nor_loses_the_sum() {
+        let matches = set(&[[1.0, 0.0], [-1.0, 0.0]]).nearest(&[1.0, 0.0], 1e30, 2);
+        assert_eq!((matches[0].probability, matches[1].probability), (1.0, 0.0));
+    }
+
+    #[test]
+    fn top_cuts_without_changing_probabilities_and_equals_stay_in_order() {
+        let labels = set(&[[0.0, 1.0], [1.0, 0.0], [1.0, 0.0], [0.6, 0.8]]);
+        let all = labels.nearest(&[1.0, 0.0], 5.0, usize::MAX);
+        assert_eq!(all.iter().map(|m| m.index).collect::<Vec<_>>(), [1, 2, 3, 0]);
+        for top in 0..4 {
+            assert_eq!(labels.nearest(&[1.0, 0.0], 5.0, top), all[..top]);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Finding and opening ONNX Runtime, once a process.
+//!
+//! Looked for, in this order, and the first file that exists is taken:
+//! 1. the file in the environment variable `ORT_DYLIB_PATH`;
+//! 2. beside the program, or beside the shared library that this code is part of;
+//! 3. in `../lib` of that folder;
+//! 4. in `.deps/onnxruntime/lib` of the folders above it, where `make .deps/onnxruntime` puts it;
+//! 5. where the system looks for shared libraries.
+
+use std::ffi::CStr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ort::environment::Environment;
+
+use crate::error::{Error, Result};
+
+/// The environment variable that names the library.
+const VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// The library's names: as wheels and archives are unpacked, and as distributions install it.
+#[cfg(not(target_os = "macos"))]
+const NAMES: [&str; 2] = ["libonnxruntime.so", "libonnxruntime.so.1"];
+#[cfg(target_os = "macos")]
+const NAMES: [&str; 2] = ["libonnxruntime.dylib", "libonnxruntime.1.dylib"];
+
+/// The ONNX Runtime of this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Library {
+    /// The file.
+    pub path: PathBuf,
+    /// Its version, as `1.31.0`.
+    pub version: String,
+}
+
+/// The library, and what sessions are made from.
+#[derive(Debug, Clone)]
+pub(crate) struct Loaded {
+    pub library: Library,
+    pub environment: Environment,
+}
+
+/// A library is never closed again, since ONNX Runtime has threads and state of its own.
+static LOADED: Mutex<Option<Loaded>> = Mutex::new(None);
+
+/// The process's ONNX Runtime: opened at the first call, from `asked` or else by search.
+pub(crate) fn load(asked: Option<&Path>) -> Result<Loaded> {
+    let mut slot = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(loaded) = &*slot {
+        let other =
+            asked.filter(|asked| std::fs::canonicalize(asked).ok().as_ref() != Some(&loaded.library.path));
+        return match other {
+            None => Ok(loaded.clone()),
+            Some(asked) => {
+                Err(Error::LibraryLoaded { asked: asked.to_owned(), loaded: loaded.library.path.clone() })
+            }
+        };
+    }
+    let library = match asked {
+        Some(path) => open_file(path)?,
+        None => find()?,
+    };
+    let failed = |reason: String| Error::Engine { action: "start", file: library.path.clone(), reason };
+    let environment = ort::init_from(&library.path)
+        .map_err(|e| failed(e.to_string()))?
+        .with_name("clip")
+        .with_telemetry(false)
+        // Nothing is printed: what fails is returned as an error.
+        .with_logger(Arc::new(|_, _, _, _, _| {}))
+        .build()
+        .map_err(|e| failed(e.to_string()))?;
+    // The logger above only discards; below this level messages are not even composed.
+    environment.set_log_level(ort::logging::LogLevel::Fatal);
+    Ok(slot.insert(Loaded { library, environment }).clone())
+}
+
+fn find() -> Result<Library> {
+    if let Some(named) = std::env::var_os(VARIABLE).filter(|v| !v.is_empty()) {
+        return open_file(Path::new(&named)).map_err(|e| match e {
+            Error::LibraryUnusable { path, reason } => {
+                Error::LibraryUnusable { path, reason: format!("{reason} (it is named by {VARIABLE})") }
+            }
+            other => other,
+        });
+    }
+    let candidates = candidates(&own_folders());
+    if let Some(found) = candidates.iter().find(|path| path.exists()) {
+        return open_file(found);
+    }
+    let mut reason = String::new();
+    for name in NAMES {
+        match open(Path::new(name)) {
+            Err(Error::LibraryUnusable { reason: new, .. }) if reason.is_empty() => reason = new,
+            Err(Error::LibraryUnusable { .. }) => {}
+            found_or_failed => return found_or_failed,
+        }
+    }
+    Err(Error::LibraryNotFound { searched: candidates, reason })
+}
+
+/// The files to look for, given the folders that this code runs from.
+fn candidates(folders: &[PathBuf]) -> Vec<PathBuf> {
+    let beside = folders.iter().cloned();
+    let lib = folders.iter().filter_map(|f| f.parent()).map(|f| f.join("lib"));
+    let deps = folders.iter().flat_map(|f| f.ancestors()).map(|f| f.join(".deps/onnxruntime/lib"));
+    let mut all = Vec::new();
+    for folder in beside.chain(lib).chain(deps) {
+        for path in NAMES.map(|name| folder.join(name)) {
+            if !all.contains(&path) {
+                all.push(path);
+            }
+        }
+    }
+    all
+}
+
+/// The folders of the shared library that this code is part of, and of the program.
+fn own_folders() -> Vec<PathBuf> {
+    let files = [mapped_file(load as *const () as usize), std::env::current_exe().ok()];
+    let mut folders: Vec<PathBuf> =
+        files.into_iter().flatten().filter_map(|file| file.parent().map(Path::to_owned)).collect();
+    folders.dedup();
+    folders
+}
+
+/// The file that is mapped at an address of this process. `/proc` gives its absolute path, where `dladdr` gives
+/// the name it was opened by, which says nothing once the working folder has changed.
+#[cfg(target_os = "linux")]
+fn mapped_file(address: usize) -> Option<PathBuf> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    maps.lines().find_map(|line| {
+        // start-end permissions offset device inode path
+        let (start, end) = line.split(' ').next()?.split_once('-')?;
+        let range = usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?;
+        let path = &line[line.find('/')?..];
+        range.contains(&address).then(|| PathBuf::from(path))
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn mapped_file(_: usize) -> Option<PathBuf> {
+    None
+}
+
+/// Opens a file that must exist.
+fn open_file(path: &Path) -> Result<Library> {
+    let unusable =
+        |e: std::io::Error| Error::LibraryUnusable { path: path.to_owned(), reason: e.to_string() };
+    open(&std::fs::canonicalize(path).map_err(unusable)?)
+}
+
+/// Opens a file, or a bare name that the system searches for, and asks which ONNX Runtime it is. `ort` would panic
+/// or print where this returns an error.
+fn open(path: &Path) -> Result<Library> {
+    let unusable = |reason: String| Error::LibraryUnusable { path: path.to_owned(), reason };
+    // SAFETY: opening a library runs its initialisers; that is what the user asks for with this file.
+    let library = unsafe { libloading::Library::new(path) }.map_err(|e| unusable(e.to_string()))?;
+    // SAFETY: the symbol has this type in every ONNX Runtime since 1.0.
+    let base =
+        unsafe { library.get::<unsafe extern "C" fn() -> *const ort::sys::OrtApiBase>(b"OrtGetApiBase") }
+            .map(|symbol| *symbol)
+            .map_err(|_| unusable("it has no function OrtGetApiBase".to_owned()))?;
+    // A library with threads of its own is better not closed, whatever else happens.
+    std::mem::forget(library);
+    // SAFETY: the function takes nothing and returns a pointer to a static, or null.
+    let Some(api) = (unsafe { base().as_ref() }) else {
+        return Err(unusable("OrtGetApiBase returned nothing".to_owned()));
+    };
+    // SAFETY: the version is a static string that ends with a zero.
+    let version = unsafe { CStr::from_ptr((api.GetVersionString)()) }.to_string_lossy().into_owned();
+    let path =
+        if path.is_absolute() { path.to_owned() } else { mapped_file(base as usize).unwrap_or(path.into()) };
+    let mut numbers = version.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
+    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if found < (1, ort::MINOR_VERSION) {
+        return Err(Error::LibraryTooOld {
+            path,
+            found: version,
+            needed: format!("1.{}", ort::MINOR_VERSION),
+        });
+    }
+    // SAFETY: any version number may be asked for; null says that it is not there.
+    if unsafe { (api.GetApi)(ort::MINOR_VERSION) }.is_null() {
+        let reason = format!("version {version} has no interface {}", ort::MINOR_VERSION);
+        return Err(Error::LibraryUnusable { path, reason });
+    }
+    Ok(Library { path, version })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_is_beside_then_lib_then_deps_of_each_folder_above() {
+        let found = candidates(&["/a/bin".into(), "/b".into()]);
+        let first_names: Vec<_> = found
+            .iter()
+            .filter(|p| p.file_name().unwrap() == NAMES[0])
+            .map(|p| p.parent().unwrap().display().to_string())
+            .collect();
+        let deps = ["/a/bin", "/a", "", "/b"].map(|f| format!("{f}/.deps/onnxruntime/lib"));
+        assert_eq!(first_names[..4], ["/a/bin", "/b", "/a/lib", "/lib"]);
+        assert_eq!(first_names[4..], deps);
+    }
+
+    #[test]
+    fn this_code_knows_its_own_file() {
+        let exe = std::env::current_exe().unwrap();
+        assert_eq!(mapped_file(load as *const () as usize), Some(exe.clone()));
+        assert_eq!(own_folders(), [exe.parent().unwrap()]);
+        assert_eq!(mapped_file(0), None);
+    }
+
+    #[test]
+    fn files_that_are_no_onnx_runtime_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = folder.path().join("libonnxruntime.so");
+        std::fs::write(&text, "not a library").unwrap();
+        for (path, reason) in [(text.as_path(), ""), (Path::new("/no/such/file.so"), "No such file")] {
+            let error = open_file(path).unwrap_err();
+            assert!(matches!(&error, Error::LibraryUnusable { .. }), "{error}");
+            assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+            assert!(error.to_string().contains(reason), "{error}");
+        }
+        // A library, but another one.
+        #[cfg(target_os = "linux")]
+        {
+            let error = open(Path::new("libc.so.6")).unwrap_err().to_string();
+            assert!(error.contains("no function OrtGetApiBase"), "{error}");
+        }
+    }
+}
