@@ -67,9 +67,12 @@ pub fn sha256(path: &Path) -> Result<String> {
 ///
 /// # Errors
 /// [`Error::Io`] when `folder` exists already; whatever `fill` returns.
-pub fn create_folder_atomically(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+pub fn create_folder_atomically<E: From<Error>>(
+    folder: &Path,
+    fill: impl FnOnce(&Path) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
     if folder.exists() {
-        return Err(Error::io("create", folder, std::io::ErrorKind::AlreadyExists.into()));
+        return Err(Error::io("create", folder, std::io::ErrorKind::AlreadyExists.into()).into());
     }
     let parent = match folder.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
