@@ -1,0 +1,167 @@
+//! What comes in from C: checked, and only then given a Rust type. The lifetimes are those of the call.
+
+use std::ffi::{CStr, c_char};
+use std::mem::MaybeUninit;
+
+use crate::guard::Error;
+
+/// What `pointer` points to.
+pub(crate) unsafe fn reference<'a, T>(pointer: *const T, name: &str) -> Result<&'a T, Error> {
+    unsafe { pointer.as_ref() }.ok_or_else(|| Error::Null(name.to_owned()))
+}
+
+/// Where a result goes. The caller need not have initialised it.
+pub(crate) unsafe fn output<'a, T>(pointer: *mut T, name: &str) -> Result<&'a mut MaybeUninit<T>, Error> {
+    unsafe { pointer.cast::<MaybeUninit<T>>().as_mut() }.ok_or_else(|| Error::Null(name.to_owned()))
+}
+
+/// `length` elements; NULL will do for none.
+pub(crate) unsafe fn slice<'a, T>(pointer: *const T, length: usize, name: &str) -> Result<&'a [T], Error> {
+    if length == 0 {
+        return Ok(&[]);
+    }
+    within_memory::<T>(length, name)?;
+    unsafe { reference(pointer, name) }?;
+    Ok(unsafe { std::slice::from_raw_parts(pointer, length) })
+}
+
+/// Room for `length` results, like [`slice`].
+pub(crate) unsafe fn room<'a, T>(
+    pointer: *mut T,
+    length: usize,
+    name: &str,
+) -> Result<&'a mut [MaybeUninit<T>], Error> {
+    if length == 0 {
+        return Ok(&mut []);
+    }
+    within_memory::<T>(length, name)?;
+    unsafe { output(pointer, name) }?;
+    Ok(unsafe { std::slice::from_raw_parts_mut(pointer.cast(), length) })
+}
+
+/// An array of handles.
+pub(crate) unsafe fn references<'a, T>(
+    pointer: *const *const T,
+    length: usize,
+    name: &str,
+) -> Result<Vec<&'a T>, Error> {
+    let pointers = unsafe { slice(pointer, length, name) }?;
+    let one = |(i, &pointer)| unsafe { reference(pointer, &format!("{name}[{i}]")) };
+    pointers.iter().enumerate().map(one).collect()
+}
+
+/// A string of C as UTF-8.
+pub(crate) unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a str, Error> {
+    unsafe { reference(pointer, name) }?;
+    let text = unsafe { CStr::from_ptr(pointer) };
+    text.to_str().map_err(|e| Error::Utf8 { name: name.to_owned(), at: e.valid_up_to() })
+}
+
+/// An array of strings.
+pub(crate) unsafe fn texts<'a>(
+    pointer: *const *const c_char,
+    length: usize,
+    name: &str,
+) -> Result<Vec<&'a str>, Error> {
+    let pointers = unsafe { slice(pointer, length, name) }?;
+    let one = |(i, &pointer)| unsafe { text(pointer, &format!("{name}[{i}]")) };
+    pointers.iter().enumerate().map(one).collect()
+}
+
+/// An options struct whose first field is its `size_t struct_size`, as the caller's header knows it. A longer one,
+/// of a later header, is taken if the fields that this library does not know are zero.
+pub(crate) unsafe fn options<'a, T>(pointer: *const T, name: &'static str) -> Result<&'a T, Error> {
+    /// No struct of ours will be longer, so a number above is a field that was never set.
+    const LONGEST: usize = 4096;
+    unsafe { reference(pointer, name) }?;
+    let found = unsafe { *pointer.cast::<usize>() };
+    let known = size_of::<T>();
+    let wrong = |reason| Err(Error::StructSize { name, known, found, reason });
+    if !(known..=LONGEST).contains(&found) {
+        return wrong("set it to sizeof of the struct");
+    }
+    let rest = unsafe { std::slice::from_raw_parts(pointer.cast::<u8>().add(known), found - known) };
+    if rest.iter().any(|&byte| byte != 0) {
+        return wrong("a field is set that a later version brought");
+    }
+    Ok(unsafe { &*pointer })
+}
+
+/// No object is larger than half the address space; a length that claims so is a mistake.
+fn within_memory<T>(length: usize, name: &str) -> Result<(), Error> {
+    if length > isize::MAX as usize / size_of::<T>() {
+        return Err(Error::Argument(format!(
+            "{name} cannot have {length} elements of {} bytes",
+            size_of::<T>()
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ptr::{null, null_mut};
+
+    fn said<T>(result: Result<T, Error>) -> String {
+        result.map(|_| ()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn null_is_named() {
+        assert_eq!(said(unsafe { reference(null::<u8>(), "model") }), "model is NULL");
+        assert_eq!(said(unsafe { output(null_mut::<u8>(), "out") }), "out is NULL");
+        assert_eq!(said(unsafe { slice(null::<f32>(), 1, "x") }), "x is NULL");
+        assert_eq!(said(unsafe { room(null_mut::<f32>(), 1, "x") }), "x is NULL");
+        assert_eq!(said(unsafe { text(null(), "path") }), "path is NULL");
+        assert_eq!(said(unsafe { texts(null(), 1, "labels") }), "labels is NULL");
+        assert_eq!(
+            said(unsafe { texts([c"a".as_ptr(), null()].as_ptr(), 2, "labels") }),
+            "labels[1] is NULL"
+        );
+        assert_eq!(said(unsafe { options(null::<usize>(), "options") }), "options is NULL");
+    }
+
+    #[test]
+    fn null_will_do_for_nothing() {
+        assert!(unsafe { slice(null::<f32>(), 0, "x") }.unwrap().is_empty());
+        assert!(unsafe { room(null_mut::<f32>(), 0, "x") }.unwrap().is_empty());
+        assert!(unsafe { texts(null(), 0, "x") }.unwrap().is_empty());
+    }
+
+    #[test]
+    fn lengths_beyond_memory_are_refused() {
+        let byte = 0u8;
+        for length in [usize::MAX, isize::MAX as usize / 4 + 1] {
+            let error = said(unsafe { slice((&raw const byte).cast::<f32>(), length, "x") });
+            assert_eq!(error, format!("x cannot have {length} elements of 4 bytes"));
+        }
+    }
+
+    #[test]
+    fn strings_are_utf8() {
+        assert_eq!(unsafe { text(c"na\u{ef}ve".as_ptr(), "x") }.unwrap(), "na\u{ef}ve");
+        let latin1 = [b'n', b'a', 0xef, b'v', b'e', 0];
+        let error = said(unsafe { text(latin1.as_ptr().cast(), "labels[3]") });
+        assert_eq!(error, "labels[3] is not UTF-8: byte 2 begins no character");
+    }
+
+    #[test]
+    fn options_of_other_versions() {
+        #[repr(C)]
+        struct Known {
+            struct_size: usize,
+            threads: usize,
+        }
+        let read = |fields: &[usize]| unsafe { options(fields.as_ptr().cast::<Known>(), "options") };
+        assert_eq!(read(&[16, 3]).unwrap().threads, 3);
+        assert_eq!(read(&[24, 3, 0]).unwrap().threads, 3);
+        assert_eq!(read(&[24, 3, 0]).unwrap().struct_size, 24);
+        let later = said(read(&[24, 3, 1]));
+        assert!(later.ends_with("is 24, this library knows 16: a field is set that a later version brought"));
+        for wrong in [0, 15, 4097, usize::MAX] {
+            let error = said(read(&[wrong, 3, 0]));
+            assert!(error.ends_with("set it to sizeof of the struct"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Label sets.
+
+use std::ffi::{CString, c_char};
+use std::ptr;
+
+use clip_runtime::{LabelSet, Template};
+
+use crate::argument;
+use crate::guard::{create, release};
+use crate::model::clip_model;
+use crate::status::clip_status;
+
+/// Labels, encoded once and used for many images. They belong to the model that encoded them.
+pub struct clip_labels {
+    pub(crate) set: LabelSet,
+    names: Vec<CString>,
+}
+
+/// Encodes `n` labels ("cat", "traffic light"). Each is put into the `{}` of every template ("a photo of a {}."),
+/// and the embeddings of these texts are averaged. Without templates (NULL, 0) a label is the whole text.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_labels_new(
+    model: *const clip_model,
+    labels: *const *const c_char,
+    n: usize,
+    templates: *const *const c_char,
+    n_templates: usize,
+    out: *mut *mut clip_labels,
+) -> clip_status {
+    unsafe {
+        create(out, || {
+            let model = argument::reference(model, "model")?;
+            let labels = argument::texts(labels, n, "labels")?;
+            let templates = argument::texts(templates, n_templates, "templates")?;
+            let templates =
+                templates.iter().map(|text| text.parse()).collect::<Result<Vec<Template>, _>>()?;
+            let set = model.0.label_set(&labels, &templates)?;
+            let names = labels.iter().map(|&label| CString::new(label).unwrap_or_default()).collect();
+            Ok(clip_labels { set, names })
+        })
+    }
+}
+
+/// Frees the label set. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_labels_free(labels: *mut clip_labels) {
+    unsafe { release(labels) }
+}
+
+/// How many labels there are. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_labels_count(labels: *const clip_labels) -> usize {
+    unsafe { labels.as_ref() }.map_or(0, |labels| labels.names.len())
+}
+
+/// Label number `index`, which stands until the set is freed. NULL when there is none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_labels_name(labels: *const clip_labels, index: usize) -> *const c_char {
+    let labels = unsafe { labels.as_ref() };
+    labels.and_then(|labels| labels.names.get(index)).map_or(ptr::null(), |name| name.as_ptr())
+}

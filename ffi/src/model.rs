@@ -1,0 +1,76 @@
+//! Model folders.
+
+use std::ffi::c_char;
+use std::path::PathBuf;
+
+use clip_runtime::{Clip, Options};
+
+use crate::argument;
+use crate::guard::{Error, create, release};
+use crate::status::clip_status;
+
+/// An open model folder. Threads: this and the other handles never change once they are made, so any number of
+/// threads may use one at the same time. Free a handle once, after the last call that uses it has returned;
+/// handles may be freed in any order.
+pub struct clip_model(pub(crate) Clip);
+
+/// How to open a model folder. Zero it (`= {0}`), set struct_size, then the fields that matter to you.
+#[repr(C)]
+pub struct clip_open_options {
+    /// sizeof(clip_open_options), so that programs built with an older header go on working.
+    pub struct_size: usize,
+    /// Threads that one call computes with; 0 for one for each physical core that the process may use.
+    pub threads: usize,
+    /// Path of libonnxruntime.so; NULL to look in the environment variable ORT_DYLIB_PATH, beside this library and
+    /// where the system looks. A process has one: the first model that is opened decides.
+    pub onnxruntime: *const c_char,
+}
+
+/// Opens the folder at `path`, written by clip-export. Checks the hashes of all its files. `options` may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_model_open(
+    path: *const c_char,
+    options: *const clip_open_options,
+    out: *mut *mut clip_model,
+) -> clip_status {
+    unsafe {
+        create(out, || {
+            let path = argument::text(path, "path")?;
+            let options = if options.is_null() { Options::default() } else { read(options)? };
+            Ok(clip_model(Clip::open_with(path.as_ref(), &options)?))
+        })
+    }
+}
+
+unsafe fn read(options: *const clip_open_options) -> Result<Options, Error> {
+    let options = unsafe { argument::options(options, "options") }?;
+    let library = match options.onnxruntime.is_null() {
+        true => None,
+        false => Some(PathBuf::from(unsafe { argument::text(options.onnxruntime, "options->onnxruntime") }?)),
+    };
+    Ok(Options { threads: (options.threads > 0).then_some(options.threads), library })
+}
+
+/// Closes the model. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_model_free(model: *mut clip_model) {
+    unsafe { release(model) }
+}
+
+/// Floats in one embedding. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_model_embed_dim(model: *const clip_model) -> usize {
+    unsafe { model.as_ref() }.map_or(0, |model| model.0.embed_dim())
+}
+
+/// Width and height, in pixels, of the square that the model sees. Images of any size are resized to it. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_model_image_size(model: *const clip_model) -> usize {
+    unsafe { model.as_ref() }.map_or(0, |model| model.0.manifest().preprocess.size)
+}
+
+/// Tokens, start and end included, after which texts are cut. 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_model_context_length(model: *const clip_model) -> usize {
+    unsafe { model.as_ref() }.map_or(0, |model| model.0.manifest().tokenizer.context_length)
+}
