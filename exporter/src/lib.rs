@@ -1,1 +1,25 @@
-//! To come.
+//! Turns a checkpoint into a model folder: both towers as ONNX graphs, the tokenizer, and the manifest `clip.json`.
+//!
+//! ```no_run
+//! use clip_exporter::{Options, export};
+//! use clip_model::Checkpoint;
+//!
+//! let checkpoint = Checkpoint::open("models/emoji-tiny".as_ref())?;
+//! let options = Options { model: "emoji-tiny".to_owned(), replace: false };
+//! export(&checkpoint, "emoji".as_ref(), &options, &mut |_| {})?;
+//! # Ok::<(), clip_exporter::Error>(())
+//! ```
+//!
+//! The network itself is `clip-model`'s; here is only its interpreter that writes ONNX ([`tower`]). Graphs
+//! hold standard operators of operator set 17 alone, so that any engine can run them. This crate neither trains nor
+//! prints; it runs a model once, through `clip-runtime`, to see that it works.
+
+mod destination;
+mod error;
+mod export;
+mod interpreter;
+pub mod onnx;
+pub mod tower;
+
+pub use error::{Error, Result};
+pub use export::{Options, Progress, export};

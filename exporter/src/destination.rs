@@ -1,0 +1,127 @@
+//! Where a model folder goes: it appears whole or not at all, also when it takes the place of an older one.
+
+use std::path::Path;
+
+use clip_model::{files, manifest};
+
+use crate::error::{Error, Result};
+
+/// Refuses a destination before any work is done: one that exists, unless it is a model folder to be replaced.
+pub fn check(folder: &Path, replace: bool) -> Result<()> {
+    // Also a dangling link is in the way.
+    if folder.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    if !replace {
+        return Err(Error::Exists(folder.to_owned()));
+    }
+    if folder.join(manifest::FILE).is_file() {
+        Ok(())
+    } else {
+        Err(Error::NotAModelFolder(folder.to_owned()))
+    }
+}
+
+/// Creates `folder` with the files that `fill` writes. An older model folder stays untouched until the new one is
+/// complete, and is then removed.
+pub fn write(folder: &Path, replace: bool, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    check(folder, replace)?;
+    if folder.symlink_metadata().is_err() {
+        return files::create_folder_atomically(folder, fill);
+    }
+    let fail = |action| move |e| Error::Model(clip_model::Error::io(action, folder, e));
+    // A link is followed, so that the folder it names is replaced and not the link.
+    let folder = &folder.canonicalize().map_err(fail("open"))?;
+    let parent = folder.parent().ok_or_else(|| Error::NotAModelFolder(folder.clone()))?;
+    // Removed at the end, with the older folder in it.
+    let aside = tempfile::Builder::new().prefix(".tmp-").tempdir_in(parent).map_err(fail("replace"))?;
+    let (new, old) = (aside.path().join("new"), aside.path().join("old"));
+    files::create_folder_atomically(&new, fill)?;
+    std::fs::rename(folder, &old).map_err(fail("replace"))?;
+    if let Err(e) = std::fs::rename(&new, folder) {
+        // Should this fail too, then the older model is kept aside rather than removed.
+        if std::fs::rename(&old, folder).is_err() {
+            let _ = aside.keep();
+        }
+        return Err(fail("replace")(e));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(folder: &Path) -> Vec<String> {
+        let names = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    }
+
+    fn put(name: &'static str) -> impl FnOnce(&Path) -> Result<()> {
+        move |folder| {
+            std::fs::write(folder.join(name), name).unwrap();
+            std::fs::write(folder.join(manifest::FILE), "{}").unwrap();
+            Ok(())
+        }
+    }
+
+    fn failing(folder: &Path) -> Result<()> {
+        std::fs::write(folder.join("half"), "").unwrap();
+        Err(Error::TooLarge { file: "half", size: 2, limit: 1 })
+    }
+
+    #[test]
+    fn a_new_folder_appears_whole_or_not_at_all() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("deep/model");
+        assert!(matches!(write(&folder, false, failing), Err(Error::TooLarge { .. })));
+        assert_eq!(entries(&root.path().join("deep")), Vec::<String>::new());
+        write(&folder, false, put("a")).unwrap();
+        assert_eq!(entries(&folder), ["a", "clip.json"]);
+        assert!(matches!(write(&folder, false, put("b")), Err(Error::Exists(_))));
+        assert_eq!(entries(&folder), ["a", "clip.json"]);
+    }
+
+    #[test]
+    fn an_older_model_is_replaced_only_by_a_complete_one() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("model");
+        write(&folder, true, put("a")).unwrap();
+        assert!(matches!(write(&folder, true, failing), Err(Error::TooLarge { .. })));
+        assert_eq!(entries(&folder), ["a", "clip.json"]);
+        write(&folder, true, put("b")).unwrap();
+        assert_eq!(entries(&folder), ["b", "clip.json"]);
+        assert_eq!(entries(root.path()), ["model"], "nothing is left behind");
+    }
+
+    #[test]
+    fn what_is_no_model_folder_is_never_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("photos");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("dear.jpg"), "").unwrap();
+        let message = write(&folder, true, put("a")).unwrap_err().to_string();
+        assert!(message.contains("photos") && message.contains("clip.json"), "{message}");
+        let file = root.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(matches!(write(&file, true, put("a")), Err(Error::NotAModelFolder(_))));
+        assert_eq!(entries(&folder), ["dear.jpg"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_a_link() {
+        let root = tempfile::tempdir().unwrap();
+        write(&root.path().join("model"), false, put("a")).unwrap();
+        let link = root.path().join("link");
+        std::os::unix::fs::symlink("model", &link).unwrap();
+        write(&link, true, put("b")).unwrap();
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert_eq!(entries(&root.path().join("model")), ["b", "clip.json"]);
+        let dangling = root.path().join("dangling");
+        std::os::unix::fs::symlink("nowhere", &dangling).unwrap();
+        assert!(matches!(write(&dangling, false, put("c")), Err(Error::Exists(_))));
+    }
+}

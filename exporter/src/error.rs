@@ -1,0 +1,45 @@
+//! The one error type of this crate.
+
+use std::path::PathBuf;
+
+/// Shorthand for results of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Everything that can go wrong in an export.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The checkpoint or the file system.
+    #[error(transparent)]
+    Model(#[from] clip_model::Error),
+    /// The model folder is there already and was not to be replaced.
+    #[error("{} exists already: name another folder, or replace it with --force", .0.display())]
+    Exists(PathBuf),
+    /// What was to be replaced is no model folder.
+    #[error("{} is not replaced: it has no {} and so is no model folder", .0.display(), clip_model::manifest::FILE)]
+    NotAModelFolder(PathBuf),
+    /// An ONNX file cannot hold the weights of one tower.
+    #[error(
+        "{file} would have {size} bytes; an ONNX file holds at most {limit}, and weights beside it are not supported yet"
+    )]
+    TooLarge {
+        /// Name of the file.
+        file: &'static str,
+        /// Bytes it would have.
+        size: u64,
+        /// Bytes it can have.
+        limit: u64,
+    },
+    /// A file of the model folder could not be written, for want of space, say, or because a tensor of the
+    /// checkpoint is in a number format that is not supported.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// The exported model does not run, or gives what is no embedding: it was not kept.
+    #[error("the exported model failed its trial run and was not kept")]
+    Trial(#[source] clip_runtime::Error),
+}

@@ -1,0 +1,354 @@
+//! The interpreter of [`Ops`] that writes the network down as an ONNX graph.
+//!
+//! Operators are chosen so that engines find the forms they have fast kernels for. Sequences flow as matrices,
+//! `[batch * length, channels]`, so that every linear map is one `Gemm` with the checkpoint's own row-major weight;
+//! query, key and value come out of a single one. Activations are spelled as ONNX Runtime and TensorRT fuse them.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use clip_model::config::Activation;
+use clip_model::ops::{Conv, Mask, Ops};
+
+use crate::onnx::Attribute::{Float, Int, Ints};
+use crate::onnx::{Attribute, Data, Graph};
+
+/// The size of the sequence axis of texts, known only when the graph runs.
+pub const TEXT_LENGTH: usize = 0;
+
+/// Keeps the length of a vector from dividing by zero, as in PyTorch's `normalize`.
+const SMALLEST_LENGTH: f32 = 1e-12;
+
+/// Interprets [`Ops`] as additions to a graph.
+#[derive(Debug)]
+pub struct Interpreter {
+    graph: RefCell<Graph>,
+    /// Rows of the causal mask: the longest text.
+    context_length: usize,
+}
+
+/// A value of the graph: its name and how it lies in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    /// Name in the graph.
+    pub name: String,
+    /// Shape of one sample; [`TEXT_LENGTH`] for the axis that varies.
+    pub shape: Vec<usize>,
+    /// Whether samples and tokens share an axis, `[batch * length, channels]`, or not, `[batch, length, channels]`.
+    pub flat: bool,
+}
+
+impl Value {
+    /// A value with its batch axis in front, for samples of the given shape.
+    pub fn new(name: String, shape: &[usize]) -> Value {
+        Value { name, shape: shape.to_vec(), flat: false }
+    }
+}
+
+impl Interpreter {
+    /// Adds to `graph`; no text will be longer than `context_length`.
+    pub fn new(graph: Graph, context_length: usize) -> Interpreter {
+        Interpreter { graph: RefCell::new(graph), context_length }
+    }
+
+    /// The graph with all that was added.
+    pub fn into_graph(self) -> Graph {
+        self.graph.into_inner()
+    }
+
+    fn node(&self, op: &'static str, inputs: &[&str], attributes: Vec<(&'static str, Attribute)>) -> String {
+        self.graph.borrow_mut().node(op, inputs, attributes)
+    }
+
+    fn integers(&self, values: &[i64]) -> String {
+        self.graph.borrow_mut().integers(values)
+    }
+
+    fn integer(&self, value: i64) -> String {
+        self.graph.borrow_mut().integer(value)
+    }
+
+    fn number(&self, value: f32) -> String {
+        self.graph.borrow_mut().number(value)
+    }
+
+    fn weight(&self, tensor: &str, shape: &[usize]) -> String {
+        self.graph.borrow_mut().weight(tensor, shape)
+    }
+
+    fn weight_rows(&self, tensor: &str, rows: Range<usize>, shape: &[usize]) -> String {
+        self.graph.borrow_mut().weight_rows(tensor, rows, shape)
+    }
+
+    fn reshape(&self, x: &str, shape: &[i64]) -> String {
+        let shape = self.integers(shape);
+        self.node("Reshape", &[x, &shape], vec![])
+    }
+
+    fn transpose(&self, x: &str, order: &[i64]) -> String {
+        self.node("Transpose", &[x], vec![("perm", Ints(order.to_vec()))])
+    }
+
+    /// Entry `axis` of the run-time shape of `x`, as a vector of one integer.
+    fn size(&self, x: &str, axis: i64) -> String {
+        self.node("Shape", &[x], vec![("start", Int(axis)), ("end", Int(axis + 1))])
+    }
+
+    fn concat(&self, parts: &[&str], axis: i64) -> String {
+        self.node("Concat", parts, vec![("axis", Int(axis))])
+    }
+
+    /// `[batch, length, channels]` as `[batch * length, channels]`.
+    fn flat(&self, x: &Value) -> String {
+        if x.flat { x.name.clone() } else { self.reshape(&x.name, &[-1, x.shape[1] as i64]) }
+    }
+
+    /// `[batch * length, channels]` as `[batch, length, channels]`; only for lengths that are known beforehand.
+    fn nested(&self, x: &Value) -> String {
+        if x.flat {
+            self.reshape(&x.name, &[-1, x.shape[0] as i64, x.shape[1] as i64])
+        } else {
+            x.name.clone()
+        }
+    }
+
+    fn matrix(name: String, length: usize, channels: usize) -> Value {
+        Value { name, shape: vec![length, channels], flat: true }
+    }
+
+    /// One `Gemm` with rows of `tensor`, `[out, in]`, and of its bias.
+    fn gemm(&self, x: &Value, weight: &str, bias: &str) -> String {
+        self.node("Gemm", &[&self.flat(x), weight, bias], vec![("transB", Int(1))])
+    }
+
+    /// `[batch * length, heads * width]` as `[batch, heads, length, width]`.
+    fn heads(&self, x: &Value, heads: usize) -> String {
+        let (length, heads, width) = (x.shape[0], heads as i64, (x.shape[1] / heads) as i64);
+        let rows = self.flat(x);
+        match length {
+            // A single token needs no transposition.
+            1 => self.reshape(&rows, &[-1, heads, 1, width]),
+            TEXT_LENGTH => {
+                let ids = crate::tower::IDS;
+                let split = self.integers(&[heads, width]);
+                let shape = self.concat(&[&self.size(ids, 0), &self.size(ids, 1), &split], 0);
+                self.transpose(&self.node("Reshape", &[&rows, &shape], vec![]), &[0, 2, 1, 3])
+            }
+            _ => self.transpose(&self.reshape(&rows, &[-1, length as i64, heads, width]), &[0, 2, 1, 3]),
+        }
+    }
+
+    /// What is added to attention scores, `[length, length]`: minus infinity right of the diagonal.
+    fn causal_mask(&self, length: &str) -> String {
+        let n = self.context_length;
+        let hidden = |i: usize| if i % n > i / n { f32::NEG_INFINITY } else { 0.0 };
+        let values = Data::Float32((0..n * n).map(hidden).collect());
+        let whole = self.graph.borrow_mut().constant("causal_mask".to_owned(), vec![n, n], values);
+        let start = self.integers(&[0, 0]);
+        let axes = self.integers(&[0, 1]);
+        self.node("Slice", &[&whole, &start, &self.concat(&[length, length], 0), &axes], vec![])
+    }
+
+    /// The position of the end-of-text token, the highest id, in each text: `[batch]`.
+    fn end_position(&self, ids: &str) -> String {
+        self.node("ArgMax", &[ids], vec![("axis", Int(1)), ("keepdims", Int(0))])
+    }
+}
+
+impl Ops for Interpreter {
+    type T = Value;
+
+    fn conv2d(&self, x: &Value, weight: &str, c: Conv) -> Value {
+        let side = |n: usize| (n + 2 * c.padding - c.kernel) / c.stride + 1;
+        let weight = self.weight(weight, &[c.channels, x.shape[0], c.kernel, c.kernel]);
+        let (kernel, stride, padding) = (c.kernel as i64, c.stride as i64, c.padding as i64);
+        let name = self.node(
+            "Conv",
+            &[&x.name, &weight],
+            vec![
+                ("kernel_shape", Ints(vec![kernel; 2])),
+                ("strides", Ints(vec![stride; 2])),
+                ("pads", Ints(vec![padding; 4])),
+            ],
+        );
+        Value::new(name, &[c.channels, side(x.shape[1]), side(x.shape[2])])
+    }
+
+    fn batch_norm(&self, x: &Value, name: &str) -> Value {
+        let [gain, bias, mean, variance] = ["weight", "bias", "running_mean", "running_var"]
+            .map(|part| self.weight(&format!("{name}.{part}"), &x.shape[..1]));
+        let inputs = [&x.name, &gain, &bias, &mean, &variance].map(String::as_str);
+        Value { name: self.node("BatchNormalization", &inputs, vec![("epsilon", Float(1e-5))]), ..x.clone() }
+    }
+
+    fn relu(&self, x: &Value) -> Value {
+        Value { name: self.node("Relu", &[&x.name], vec![]), ..x.clone() }
+    }
+
+    fn avg_pool(&self, x: &Value, size: usize) -> Value {
+        let window = Ints(vec![size as i64; 2]);
+        let attributes = vec![("kernel_shape", window.clone()), ("strides", window)];
+        let shape = [x.shape[0], x.shape[1] / size, x.shape[2] / size];
+        Value::new(self.node("AveragePool", &[&x.name], attributes), &shape)
+    }
+
+    fn tokens(&self, x: &Value) -> Value {
+        let (channels, length) = (x.shape[0], x.shape[1] * x.shape[2]);
+        let rows = self.reshape(&x.name, &[0, channels as i64, length as i64]);
+        Value::new(self.transpose(&rows, &[0, 2, 1]), &[length, channels])
+    }
+
+    fn prepend_mean(&self, x: &Value) -> Value {
+        let tokens = self.nested(x);
+        let mean = self.node("ReduceMean", &[&tokens], vec![("axes", Ints(vec![1])), ("keepdims", Int(1))]);
+        Value::new(self.concat(&[&mean, &tokens], 1), &[x.shape[0] + 1, x.shape[1]])
+    }
+
+    fn prepend(&self, x: &Value, token: &str) -> Value {
+        let tokens = self.nested(x);
+        let token = self.weight(token, &x.shape[1..]);
+        let shape = self.concat(&[&self.size(&tokens, 0), &self.integers(&[1, x.shape[1] as i64])], 0);
+        let token = self.node("Expand", &[&token, &shape], vec![]);
+        Value::new(self.concat(&[&token, &tokens], 1), &[x.shape[0] + 1, x.shape[1]])
+    }
+
+    fn embedding(&self, ids: &Value, table: &str, vocab_size: usize, width: usize) -> Value {
+        let table = self.weight(table, &[vocab_size, width]);
+        Value::new(self.node("Gather", &[&table, &ids.name], vec![("axis", Int(0))]), &[ids.shape[0], width])
+    }
+
+    fn add_positions(&self, x: &Value, table: &str, rows: usize) -> Value {
+        let (length, channels) = (x.shape[0], x.shape[1]);
+        let tokens = self.nested(x);
+        let positions = match length {
+            TEXT_LENGTH => {
+                let table = self.weight(table, &[rows, channels]);
+                let (start, axis) = (self.integers(&[0]), self.integers(&[0]));
+                self.node("Slice", &[&table, &start, &self.size(&tokens, 1), &axis], vec![])
+            }
+            _ if length == rows => self.weight(table, &[rows, channels]),
+            _ => self.weight_rows(table, 0..length, &[length, channels]),
+        };
+        Value::new(self.node("Add", &[&tokens, &positions], vec![]), &x.shape)
+    }
+
+    fn layer_norm(&self, x: &Value, name: &str) -> Value {
+        let channels = x.shape[1];
+        let gain = self.weight(&format!("{name}.weight"), &[channels]);
+        let bias = self.weight(&format!("{name}.bias"), &[channels]);
+        let attributes = vec![("axis", Int(-1)), ("epsilon", Float(1e-5))];
+        let rows = self.flat(x);
+        Self::matrix(
+            self.node("LayerNormalization", &[&rows, &gain, &bias], attributes),
+            x.shape[0],
+            channels,
+        )
+    }
+
+    fn linear(&self, x: &Value, name: &str, out: usize) -> Value {
+        let weight = self.weight(&format!("{name}.weight"), &[out, x.shape[1]]);
+        let bias = self.weight(&format!("{name}.bias"), &[out]);
+        Self::matrix(self.gemm(x, &weight, &bias), x.shape[0], out)
+    }
+
+    fn in_projection(&self, x: &Value, name: &str, parts: Range<usize>) -> Vec<Value> {
+        let (length, channels, count) = (x.shape[0], x.shape[1], parts.len());
+        let (weight, bias) = (format!("{name}.in_proj_weight"), format!("{name}.in_proj_bias"));
+        let (weight, bias) = if count == 3 {
+            (self.weight(&weight, &[3 * channels, channels]), self.weight(&bias, &[3 * channels]))
+        } else {
+            let rows = parts.start * channels..parts.end * channels;
+            let weight = self.weight_rows(&weight, rows.clone(), &[rows.len(), channels]);
+            (weight, self.weight_rows(&bias, rows.clone(), &[rows.len()]))
+        };
+        let all = self.gemm(x, &weight, &bias);
+        let results = match count {
+            1 => vec![all],
+            _ => {
+                let sizes = self.integers(&vec![channels as i64; count]);
+                let attributes = vec![("axis", Int(1))];
+                self.graph.borrow_mut().node_with_results("Split", &[&all, &sizes], attributes, count)
+            }
+        };
+        results.into_iter().map(|name| Self::matrix(name, length, channels)).collect()
+    }
+
+    fn attention(&self, q: &Value, k: &Value, v: &Value, heads: usize, mask: Mask<'_, Value>) -> Value {
+        let (length, channels) = (q.shape[0], q.shape[1]);
+        let scale = self.number(((channels / heads) as f32).sqrt().recip());
+        let queries = self.node("Mul", &[&self.heads(q, heads), &scale], vec![]);
+        let keys = self.transpose(&self.heads(k, heads), &[0, 1, 3, 2]);
+        let scores = self.node("MatMul", &[&queries, &keys], vec![]); // [B, heads, Lq, L]
+        let scores = match mask {
+            Mask::None => scores,
+            Mask::Causal => {
+                let mask = self.causal_mask(&self.size(crate::tower::IDS, 1));
+                self.node("Add", &[&scores, &mask], vec![])
+            }
+            Mask::EndOfText(ids) => {
+                let mask = self.causal_mask(&self.size(&ids.name, 1));
+                let row =
+                    self.node("Gather", &[&mask, &self.end_position(&ids.name)], vec![("axis", Int(0))]);
+                let row = self.node("Unsqueeze", &[&row, &self.integers(&[1, 2])], vec![]); // [B, 1, 1, L]
+                self.node("Add", &[&scores, &row], vec![])
+            }
+        };
+        let weights = self.node("Softmax", &[&scores], vec![("axis", Int(-1))]);
+        let mixed = self.node("MatMul", &[&weights, &self.heads(v, heads)], vec![]); // [B, heads, Lq, width]
+        let mixed = if length == 1 { mixed } else { self.transpose(&mixed, &[0, 2, 1, 3]) };
+        Self::matrix(self.reshape(&mixed, &[-1, channels as i64]), length, channels)
+    }
+
+    fn activation(&self, x: &Value, kind: Activation) -> Value {
+        let name = match kind {
+            Activation::QuickGelu => {
+                let scaled = self.node("Mul", &[&x.name, &self.number(1.702)], vec![]);
+                let gate = self.node("Sigmoid", &[&scaled], vec![]);
+                self.node("Mul", &[&x.name, &gate], vec![])
+            }
+            Activation::Gelu => {
+                let scaled = self.node("Div", &[&x.name, &self.number(std::f32::consts::SQRT_2)], vec![]);
+                let erf = self.node("Erf", &[&scaled], vec![]);
+                let twice = self.node("Add", &[&erf, &self.number(1.0)], vec![]);
+                let product = self.node("Mul", &[&x.name, &twice], vec![]);
+                self.node("Mul", &[&product, &self.number(0.5)], vec![])
+            }
+        };
+        Value { name, ..x.clone() }
+    }
+
+    fn add(&self, a: &Value, b: &Value) -> Value {
+        if a.flat == b.flat {
+            return Value { name: self.node("Add", &[&a.name, &b.name], vec![]), ..a.clone() };
+        }
+        let sum = self.node("Add", &[&self.flat(a), &self.flat(b)], vec![]);
+        Self::matrix(sum, a.shape[0], a.shape[1])
+    }
+
+    fn first_token(&self, x: &Value) -> Value {
+        let first = self.node("Gather", &[&self.nested(x), &self.integer(0)], vec![("axis", Int(1))]);
+        Self::matrix(first, 1, x.shape[1])
+    }
+
+    fn end_of_text(&self, x: &Value, ids: &Value) -> Value {
+        // Text number b begins at row b * length of the matrix.
+        let length = self.node("Squeeze", &[&self.size(&ids.name, 1), &self.integers(&[0])], vec![]);
+        let rows = self.node("Size", &[&ids.name], vec![]);
+        let starts = self.node("Range", &[&self.integer(0), &rows, &length], vec![]);
+        let ends = self.node("Add", &[&starts, &self.end_position(&ids.name)], vec![]);
+        let tokens = self.node("Gather", &[&self.flat(x), &ends], vec![("axis", Int(0))]);
+        Self::matrix(tokens, 1, x.shape[1])
+    }
+
+    fn project(&self, x: &Value, matrix: &str, out: usize) -> Value {
+        let matrix = self.weight(matrix, &[x.shape[1], out]);
+        Self::matrix(self.node("MatMul", &[&self.flat(x), &matrix], vec![]), x.shape[0], out)
+    }
+
+    fn l2_normalize(&self, x: &Value) -> Value {
+        let row = self.flat(x); // one token a sample
+        let length = self.node("ReduceL2", &[&row], vec![("axes", Ints(vec![1])), ("keepdims", Int(1))]);
+        let length = self.node("Clip", &[&length, &self.number(SMALLEST_LENGTH)], vec![]);
+        Value::new(self.node("Div", &[&row, &length], vec![]), &x.shape[1..])
+    }
+}

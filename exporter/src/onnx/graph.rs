@@ -1,0 +1,246 @@
+//! A graph of ONNX operators, built node by node.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// An ONNX graph. Weights are only named here; their values are asked for when the graph is written.
+#[derive(Debug, Default)]
+pub struct Graph {
+    pub(super) name: String,
+    pub(super) inputs: Vec<Signature>,
+    pub(super) outputs: Vec<Signature>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) initializers: Vec<Initializer>,
+    /// The position of every initializer, by name.
+    initializer_at: HashMap<String, usize>,
+    /// The position of every node, by what it computes.
+    node_at: HashMap<String, usize>,
+}
+
+/// An input or output of a graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    /// The value's name.
+    pub name: String,
+    /// Its number format.
+    pub element: Element,
+    /// Its axes: sizes, or names of sizes that vary.
+    pub shape: Vec<Axis>,
+}
+
+/// One axis of a [`Signature`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Axis {
+    /// Always of this size.
+    Fixed(usize),
+    /// Of any size, the same wherever the name appears.
+    Named(&'static str),
+}
+
+/// Number formats, with ONNX's `TensorProto.DataType` numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Element {
+    /// IEEE single precision.
+    Float32 = 1,
+    /// 32-bit signed integer.
+    Int32 = 6,
+    /// 64-bit signed integer.
+    Int64 = 7,
+}
+
+/// One operator and the names of the values it takes and gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Operator of ONNX's default domain.
+    pub op: &'static str,
+    /// Unique name of the node.
+    pub name: String,
+    /// Values or initializers.
+    pub inputs: Vec<String>,
+    /// Values.
+    pub outputs: Vec<String>,
+    /// Attributes by name.
+    pub attributes: Vec<(&'static str, Attribute)>,
+}
+
+/// An attribute's value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Attribute {
+    /// One integer.
+    Int(i64),
+    /// A list of integers.
+    Ints(Vec<i64>),
+    /// One number.
+    Float(f32),
+}
+
+/// A constant of the graph.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Initializer {
+    /// Unique name.
+    pub name: String,
+    /// Shape, outermost axis first.
+    pub shape: Vec<usize>,
+    /// Its values.
+    pub data: Data,
+}
+
+/// The values of a constant.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Data {
+    /// Integers written out here.
+    Int64(Vec<i64>),
+    /// Numbers written out here.
+    Float32(Vec<f32>),
+    /// A checkpoint's tensor, or some of its rows; float32 in the file.
+    Weight(Rows),
+}
+
+/// Consecutive rows (along the outermost axis) of a checkpoint's tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rows {
+    /// State-dict name.
+    pub tensor: String,
+    /// Which rows; None for the whole tensor.
+    pub rows: Option<Range<usize>>,
+}
+
+impl Initializer {
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+impl Graph {
+    /// An empty graph.
+    pub fn new(name: &str) -> Graph {
+        Graph { name: name.to_owned(), ..Graph::default() }
+    }
+
+    /// The nodes so far, in an order in which they can run.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The constants so far.
+    pub fn initializers(&self) -> &[Initializer] {
+        &self.initializers
+    }
+
+    /// Declares an input; returns its name.
+    pub fn input(&mut self, name: &str, element: Element, shape: Vec<Axis>) -> String {
+        self.inputs.push(Signature { name: name.to_owned(), element, shape });
+        name.to_owned()
+    }
+
+    /// Declares the value of the last node an output called `name`.
+    pub fn output(&mut self, name: &str, element: Element, shape: Vec<Axis>) {
+        if let Some(value) = self.nodes.last_mut().and_then(|node| node.outputs.first_mut()) {
+            *value = name.to_owned();
+        }
+        self.outputs.push(Signature { name: name.to_owned(), element, shape });
+    }
+
+    /// Adds an operator with one result; returns the result's name. What was computed before is not computed again.
+    pub fn node(
+        &mut self,
+        op: &'static str,
+        inputs: &[&str],
+        attributes: Vec<(&'static str, Attribute)>,
+    ) -> String {
+        let position = self.position(op, inputs, attributes, 1);
+        self.nodes[position].outputs[0].clone()
+    }
+
+    /// Adds an operator with `results` results; returns their names.
+    pub fn node_with_results(
+        &mut self,
+        op: &'static str,
+        inputs: &[&str],
+        attributes: Vec<(&'static str, Attribute)>,
+        results: usize,
+    ) -> Vec<String> {
+        let position = self.position(op, inputs, attributes, results);
+        self.nodes[position].outputs.clone()
+    }
+
+    fn position(
+        &mut self,
+        op: &'static str,
+        inputs: &[&str],
+        attributes: Vec<(&'static str, Attribute)>,
+        results: usize,
+    ) -> usize {
+        let next = self.nodes.len();
+        let position = *self.node_at.entry(format!("{op} {inputs:?} {attributes:?}")).or_insert(next);
+        if position == next {
+            let name = format!("{op}_{next}");
+            let outputs = match results {
+                1 => vec![name.clone()],
+                _ => (0..results).map(|i| format!("{name}_{i}")).collect(),
+            };
+            let inputs = inputs.iter().map(|&i| i.to_owned()).collect();
+            self.nodes.push(Node { op, name, inputs, outputs, attributes });
+        }
+        position
+    }
+
+    /// A vector of integers, such as a shape; returns its name.
+    pub fn integers(&mut self, values: &[i64]) -> String {
+        let name = format!("integers{values:?}").replace(' ', "");
+        self.constant(name, vec![values.len()], Data::Int64(values.to_vec()))
+    }
+
+    /// A single integer, an axis-free tensor; returns its name.
+    pub fn integer(&mut self, value: i64) -> String {
+        self.constant(format!("integer_{value}"), vec![], Data::Int64(vec![value]))
+    }
+
+    /// A single number, an axis-free tensor; returns its name.
+    pub fn number(&mut self, value: f32) -> String {
+        self.constant(format!("number_{value:e}"), vec![], Data::Float32(vec![value]))
+    }
+
+    /// A tensor of the checkpoint, as it is there; returns its name.
+    pub fn weight(&mut self, tensor: &str, shape: &[usize]) -> String {
+        let data = Data::Weight(Rows { tensor: tensor.to_owned(), rows: None });
+        self.constant(tensor.to_owned(), shape.to_vec(), data)
+    }
+
+    /// Rows of a tensor of the checkpoint, in the given shape; returns their name.
+    pub fn weight_rows(&mut self, tensor: &str, rows: Range<usize>, shape: &[usize]) -> String {
+        let name = format!("{tensor}[{}:{}]", rows.start, rows.end);
+        let data = Data::Weight(Rows { tensor: tensor.to_owned(), rows: Some(rows) });
+        self.constant(name, shape.to_vec(), data)
+    }
+
+    /// A constant; one that is there already by this name is kept. Returns the name.
+    pub fn constant(&mut self, name: String, shape: Vec<usize>, data: Data) -> String {
+        let next = self.initializers.len();
+        if *self.initializer_at.entry(name.clone()).or_insert(next) == next {
+            self.initializers.push(Initializer { name: name.clone(), shape, data });
+        }
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_computed_is_not_computed_again() {
+        let mut graph = Graph::new("test");
+        let x = graph.input("x", Element::Float32, vec![Axis::Named("batch"), Axis::Fixed(4)]);
+        let shape = graph.integers(&[-1, 2]);
+        assert_eq!(shape, graph.integers(&[-1, 2]));
+        let a = graph.node("Reshape", &[&x, &shape], vec![]);
+        let b = graph.node("Reshape", &[&x, &shape], vec![]);
+        assert_eq!(a, b);
+        let c = graph.node("Softmax", &[&a], vec![("axis", Attribute::Int(0))]);
+        let d = graph.node("Softmax", &[&a], vec![("axis", Attribute::Int(1))]);
+        assert_ne!(c, d);
+        assert_eq!((graph.nodes().len(), graph.initializers().len()), (3, 1));
+    }
+}
