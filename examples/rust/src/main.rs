@@ -1,0 +1,28 @@
+//! Classifies a picture with a model folder that `clip-export` wrote:
+//!
+//!     clip-example MODEL-FOLDER PICTURE LABEL...
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use clip_runtime::{Clip, Template};
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [folder, picture, labels @ ..] = arguments.as_slice() else {
+        bail!("usage: clip-example MODEL-FOLDER PICTURE LABEL...");
+    };
+
+    // Once: open the model and encode the labels. Both can be shared between threads.
+    let clip = Clip::open(Path::new(folder))?;
+    let template: Template = "a photo of a {}.".parse()?;
+    let labels = clip.label_set(labels, &[template])?;
+
+    // For each picture: decode it, and compare it with the labels. A picture that is in memory already, as packed
+    // 8-bit RGB, becomes an image by `clip_runtime::Image::new`.
+    let image = clip.manifest().preprocess.open(Path::new(picture))?;
+    for found in clip.classify(&image, &labels, 5)? {
+        println!("{:5.1} %  {}", 100.0 * found.probability, labels.labels()[found.index]);
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! `clip-run classify`: images to labels.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use clip_model::templates::read_labels;
+use clip_runtime::{LabelSet, Match, Template};
+use serde::Serialize;
+
+use crate::{Common, images};
+
+/// Say which labels fit images best
+#[derive(clap::Args)]
+#[command(after_help = HELP)]
+pub struct Arguments {
+    /// Model folder
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Images (JPEG, PNG, WebP, GIF, BMP, TIFF); "-" reads one from standard input
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<PathBuf>,
+    /// Labels, separated by commas
+    #[arg(
+        long,
+        value_name = "A,B,...",
+        required_unless_present = "labels_file",
+        conflicts_with = "labels_file"
+    )]
+    labels: Option<String>,
+    /// File with one label a line
+    #[arg(long, value_name = "FILE")]
+    labels_file: Option<PathBuf>,
+    /// Text around a label, with {} in its place; given several times, the embeddings are averaged [default: {}]
+    #[arg(long = "template", value_name = "TEXT")]
+    templates: Vec<Template>,
+    /// File with one template a line, in addition to --template
+    #[arg(long, value_name = "FILE")]
+    templates_file: Option<PathBuf>,
+    /// Labels to print for each image
+    #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    top: usize,
+    /// Print one JSON object a line for each image
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+const HELP: &str = "\
+Prints the path of each image and below it the best labels with their probabilities (softmax of the model's logit
+scale times cosine similarity, over all labels given).
+
+With --json, one line for each image, in their order:
+  {\"image\":\"a.jpg\",\"labels\":[{\"label\":\"cat\",\"index\":0,\"probability\":0.97,\"similarity\":0.31}]}
+  {\"image\":\"b.jpg\",\"error\":\"...\"}
+
+An image that cannot be read is reported on standard error; the others are classified, and the exit status is 1.
+
+Examples:
+  clip-run classify emoji photo.jpg --labels \"cat,dog,bicycle\" --template \"a photo of a {}.\" --top 3
+  clip-run classify emoji *.png --labels-file names.txt --json
+  curl -s https://example.org/photo.jpg | clip-run classify emoji - --labels \"day,night\"";
+
+/// A line of `--json`.
+#[derive(Serialize)]
+struct Line<'a> {
+    image: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<Vec<Found<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Found<'a> {
+    label: &'a str,
+    index: usize,
+    probability: f32,
+    similarity: f32,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    images::check_paths(&arguments.images)?;
+    let labels = labels(arguments)?;
+    let templates = templates(arguments)?;
+    let clip = arguments.common.open(&arguments.folder)?;
+    let labels = clip.label_set(&labels, &templates)?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut failed = 0;
+    for paths in arguments.images.chunks(images::AT_ONCE) {
+        let read = images::read(&clip, paths);
+        let images: Vec<_> = read.iter().flatten().cloned().collect();
+        let mut matches = clip.classify_batch(&images, &labels, arguments.top)?.into_iter();
+        for (path, read) in paths.iter().zip(&read) {
+            let result = match read {
+                Ok(_) => Ok(matches.next().unwrap_or_default()),
+                Err(error) => Err(format!("{error:#}")),
+            };
+            failed += usize::from(result.is_err());
+            if arguments.json {
+                write_json(&mut out, path, &labels, result)?;
+            } else if let Ok(found) = result {
+                write_text(&mut out, path, &labels, &found)?;
+            }
+        }
+        out.flush()?;
+    }
+    if failed > 0 {
+        bail!("{failed} of {} images could not be read", arguments.images.len());
+    }
+    Ok(())
+}
+
+fn labels(arguments: &Arguments) -> Result<Vec<String>> {
+    if let Some(path) = &arguments.labels_file {
+        return Ok(read_labels(path)?);
+    }
+    let list = arguments.labels.as_deref().unwrap_or_default();
+    let labels: Vec<String> =
+        list.split(',').map(str::trim).filter(|label| !label.is_empty()).map(str::to_owned).collect();
+    if labels.is_empty() {
+        return Err(clip_runtime::Error::NoLabels.into());
+    }
+    Ok(labels)
+}
+
+fn templates(arguments: &Arguments) -> Result<Vec<Template>> {
+    let mut templates = arguments.templates.clone();
+    if let Some(path) = &arguments.templates_file {
+        templates.extend(Template::read(path)?);
+    }
+    Ok(templates)
+}
+
+fn write_text(out: &mut impl Write, path: &Path, labels: &LabelSet, found: &[Match]) -> io::Result<()> {
+    writeln!(out, "{}", path.display())?;
+    for m in found {
+        writeln!(out, "  {:5.1} %  {}", 100.0 * m.probability, labels.labels()[m.index])?;
+    }
+    Ok(())
+}
+
+fn write_json(
+    out: &mut impl Write,
+    path: &Path,
+    labels: &LabelSet,
+    result: std::result::Result<Vec<Match>, String>,
+) -> Result<()> {
+    let found = |m: Match| Found {
+        label: &labels.labels()[m.index],
+        index: m.index,
+        probability: m.probability,
+        similarity: m.similarity,
+    };
+    let (labels, error) = match result {
+        Ok(matches) => (Some(matches.into_iter().map(found).collect()), None),
+        Err(error) => (None, Some(error)),
+    };
+    let line = Line { image: path.to_string_lossy().into_owned(), labels, error };
+    writeln!(out, "{}", serde_json::to_string(&line)?)?;
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! `clip-run info`: what a model folder is, and what would run it.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::Common;
+
+/// Open a model folder, and say what it is and what runs it
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Model folder
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let clip = arguments.common.open(&arguments.folder)?;
+    let (manifest, library) = (clip.manifest(), clip.library());
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        let runs_on = json!({
+            "engine": "ONNX Runtime",
+            "version": library.version,
+            "library": library.path.to_string_lossy(),
+            "provider": "CPU",
+            "threads": clip.threads(),
+        });
+        writeln!(out, "{}", json!({ "manifest": manifest, "runs_on": runs_on }))?;
+        return Ok(());
+    }
+    let side = manifest.preprocess.size;
+    for (name, value) in [
+        ("model", manifest.model.clone()),
+        ("written by", manifest.producer.clone()),
+        ("embedding", format!("{} numbers", manifest.embed_dim)),
+        ("image", format!("{side}x{side} pixels")),
+        ("text", format!("up to {} tokens", manifest.tokenizer.context_length)),
+        ("logit scale", manifest.logit_scale.to_string()),
+        ("engine", format!("ONNX Runtime {}, CPU, {} threads", library.version, clip.threads())),
+        ("library", library.path.display().to_string()),
+    ] {
+        writeln!(out, "{name:<12} {value}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! `clip-run`: classifies images and computes embeddings with a model folder that `clip-export` wrote.
+
+mod classify;
+mod embed;
+mod images;
+mod info;
+mod npy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Classify images and compute embeddings with a model folder
+#[derive(Parser)]
+#[command(name = "clip-run", version, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  clip-run classify emoji photo.jpg --labels \"cat,dog,bicycle\" --template \"a photo of a {}.\" --top 3
+  clip-run embed emoji --images *.jpg -o images.npy
+  clip-run embed emoji --texts \"a red car\" \"a blue car\" -o texts.npy
+  clip-run info emoji
+
+`clip-export CHECKPOINT -o emoji` makes the folder. ONNX Runtime (libonnxruntime.so) is looked for at ORT_DYLIB_PATH,
+beside the program, in ../lib, in .deps/onnxruntime/lib of the folders above it, and where the system looks.
+
+Exit status: 0 when all went well, 1 when something failed, 2 for wrong arguments.";
+
+#[derive(Subcommand)]
+enum Command {
+    Classify(classify::Arguments),
+    Embed(embed::Arguments),
+    Info(info::Arguments),
+}
+
+/// Options of every command.
+#[derive(clap::Args)]
+struct Common {
+    /// Threads to compute with [default: one for each physical core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+impl Common {
+    fn open(&self, folder: &std::path::Path) -> clip_runtime::Result<clip_runtime::Clip> {
+        let options = clip_runtime::Options { threads: self.threads, ..Default::default() };
+        clip_runtime::Clip::open_with(folder, &options)
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Classify(arguments) => classify::run(&arguments),
+        Command::Embed(arguments) => embed::run(&arguments),
+        Command::Info(arguments) => info::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
