@@ -78,6 +78,11 @@ impl Weights {
         self.metadata.offset_keys()
     }
 
+    /// A string of the file's metadata.
+    pub fn note(&self, key: &str) -> Option<&str> {
+        self.metadata.metadata().as_ref()?.get(key).map(String::as_str)
+    }
+
     /// The tensor called `name`, when there is one.
     pub fn get(&self, name: &str) -> Option<TensorRef<'_>> {
         let info = self.metadata.info(name)?;
@@ -220,7 +225,7 @@ pub struct Values {
 
 /// Writes a safetensors file of float32 tensors, atomically. `metadata` may carry a few strings.
 pub fn write_weights(path: &Path, tensors: &[Values], metadata: HashMap<String, String>) -> Result<()> {
-    write_entries(path, tensors.iter().map(|t| (t.name.clone(), Entry::Values(t))), metadata)
+    write_entries(path, tensors.iter().map(|t| (t.name.clone(), Entry::Single(t))), metadata)
 }
 
 fn write_entries<'a>(
@@ -247,16 +252,30 @@ pub fn write(
     tensors: &[Values],
     steps: u64,
 ) -> Result<()> {
-    files::create_folder_atomically(folder, |folder| write_into(folder, openclip, tokenizer, tensors, steps))
+    files::create_folder_atomically(folder, |folder| {
+        write_into(folder, openclip, tokenizer, tensors, steps, WeightFormat::Fp32)
+    })
 }
 
-/// Writes a checkpoint's files into an existing folder, for callers that add files of their own and rename it.
+/// Number format of the weights that [`write_into`] writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WeightFormat {
+    /// IEEE single precision.
+    #[default]
+    Fp32,
+    /// IEEE half precision, rounded to nearest, for everything of two axes or more: half the size. Gains, biases and
+    /// running statistics, which weigh little and range widely, stay in single precision.
+    Fp16,
+}
+
+/// Writes a checkpoint's files into an existing folder, each atomically, in place of older ones.
 pub fn write_into(
     folder: &Path,
     openclip: &OpenClip,
     tokenizer: &Tokenizer,
     tensors: &[Values],
     steps: u64,
+    format: WeightFormat,
 ) -> Result<()> {
     openclip.write(folder)?;
     let json = tokenizer.to_json();
@@ -264,7 +283,10 @@ pub fn write_into(
     let statistics = tensors.iter().filter_map(|t| t.name.strip_suffix(".running_mean"));
     let count = (steps as i64).to_le_bytes();
     let counters = statistics.map(|norm| (format!("{norm}.num_batches_tracked"), Entry::Counter(count)));
-    let values = tensors.iter().map(|t| (t.name.clone(), Entry::Values(t)));
+    let values = tensors.iter().map(|t| {
+        let halve = format == WeightFormat::Fp16 && t.shape.len() >= 2;
+        (t.name.clone(), if halve { Entry::Half(t) } else { Entry::Single(t) })
+    });
     write_entries(&folder.join(WEIGHTS), values.chain(counters), HashMap::new())?;
     // What was written is opened as any reader would: a checkpoint that cannot be read back must not get its name.
     Checkpoint::open(folder).map(|_| ())
@@ -272,7 +294,8 @@ pub fn write_into(
 
 /// What a file of weights is made of.
 enum Entry<'a> {
-    Values(&'a Values),
+    Single(&'a Values),
+    Half(&'a Values),
     /// PyTorch's `num_batches_tracked`, an `i64` scalar that OpenCLIP insists on finding.
     Counter([u8; 8]),
 }
@@ -280,25 +303,31 @@ enum Entry<'a> {
 impl View for Entry<'_> {
     fn dtype(&self) -> Dtype {
         match self {
-            Entry::Values(_) => Dtype::F32,
+            Entry::Single(_) => Dtype::F32,
+            Entry::Half(_) => Dtype::F16,
             Entry::Counter(_) => Dtype::I64,
         }
     }
     fn shape(&self) -> &[usize] {
         match self {
-            Entry::Values(values) => &values.shape,
+            Entry::Single(values) | Entry::Half(values) => &values.shape,
             Entry::Counter(_) => &[],
         }
     }
     fn data(&self) -> Cow<'_, [u8]> {
         match self {
-            Entry::Values(values) => Cow::Owned(values.data.iter().flat_map(|v| v.to_le_bytes()).collect()),
+            Entry::Single(values) => Cow::Owned(values.data.iter().flat_map(|v| v.to_le_bytes()).collect()),
+            Entry::Half(values) => {
+                let halves = values.data.iter().map(|&v| half::f16::from_f32(v));
+                Cow::Owned(halves.flat_map(|v| v.to_le_bytes()).collect())
+            }
             Entry::Counter(bytes) => Cow::Borrowed(bytes),
         }
     }
     fn data_len(&self) -> usize {
         match self {
-            Entry::Values(values) => values.data.len() * 4,
+            Entry::Single(values) => values.data.len() * 4,
+            Entry::Half(values) => values.data.len() * 2,
             Entry::Counter(bytes) => bytes.len(),
         }
     }
@@ -387,6 +416,20 @@ mod tests {
             let error = Checkpoint::open(&folder).unwrap_err();
             assert!(matches!(error, Error::Safetensors { .. } | Error::Io { .. }), "{error}");
         }
+    }
+
+    #[test]
+    fn half_precision_halves_matrices_and_reads_back() {
+        let root = tempfile::tempdir().unwrap();
+        let mut tensors = values(&tiny());
+        tensors.iter_mut().for_each(|t| t.data.fill(0.1));
+        write_into(root.path(), &tiny(), &Tokenizer::openai(), &tensors, 0, WeightFormat::Fp16).unwrap();
+        let opened = Checkpoint::open(root.path()).unwrap();
+        let matrix = opened.tensor("visual.proj").unwrap();
+        assert_eq!(matrix.dtype, Dtype::F16);
+        assert_eq!(matrix.to_f32().unwrap()[0], half::f16::from_f32(0.1).to_f32());
+        let gain = opened.tensor("visual.ln_pre.weight").unwrap();
+        assert_eq!((gain.dtype, gain.to_f32().unwrap()[0]), (Dtype::F32, 0.1));
     }
 
     #[test]

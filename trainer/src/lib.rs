@@ -1,1 +1,26 @@
-//! To come.
+//! Trains CLIP models with libtorch: `clip-train`.
+//!
+//! [`train`] is the loop and [`step`] one step of it; [`network`] is the network of `clip-model` over libtorch;
+//! [`data`] turns shards into batches; [`state`] is the output folder. The checkpoints that come out are in OpenCLIP's
+//! hub layout. Only this crate links libtorch; its types stay inside.
+
+pub mod data;
+pub mod device;
+mod error;
+pub mod events;
+pub mod init;
+pub mod log;
+pub mod loss;
+pub mod network;
+pub mod optimizer;
+pub mod parameters;
+pub mod schedule;
+pub mod settings;
+pub mod state;
+pub mod step;
+pub mod train;
+pub mod validate;
+
+pub use error::{Error, Result};
+pub use network::{Network, Precision};
+pub use settings::Settings;

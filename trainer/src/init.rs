@@ -1,0 +1,133 @@
+//! First weights of a network that is trained from nothing, as the authors of the paper chose them.
+//!
+//! Source: `initialize_parameters` and the constructors of OpenAI's `clip/model.py`; what it leaves alone has PyTorch's
+//! default for the kind of layer.
+
+use clip_model::config::{Config, ImageTower};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tch::Device;
+
+use crate::error::Result;
+use crate::parameters::Parameters;
+
+/// The logarithm of the first logit scale, 1 / 0.07 (the paper's section 2.5).
+pub const LOGIT_SCALE: f64 = 2.659_260_036_932_778;
+
+/// How a tensor is filled.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fill {
+    Constant(f64),
+    /// Mean 0, this standard deviation.
+    Normal(f64),
+    /// Between minus and plus this bound.
+    Uniform(f64),
+}
+
+/// The first parameters of `config`; the same seed gives the same ones on every machine.
+pub fn parameters(config: &Config, seed: u64, device: Device) -> Result<Parameters> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    Parameters::new(config, device, |name, shape| {
+        let count = shape.iter().product();
+        Ok(match fill_of(config, name, shape) {
+            Fill::Constant(value) => vec![value as f32; count],
+            Fill::Uniform(bound) => {
+                (0..count).map(|_| ((2.0 * random.random::<f64>() - 1.0) * bound) as f32).collect()
+            }
+            Fill::Normal(deviation) => (0..count).map(|_| (normal(&mut random) * deviation) as f32).collect(),
+        })
+    })
+}
+
+/// A standard normal value (Box and Muller 1958).
+fn normal(random: &mut impl Rng) -> f64 {
+    let (radius, angle): (f64, f64) = (1.0 - random.random::<f64>(), random.random());
+    (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
+}
+
+fn fill_of(config: &Config, name: &str, shape: &[usize]) -> Fill {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    match name {
+        "logit_scale" => return Fill::Constant(LOGIT_SCALE),
+        "token_embedding.weight" => return Fill::Normal(0.02),
+        "positional_embedding" => return Fill::Normal(0.01),
+        "text_projection" => return Fill::Normal((config.text.width as f64).powf(-0.5)),
+        _ => {}
+    }
+    // A residual branch starts as nothing, so that the network starts shallow.
+    if name.ends_with(".bn3.weight") {
+        return Fill::Constant(0.0);
+    }
+    let is_norm = last == "weight" && shape.len() == 1;
+    if is_norm || last == "running_var" {
+        return Fill::Constant(1.0);
+    }
+    if last == "running_mean" {
+        return Fill::Constant(0.0);
+    }
+    match &config.image {
+        ImageTower::ViT(vit) if name.starts_with("visual.") => {
+            let scale = (vit.width as f64).powf(-0.5);
+            match name {
+                "visual.class_embedding" | "visual.positional_embedding" | "visual.proj" => {
+                    return Fill::Normal(scale);
+                }
+                // The paper's image transformers keep PyTorch's own start.
+                _ => {}
+            }
+        }
+        ImageTower::ResNet(resnet) if name.starts_with("visual.attnpool.") => {
+            let scale = (resnet.features() as f64).powf(-0.5);
+            match last {
+                "positional_embedding" => return Fill::Normal(scale),
+                "weight" => return Fill::Normal(scale),
+                _ => {}
+            }
+        }
+        _ => {}
+    }
+    if name.starts_with("transformer.") {
+        let (width, layers) = (config.text.width as f64, config.text.layers as f64);
+        let projection = width.powf(-0.5) * (2.0 * layers).powf(-0.5);
+        if name.ends_with("attn.in_proj_weight") {
+            return Fill::Normal(width.powf(-0.5));
+        }
+        if name.ends_with("attn.out_proj.weight") || name.ends_with("mlp.c_proj.weight") {
+            return Fill::Normal(projection);
+        }
+        if name.ends_with("mlp.c_fc.weight") {
+            return Fill::Normal((2.0 * width).powf(-0.5));
+        }
+    }
+    pytorch_default(config, name, last, shape)
+}
+
+/// PyTorch's own start of linear layers, convolutions and `MultiheadAttention`.
+fn pytorch_default(config: &Config, name: &str, last: &str, shape: &[usize]) -> Fill {
+    // Layer norms, batch norms and attention have no bias at first.
+    let fan_in = |shape: &[usize]| shape[1..].iter().product::<usize>() as f64;
+    if last == "in_proj_weight" {
+        // Xavier over the stacked matrix.
+        return Fill::Uniform((6.0 / (shape[0] + shape[1]) as f64).sqrt());
+    }
+    if shape.len() >= 2 {
+        // Kaiming's uniform bound with a = sqrt(5) is 1 / sqrt(fan in).
+        return Fill::Uniform(fan_in(shape).powf(-0.5));
+    }
+    let linear_bias = |inputs: usize| Fill::Uniform((inputs as f64).powf(-0.5));
+    let width = match &config.image {
+        ImageTower::ViT(vit) if name.starts_with("visual.") => Some((vit.width, vit.mlp_ratio)),
+        _ if name.starts_with("transformer.") => Some((config.text.width, config.text.mlp_ratio)),
+        _ => None,
+    };
+    match (width, &config.image) {
+        (Some((width, _)), _) if name.ends_with("mlp.c_fc.bias") => linear_bias(width),
+        (Some((width, ratio)), _) if name.ends_with("mlp.c_proj.bias") => {
+            linear_bias((width as f64 * ratio) as usize)
+        }
+        (_, ImageTower::ResNet(resnet)) if name.starts_with("visual.attnpool.") => {
+            linear_bias(resnet.features())
+        }
+        _ => Fill::Constant(0.0),
+    }
+}

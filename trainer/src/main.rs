@@ -1,0 +1,136 @@
+//! `clip-train`: trains a CLIP model from image-text pairs, or evaluates a checkpoint.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use clip_model::{Checkpoint, templates};
+use clip_trainer::data::expand;
+use clip_trainer::device;
+use clip_trainer::network::{Network, Precision};
+use clip_trainer::settings::Settings;
+use clip_trainer::train::{Job, train};
+use clip_trainer::validate::{Report, Validator};
+
+/// Trains a CLIP model from image-text pairs, or evaluates a checkpoint (--evaluate).
+///
+/// Data comes as WebDataset tars, plain or gzip: pictures, each with a .txt of the same name that holds one caption per
+/// line. The output folder is a checkpoint in OpenCLIP's hub layout; clip-export turns it into a model folder.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    /// Settings, a TOML file
+    #[arg(long, value_name = "FILE", required_unless_present = "evaluate")]
+    config: Option<PathBuf>,
+    /// Training shards; {000..009} and {a,b} are expanded
+    #[arg(long, value_name = "SHARD", num_args = 1.., required_unless_present = "evaluate")]
+    data: Vec<String>,
+    /// Output folder
+    #[arg(short, long, value_name = "DIR", required_unless_present = "evaluate")]
+    out: Option<PathBuf>,
+    /// Validation shards, each reported by itself
+    #[arg(long, value_name = "SHARD", num_args = 1..)]
+    val: Vec<String>,
+    /// cpu or cuda:N
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Go on with the run in the output folder, as if it had never stopped
+    #[arg(long)]
+    resume: bool,
+    /// A checkpoint whose weights are the first ones, instead of random ones
+    #[arg(long, value_name = "CHECKPOINT", conflicts_with = "resume")]
+    init: Option<PathBuf>,
+    /// Train a byte-level BPE vocabulary of N tokens from the captions, whatever the settings say
+    #[arg(long, value_name = "N")]
+    vocab_size: Option<usize>,
+    /// Threads that compute, and threads that decode pictures [default: the processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// Evaluate this checkpoint on the --val shards instead of training
+    #[arg(long, value_name = "CHECKPOINT", conflicts_with_all = ["config", "data", "out", "resume", "init", "vocab_size"], requires = "val")]
+    evaluate: Option<PathBuf>,
+    /// With --evaluate: prompt of a class name
+    #[arg(long, default_value = "{}", requires = "evaluate")]
+    template: String,
+    /// With --evaluate: class names, one a line; only samples whose first caption is one of them count
+    #[arg(long, value_name = "FILE", requires = "evaluate")]
+    labels_file: Option<PathBuf>,
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let device = device::open(&arguments.device)?;
+    let threads = match arguments.threads {
+        Some(n) => usize::from(n),
+        None => {
+            std::thread::available_parallelism().context("cannot count the processors; give --threads")?.get()
+        }
+    };
+    tch::set_num_threads(threads as i32);
+    let val = expand(&arguments.val)?;
+    let reports = match (&arguments.evaluate, &arguments.config, &arguments.out) {
+        (Some(checkpoint), _, _) => evaluate(arguments, checkpoint, &val, device)?,
+        (None, Some(config), Some(out)) => train(&Job {
+            settings: settings(config, arguments.vocab_size)?,
+            data: expand(&arguments.data)?,
+            val,
+            out: out.clone(),
+            device,
+            resume: arguments.resume,
+            init: arguments.init.clone(),
+            decode_threads: threads,
+        })?,
+        _ => bail!("--config, --data and -o are needed"),
+    };
+    match arguments.json {
+        true => println!("{}", serde_json::to_string_pretty(&reports)?),
+        false => reports.iter().for_each(|report| println!("{report}")),
+    }
+    Ok(())
+}
+
+fn settings(path: &std::path::Path, vocab_size: Option<usize>) -> Result<Settings> {
+    let mut settings = Settings::read(path)?;
+    if let Some(tokens) = vocab_size {
+        let Some(text) = &mut settings.model.text else {
+            bail!(
+                "--vocab-size needs [model.text] in {}: a named model's vocabulary is fixed",
+                path.display()
+            );
+        };
+        text.vocab_size = tokens;
+        settings.data.tokenizer = "train".into();
+        settings.validate()?;
+    }
+    Ok(settings)
+}
+
+fn evaluate(
+    arguments: &Arguments,
+    path: &std::path::Path,
+    val: &[PathBuf],
+    device: tch::Device,
+) -> Result<Vec<Report>> {
+    let checkpoint = Checkpoint::open(path)?;
+    let mut network = Network::load(&checkpoint, device, Precision::Fp32)?;
+    let validator = Validator {
+        preprocess: checkpoint.preprocess.clone(),
+        tokenizer: checkpoint.tokenizer()?,
+        template: arguments.template.parse()?,
+        labels: arguments.labels_file.as_deref().map(templates::read_labels).transpose()?,
+    };
+    Ok(validator.run(&mut network, val)?)
+}

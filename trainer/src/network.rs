@@ -1,0 +1,216 @@
+//! The network of [`clip_model::clip`] over libtorch, for training: the interpreter of [`Ops`] with a batch axis in front.
+//!
+//! With [`Precision::Bf16`], convolutions and matrix products take bf16 operands, as PyTorch's autocast does; layer
+//! norms, the final normalisation and the loss compute in fp32, and the weights themselves are always fp32.
+
+use std::ops::Range;
+
+use clip_model::Checkpoint;
+use clip_model::clip;
+use clip_model::config::{Activation, Config};
+use clip_model::ops::{Conv, Mask, Ops};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use crate::error::Result;
+use crate::parameters::Parameters;
+
+const EPSILON: f64 = 1e-5;
+
+/// How fast running statistics follow the batches, PyTorch's default.
+const MOMENTUM: f64 = 0.1;
+
+/// Number format of convolutions and matrix products.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// IEEE single precision.
+    #[default]
+    Fp32,
+    /// bfloat16 operands, fp32 accumulation.
+    Bf16,
+}
+
+/// A CLIP network with its weights on a device.
+#[derive(Debug)]
+pub struct Network {
+    /// Sizes and choices.
+    pub config: Config,
+    /// All tensors.
+    pub parameters: Parameters,
+    /// Where the tensors are.
+    pub device: Device,
+    precision: Precision,
+    training: bool,
+}
+
+impl Network {
+    /// A network with these parameters, which must be those of `config`; in evaluation mode.
+    pub fn new(config: Config, parameters: Parameters, device: Device, precision: Precision) -> Network {
+        Network { config, parameters, device, precision, training: false }
+    }
+
+    /// The network of a checkpoint, in evaluation mode.
+    pub fn load(checkpoint: &Checkpoint, device: Device, precision: Precision) -> Result<Network> {
+        let config = checkpoint.config.clone();
+        let parameters =
+            Parameters::new(&config, device, |name, _| Ok(checkpoint.tensor(name)?.to_f32()?))?;
+        Ok(Network::new(config, parameters, device, precision))
+    }
+
+    /// In training, batch norms use the batch's own statistics and update the running ones.
+    pub fn set_training(&mut self, training: bool) {
+        self.training = training;
+    }
+
+    /// Normalised pixels `[B, 3, S, S]`, fp32 on the network's device, to embeddings of length one, `[B, embed_dim]`.
+    pub fn encode_image(&self, images: &Tensor) -> Tensor {
+        clip::encode_image(self, &self.config, images)
+    }
+
+    /// Token ids `[B, L]`, int64 on the network's device, to embeddings of length one, `[B, embed_dim]`. The end of a
+    /// text is its highest id; what follows has no influence.
+    pub fn encode_text(&self, ids: &Tensor) -> Tensor {
+        clip::encode_text(self, &self.config, ids)
+    }
+
+    /// The factor on cosine similarities, a scalar tensor that gradients flow through.
+    pub fn logit_scale(&self) -> Tensor {
+        self.parameter("logit_scale").exp()
+    }
+
+    fn parameter(&self, name: &str) -> &Tensor {
+        self.parameters.tensor(name)
+    }
+
+    /// An operand of a convolution or matrix product.
+    fn operand(&self, x: &Tensor) -> Tensor {
+        match self.precision {
+            Precision::Fp32 => x.shallow_clone(),
+            Precision::Bf16 => x.to_kind(Kind::BFloat16),
+        }
+    }
+}
+
+/// `[B, L, D] -> [B, heads, L, D / heads]`.
+fn split_heads(x: &Tensor, heads: i64) -> Tensor {
+    let (batch, length, width) = (x.size()[0], x.size()[1], x.size()[2]);
+    x.view([batch, length, heads, width / heads]).transpose(1, 2)
+}
+
+impl Ops for Network {
+    type T = Tensor;
+
+    fn conv2d(&self, x: &Tensor, weight: &str, c: Conv) -> Tensor {
+        let (stride, padding) = (c.stride as i64, c.padding as i64);
+        let weight = self.operand(self.parameter(weight));
+        self.operand(x).conv2d(&weight, None::<&Tensor>, [stride, stride], [padding, padding], [1, 1], 1)
+    }
+
+    fn batch_norm(&self, x: &Tensor, name: &str) -> Tensor {
+        let part = |suffix: &str| Some(self.parameter(&format!("{name}.{suffix}")));
+        let (mean, variance) = (part("running_mean"), part("running_var"));
+        x.batch_norm(part("weight"), part("bias"), mean, variance, self.training, MOMENTUM, EPSILON, true)
+    }
+
+    fn relu(&self, x: &Tensor) -> Tensor {
+        x.relu()
+    }
+
+    fn avg_pool(&self, x: &Tensor, size: usize) -> Tensor {
+        let size = size as i64;
+        x.avg_pool2d([size, size], [size, size], [0, 0], false, true, None)
+    }
+
+    fn tokens(&self, x: &Tensor) -> Tensor {
+        x.flatten(2, 3).transpose(1, 2)
+    }
+
+    fn prepend_mean(&self, x: &Tensor) -> Tensor {
+        Tensor::cat(&[&x.mean_dim([1i64].as_slice(), true, x.kind()), x], 1)
+    }
+
+    fn prepend(&self, x: &Tensor, token: &str) -> Tensor {
+        let (batch, width) = (x.size()[0], x.size()[2]);
+        let token = self.parameter(token).to_kind(x.kind()).expand([batch, 1, width], false);
+        Tensor::cat(&[&token, x], 1)
+    }
+
+    fn embedding(&self, ids: &Tensor, table: &str, _: usize, _: usize) -> Tensor {
+        Tensor::embedding(self.parameter(table), ids, -1, false, false)
+    }
+
+    fn add_positions(&self, x: &Tensor, table: &str, _: usize) -> Tensor {
+        x + self.parameter(table).narrow(0, 0, x.size()[1])
+    }
+
+    fn layer_norm(&self, x: &Tensor, name: &str) -> Tensor {
+        let part = |suffix: &str| Some(self.parameter(&format!("{name}.{suffix}")));
+        let width = x.size()[2];
+        x.to_kind(Kind::Float).layer_norm([width], part("weight"), part("bias"), EPSILON, true)
+    }
+
+    fn linear(&self, x: &Tensor, name: &str, _: usize) -> Tensor {
+        let weight = self.operand(self.parameter(&format!("{name}.weight")));
+        let bias = self.operand(self.parameter(&format!("{name}.bias")));
+        self.operand(x).linear(&weight, Some(&bias))
+    }
+
+    fn in_projection(&self, x: &Tensor, name: &str, parts: Range<usize>) -> Vec<Tensor> {
+        let (width, start, count) = (x.size()[2], parts.start as i64, parts.len() as i64);
+        let rows = |suffix: &str| {
+            let stacked = self.parameter(&format!("{name}.in_proj_{suffix}"));
+            self.operand(&stacked.narrow(0, start * width, count * width))
+        };
+        self.operand(x).linear(&rows("weight"), Some(&rows("bias"))).chunk(count, 2)
+    }
+
+    fn attention(&self, q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, mask: Mask<'_, Tensor>) -> Tensor {
+        let heads = heads as i64;
+        let (batch, queries, width) = (q.size()[0], q.size()[1], q.size()[2]);
+        let keys = k.size()[1];
+        let visible = match mask {
+            Mask::EndOfText(ids) => {
+                let end = ids.argmax(1, true); // [B, 1]
+                let positions = Tensor::arange(keys, (Kind::Int64, ids.device()));
+                Some(positions.le_tensor(&end).view([batch, 1, 1, keys]))
+            }
+            Mask::None | Mask::Causal => None,
+        };
+        let causal = matches!(mask, Mask::Causal);
+        let (q, k, v) = (split_heads(q, heads), split_heads(k, heads), split_heads(v, heads));
+        let x = Tensor::scaled_dot_product_attention(&q, &k, &v, visible.as_ref(), 0.0, causal, None, false);
+        x.transpose(1, 2).reshape([batch, queries, width])
+    }
+
+    fn activation(&self, x: &Tensor, kind: Activation) -> Tensor {
+        match kind {
+            Activation::QuickGelu => x * (x * 1.702).sigmoid(),
+            Activation::Gelu => x.gelu("none"),
+        }
+    }
+
+    fn add(&self, a: &Tensor, b: &Tensor) -> Tensor {
+        a + b
+    }
+
+    fn first_token(&self, x: &Tensor) -> Tensor {
+        x.narrow(1, 0, 1)
+    }
+
+    fn end_of_text(&self, x: &Tensor, ids: &Tensor) -> Tensor {
+        let (batch, width) = (x.size()[0], x.size()[2]);
+        let end = ids.argmax(1, false).view([batch, 1, 1]).expand([batch, 1, width], false);
+        x.gather(1, &end, false)
+    }
+
+    fn project(&self, x: &Tensor, matrix: &str, _: usize) -> Tensor {
+        self.operand(x).matmul(&self.operand(self.parameter(matrix)))
+    }
+
+    fn l2_normalize(&self, x: &Tensor) -> Tensor {
+        let x = x.squeeze_dim(1).to_kind(Kind::Float);
+        let length = x.norm_scalaropt_dim(2.0, [1i64], true);
+        &x / length.clamp_min(1e-12)
+    }
+}

@@ -1,0 +1,112 @@
+//! The tensors of a network: learned ones, laid out for the optimiser, and the running statistics of batch norms.
+
+use std::collections::HashMap;
+
+use clip_model::checkpoint::Values;
+use clip_model::config::Config;
+use clip_model::shapes::summarize;
+use tch::{Device, Kind, Tensor};
+
+use crate::error::{Error, Result};
+
+/// All tensors of a network, by their state-dict names, in fp32.
+///
+/// The learned ones are views into two flat tensors, one for those with weight decay and one for those without, so
+/// that an optimiser's update is a few operations on long vectors, however many parameters there are.
+#[derive(Debug)]
+pub struct Parameters {
+    /// Matrices and kernels, which weight decay pulls towards zero.
+    pub decayed: Group,
+    /// Gains, biases, the class embedding and the logit scale: everything of fewer than two axes.
+    pub plain: Group,
+    /// Names in the order of the network's definition.
+    names: Vec<String>,
+    tensors: HashMap<String, Tensor>,
+}
+
+/// Learned tensors that the optimiser treats alike.
+#[derive(Debug)]
+pub struct Group {
+    /// Their names, in the order of `flat`.
+    pub names: Vec<String>,
+    /// All their values, `[total]`.
+    pub flat: Tensor,
+}
+
+impl Parameters {
+    /// The tensors of `config` on `device`; `fill` gives the row-major values of each by its name and shape.
+    ///
+    /// # Errors
+    /// What `fill` returns; [`Error::Data`] when it gives a wrong number of values.
+    pub fn new(
+        config: &Config,
+        device: Device,
+        mut fill: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>,
+    ) -> Result<Parameters> {
+        let mut tensors = HashMap::new();
+        let mut groups = [(Vec::new(), Vec::new(), Vec::new()), (Vec::new(), Vec::new(), Vec::new())];
+        let wanted = summarize(config).tensors;
+        for tensor in &wanted {
+            let values = fill(&tensor.name, &tensor.shape)?;
+            if values.len() != tensor.elements() {
+                let (name, found, expected) = (&tensor.name, values.len(), tensor.elements());
+                return Err(Error::Data(format!("{name} has {found} values, expected {expected}")));
+            }
+            let shape: Vec<i64> = tensor.shape.iter().map(|&n| n as i64).collect();
+            if tensor.learned {
+                let (names, shapes, flat) = &mut groups[usize::from(shape.len() < 2)];
+                names.push(tensor.name.clone());
+                shapes.push(shape);
+                flat.extend(values);
+            } else {
+                let values = Tensor::f_from_slice(&values)?.f_reshape(shape)?.f_to_device(device)?;
+                tensors.insert(tensor.name.clone(), values);
+            }
+        }
+        let [decayed, plain] = groups.map(|(names, shapes, flat)| -> Result<Group> {
+            let flat = Tensor::f_from_slice(&flat)?.f_to_device(device)?;
+            let mut start = 0;
+            for (name, shape) in names.iter().zip(shapes) {
+                let count: i64 = shape.iter().product();
+                // Detached, a view is a leaf of its own that still shares the memory.
+                let view = flat.f_narrow(0, start, count)?.f_view(shape.as_slice())?.f_detach()?;
+                tensors.insert(name.clone(), view.f_set_requires_grad(true)?);
+                start += count;
+            }
+            Ok(Group { names, flat })
+        });
+        let names = wanted.into_iter().map(|t| t.name).collect();
+        Ok(Parameters { decayed: decayed?, plain: plain?, names, tensors })
+    }
+
+    /// The tensor called `name`, which must be one of the network's.
+    pub fn tensor(&self, name: &str) -> &Tensor {
+        &self.tensors[name]
+    }
+
+    /// All names, in the order of the network's definition.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The learned tensors of `group`, in the order of its flat vector.
+    pub fn learned<'a>(&'a self, group: &'a Group) -> impl Iterator<Item = &'a Tensor> {
+        group.names.iter().map(|name| &self.tensors[name])
+    }
+
+    /// A copy of every tensor in main memory, to be written to a file.
+    pub fn values(&self) -> Result<Vec<Values>> {
+        let values = |name: &String| {
+            let tensor = self.tensor(name);
+            let shape = tensor.size().into_iter().map(|n| n as usize).collect();
+            Ok(Values { name: name.clone(), shape, data: to_vec(tensor)? })
+        };
+        self.names.iter().map(values).collect()
+    }
+}
+
+/// The elements of a tensor of any kind and device, row-major.
+pub fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
+    let flat = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_reshape([-1])?;
+    Ok(Vec::<f32>::try_from(&flat)?)
+}

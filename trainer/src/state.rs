@@ -1,0 +1,261 @@
+//! A run's output folder: the published checkpoint, and all that is needed to go on as if it had never stopped.
+//!
+//! ```text
+//! DIR/open_clip_config.json, open_clip_model.safetensors, tokenizer.json   the checkpoint, from the last save
+//! DIR/train.toml                                                           the settings, every field written out
+//! DIR/state/training.safetensors                                           weights and optimiser in fp32, position
+//! DIR/log.jsonl, DIR/events/                                               see crate::log
+//! ```
+//!
+//! Every file is written under a temporary name and renamed, the state first: a run that is killed at any moment loses
+//! what came after its last save, nothing else.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use clip_model::checkpoint::{self, Values, Weights};
+use clip_model::openclip::OpenClip;
+use clip_model::{Checkpoint, Tokenizer, files};
+use tch::{Device, Tensor};
+
+use crate::error::{Error, Result};
+use crate::init;
+use crate::network::Network;
+use crate::optimizer::{AdamW, Moments};
+use crate::parameters::{Parameters, to_vec};
+use crate::settings::{Settings, WeightFormat};
+
+/// Where in the output folder the training state is.
+pub const STATE: &str = "state/training.safetensors";
+
+/// The name of the resolved settings in the output folder.
+pub const SETTINGS: &str = "train.toml";
+
+/// Version of the training state's layout.
+const VERSION: &str = "1";
+
+/// Everything that changes in the course of a run.
+#[derive(Debug)]
+pub struct Run {
+    /// The output folder.
+    pub folder: PathBuf,
+    /// The settings.
+    pub settings: Settings,
+    /// The training shards, by name: another list would be another stream of samples.
+    pub shards: Vec<String>,
+    /// The network.
+    pub network: Network,
+    /// The optimiser.
+    pub optimizer: AdamW,
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Steps done.
+    pub step: u64,
+    /// Samples drawn from the stream.
+    pub position: u64,
+    /// Samples left out because they could not be used.
+    pub skipped: u64,
+}
+
+/// How a run begins.
+#[derive(Debug)]
+pub struct Start<'a> {
+    /// The output folder.
+    pub folder: &'a Path,
+    /// The settings.
+    pub settings: &'a Settings,
+    /// The training shards.
+    pub shards: &'a [PathBuf],
+    /// The device.
+    pub device: Device,
+    /// A checkpoint whose weights are the first ones, in place of random ones.
+    pub init: Option<&'a Path>,
+    /// Go on with the run in `folder`.
+    pub resume: bool,
+}
+
+/// Starts a run in an empty folder, or goes on with the one that is there.
+///
+/// `tokenizer` makes the tokenizer of a new run.
+///
+/// # Errors
+/// [`Error::Folder`] when the folder is not empty and the run is new, or holds no state and the run is not;
+/// [`Error::SettingsChanged`] when the run was started with other settings or shards.
+pub fn start(start: &Start<'_>, tokenizer: impl FnOnce() -> Result<Tokenizer>) -> Result<Run> {
+    let folder = start.folder;
+    let refuse = |reason: &str| Err(Error::Folder { path: folder.to_owned(), reason: reason.to_owned() });
+    let has_state = folder.join(STATE).exists();
+    if start.resume {
+        return match has_state {
+            true => resume(start),
+            false => refuse("there is no training state to resume from; start the run without --resume"),
+        };
+    }
+    if has_state {
+        return refuse(
+            "there is a run in this folder already; go on with it (--resume) or choose another folder",
+        );
+    }
+    std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+    let mut content = std::fs::read_dir(folder).map_err(|e| Error::io("read", folder, e))?;
+    if content.next().is_some() {
+        return refuse("the folder is not empty; choose another one");
+    }
+    let settings = start.settings;
+    let config = settings.config()?;
+    let parameters = match start.init {
+        None => init::parameters(&config, settings.optim.seed, start.device)?,
+        Some(path) => {
+            let checkpoint = Checkpoint::open(path)?;
+            if checkpoint.config != config {
+                return refuse(&format!(
+                    "the checkpoint {} has other sizes than [model]: {:?}, not {config:?}",
+                    path.display(),
+                    checkpoint.config
+                ));
+            }
+            Parameters::new(&config, start.device, |name, _| Ok(checkpoint.tensor(name)?.to_f32()?))?
+        }
+    };
+    let run = Run {
+        folder: folder.to_owned(),
+        settings: settings.clone(),
+        shards: shard_names(start.shards),
+        optimizer: AdamW::new(&parameters),
+        network: Network::new(config, parameters, start.device, settings.optim.precision),
+        tokenizer: tokenizer()?,
+        step: 0,
+        position: 0,
+        skipped: 0,
+    };
+    run.save()?;
+    Ok(run)
+}
+
+/// File names alone: a run may go on with its data in another place.
+fn shard_names(shards: &[PathBuf]) -> Vec<String> {
+    shards.iter().map(|p| p.file_name().unwrap_or(p.as_os_str()).to_string_lossy().into_owned()).collect()
+}
+
+fn resume(start: &Start<'_>) -> Result<Run> {
+    let path = start.folder.join(STATE);
+    let state = Weights::open(&path)?;
+    let broken =
+        |what: &str| Error::Folder { path: path.clone(), reason: format!("{what}; start the run anew") };
+    let note = |key: &str| state.note(key).ok_or_else(|| broken(&format!("{key} is missing from the state")));
+    let number = |key: &str| -> Result<u64> {
+        note(key)?.parse().map_err(|_| broken(&format!("{key} in the state is not a number")))
+    };
+    let version = note("version")?;
+    if version != VERSION {
+        return Err(broken(&format!("the state has version {version}, this build reads version {VERSION}")));
+    }
+    let before = Settings::parse(note("settings")?)?;
+    let mut differences = vec![before.difference(start.settings)?];
+    let (was, is) = (note("shards")?.to_owned(), shard_names(start.shards).join("\n"));
+    if was != is {
+        differences.push(format!(
+            "the training shards were {}, now {}",
+            was.replace('\n', ", "),
+            is.replace('\n', ", ")
+        ));
+    }
+    differences.retain(|d| !d.is_empty());
+    if !differences.is_empty() {
+        let difference = differences.join("; ");
+        return Err(Error::SettingsChanged { path: start.folder.to_owned(), difference });
+    }
+    let tensor = |name: &str| -> Result<Vec<f32>> {
+        Ok(state.get(name).ok_or_else(|| broken(&format!("{name} is missing from the state")))?.to_f32()?)
+    };
+    let config = start.settings.config()?;
+    let parameters = Parameters::new(&config, start.device, |name, _| tensor(name))?;
+    let mut optimizer = AdamW::new(&parameters);
+    optimizer.updates = number("step")?;
+    for (name, moment) in moments_mut(&mut optimizer) {
+        let values = Tensor::f_from_slice(&tensor(&name)?)?.f_to_device(start.device)?;
+        if values.size() != moment.size() {
+            return Err(broken(&format!(
+                "{name} has {} values, expected {}",
+                values.numel(),
+                moment.numel()
+            )));
+        }
+        *moment = values;
+    }
+    Ok(Run {
+        folder: start.folder.to_owned(),
+        settings: start.settings.clone(),
+        shards: shard_names(start.shards),
+        network: Network::new(config, parameters, start.device, start.settings.optim.precision),
+        tokenizer: Tokenizer::open(&start.folder.join(checkpoint::TOKENIZER))?,
+        step: optimizer.updates,
+        optimizer,
+        position: number("position")?,
+        skipped: number("skipped")?,
+    })
+}
+
+fn moments_mut(optimizer: &mut AdamW) -> [(String, &mut Tensor); 4] {
+    let AdamW { decayed, plain, .. } = optimizer;
+    let Moments { first: a, second: b } = decayed;
+    let Moments { first: c, second: d } = plain;
+    let name = |group: &str, moment: &str| format!("optimizer.{group}.{moment}");
+    [
+        (name("decayed", "first"), a),
+        (name("decayed", "second"), b),
+        (name("plain", "first"), c),
+        (name("plain", "second"), d),
+    ]
+}
+
+impl Run {
+    /// Writes the training state, then the checkpoint.
+    pub fn save(&self) -> Result<()> {
+        let mut tensors = self.network.parameters.values()?;
+        let published = tensors.len();
+        let AdamW { decayed, plain, .. } = &self.optimizer;
+        for (group, moments) in [("decayed", decayed), ("plain", plain)] {
+            for (moment, tensor) in [("first", &moments.first), ("second", &moments.second)] {
+                let data = to_vec(tensor)?;
+                tensors.push(Values {
+                    name: format!("optimizer.{group}.{moment}"),
+                    shape: vec![data.len()],
+                    data,
+                });
+            }
+        }
+        let notes = HashMap::from([
+            ("version".to_owned(), VERSION.to_owned()),
+            ("step".to_owned(), self.step.to_string()),
+            ("position".to_owned(), self.position.to_string()),
+            ("skipped".to_owned(), self.skipped.to_string()),
+            ("settings".to_owned(), self.settings.to_toml()?),
+            ("shards".to_owned(), self.shards.join("\n")),
+        ]);
+        let state = self.folder.join(STATE);
+        if let Some(parent) = state.parent() {
+            std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
+        }
+        let toml = self.settings.to_toml()?;
+        let write = |out: &mut dyn std::io::Write| out.write_all(toml.as_bytes());
+        files::write_atomically(&self.folder.join(SETTINGS), |out| write(out))?;
+        // The tokenizer belongs to the state as well, and goes before it.
+        let json = self.tokenizer.to_json();
+        let tokenizer = self.folder.join(checkpoint::TOKENIZER);
+        files::write_atomically(&tokenizer, |out| std::io::Write::write_all(out, json.as_bytes()))?;
+        checkpoint::write_weights(&state, &tensors, notes)?;
+        tensors.truncate(published);
+        let openclip = OpenClip {
+            config: self.network.config.clone(),
+            preprocess: self.settings.preprocess()?,
+            own_tokenizer: self.settings.data.tokenizer != "openai",
+        };
+        let format = match self.settings.run.weights {
+            WeightFormat::Fp32 => checkpoint::WeightFormat::Fp32,
+            WeightFormat::Fp16 => checkpoint::WeightFormat::Fp16,
+        };
+        checkpoint::write_into(&self.folder, &openclip, &self.tokenizer, &tensors, self.step, format)?;
+        Ok(())
+    }
+}
