@@ -108,13 +108,16 @@ def house():
     c.save("house.jpg", quality=92)
 
 
-def banana():
+def fish():
     c = Canvas((0, 0, 0, 0))
-    outer, inner = arc(54, 26, 44, 58, 20, 160), arc(56, 16, 44, 44, 150, 32)
-    c.polygon(outer + inner, (255, 216, 58))
-    c.line(arc(55, 20, 44, 52, 40, 140), 1.4, (206, 160, 30))
-    c.polygon([(90, 38), (97, 36), (99, 46), (94, 48)], (120, 88, 40))
-    c.save("banana.png")
+    c.polygon([(70, 50), (95, 28), (89, 50), (95, 72)], (240, 130, 40))
+    c.polygon([(34, 32), (50, 14), (62, 32)], (240, 130, 40))
+    c.ellipse(6, 26, 76, 74, (255, 166, 60))
+    c.line(arc(18, 50, 16, 22, -60, 60), 1.6)
+    c.polygon([(46, 54), (60, 48), (58, 64)], (240, 130, 40))
+    c.disc(22, 44, 4.6, (255, 255, 255))
+    c.disc(21, 44, 1.8, (30, 28, 28), None)
+    c.save("fish.png")
 
 
 def mushroom():
@@ -150,5 +153,5 @@ def balloon():
 
 
 if __name__ == "__main__":
-    for picture in (sun, apple, umbrella, house, banana, mushroom, snowman, balloon):
+    for picture in (sun, apple, umbrella, house, fish, mushroom, snowman, balloon):
         picture()
