@@ -1,0 +1,42 @@
+//! The model folder that `make.py` wrote. It is only read; tests that change it take a copy.
+
+// Each test program is compiled with this file, and none of them needs all of it.
+#![allow(dead_code)]
+
+use std::path::{Path, PathBuf};
+
+use clip_model::files;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The folder in the source tree.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/colours")
+}
+
+/// A copy whose files are changed by `change`, given the folder and its manifest; the manifest is written back.
+pub fn changed(change: impl FnOnce(&Path, &mut Value)) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for file in ["visual.onnx", "text.onnx", "tokenizer.json"] {
+        std::fs::copy(folder().join(file), copy.path().join(file)).unwrap();
+    }
+    let mut manifest = serde_json::from_slice(&std::fs::read(folder().join("clip.json")).unwrap()).unwrap();
+    change(copy.path(), &mut manifest);
+    std::fs::write(copy.path().join("clip.json"), manifest.to_string()).unwrap();
+    copy
+}
+
+/// Replaces a file of a model folder, and its hash in the part `of` the manifest.
+pub fn replace(folder: &Path, manifest: &mut Value, of: &str, content: &[u8]) {
+    let path = folder.join(manifest[of]["file"].as_str().unwrap());
+    std::fs::write(&path, content).unwrap();
+    manifest[of]["sha256"] = files::sha256(&path).unwrap().into();
+}
+
+/// Adds one to the byte in the middle of a file.
+pub fn change_a_byte(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] = bytes[middle].wrapping_add(1);
+    std::fs::write(path, bytes).unwrap();
+}

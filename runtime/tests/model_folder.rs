@@ -1,0 +1,239 @@
+//! The library on a model folder of a few numbers, good and damaged.
+
+mod colours;
+
+use std::path::Path;
+
+use clip_runtime::{Clip, Error, Image, LabelSet, Match, Options, Template};
+
+const COLOURS: [&str; 3] = ["red", "green", "blue"];
+
+fn open() -> Clip {
+    Clip::open(&colours::folder()).unwrap()
+}
+
+fn refused(folder: &Path) -> Error {
+    Clip::open(folder).unwrap_err()
+}
+
+fn plain(width: usize, height: usize, colour: [u8; 3]) -> Image {
+    Image::new(width, height, colour.repeat(width * height)).unwrap()
+}
+
+fn best(matches: &[Match], labels: &LabelSet) -> String {
+    labels.labels()[matches[0].index].clone()
+}
+
+fn nearly(a: &[f32], b: &[f32]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(x, y)| (x - y).abs() < 1e-6)
+}
+
+#[test]
+fn images_are_classified_and_shared_between_threads() {
+    fn shareable<T: Send + Sync>() {}
+    shareable::<Clip>();
+    shareable::<LabelSet>();
+
+    let clip = open();
+    let labels = clip.label_set(&COLOURS, &["a photo of a {}".parse().unwrap()]).unwrap();
+    let images: Vec<Image> = (0..90u8)
+        .map(|i| plain(9, 12, [[200, i, 0], [i, 200, 9], [9, i, 255]][usize::from(i) % 3]))
+        .collect();
+    let expected = clip.classify_batch(&images, &labels, 3).unwrap();
+    for (i, matches) in expected.iter().enumerate() {
+        assert_eq!(best(matches, &labels), COLOURS[i % 3]);
+        assert!((matches.iter().map(|m| m.probability).sum::<f32>() - 1.0).abs() < 1e-6);
+    }
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for (image, expected) in images.iter().zip(&expected) {
+                    assert_eq!(clip.classify(image, &labels, 3).unwrap(), *expected);
+                }
+                let again = clip.label_set(&COLOURS, &["a photo of a {}".parse().unwrap()]).unwrap();
+                assert_eq!(again, labels);
+            });
+        }
+    });
+}
+
+#[test]
+fn results_are_in_the_order_of_the_input() {
+    let clip = open();
+    // Lengths go up and down, so that runs by length would come out in another order.
+    let texts: Vec<String> =
+        (0..300).map(|i| format!("{}{}", "photo of ".repeat(i % 3), COLOURS[i % 7 % 3])).collect();
+    let together = clip.encode_texts(&texts).unwrap();
+    assert_eq!((together.len(), together.dim()), (300, clip.embed_dim()));
+    for (i, text) in texts.iter().enumerate() {
+        assert!(nearly(together.row(i), clip.encode_texts(&[text]).unwrap().row(0)), "{i}: {text}");
+    }
+    let images: Vec<Image> = (0..70).map(|i| plain(8, 8, [255, i * 3, 0])).collect();
+    let together = clip.encode_images(&images).unwrap();
+    for (i, image) in images.iter().enumerate() {
+        assert!(
+            nearly(together.row(i), clip.encode_images(std::slice::from_ref(image)).unwrap().row(0)),
+            "{i}"
+        );
+    }
+}
+
+#[test]
+fn nothing_gives_nothing() {
+    let clip = open();
+    assert_eq!(clip.encode_images(&[]).unwrap().len(), 0);
+    assert_eq!(clip.encode_texts(&[""; 0]).unwrap().len(), 0);
+    let labels = clip.label_set(&COLOURS, &[]).unwrap();
+    assert!(clip.classify_batch(&[], &labels, 1).unwrap().is_empty());
+}
+
+#[test]
+fn a_label_is_the_normalised_mean_over_its_templates() {
+    let clip = open();
+    let templates: Vec<Template> = ["{}", "plus {}"].map(|t| t.parse().unwrap()).into();
+    let labels = clip.label_set(&["red", "blue", "red"], &templates).unwrap();
+    assert_eq!(labels.labels(), ["red", "blue", "red"]);
+    assert_eq!(labels.embeddings().row(0), labels.embeddings().row(2));
+    let texts = clip.encode_texts(&["red", "plus red"]).unwrap();
+    let sum: Vec<f32> = texts.row(0).iter().zip(texts.row(1)).map(|(a, b)| a + b).collect();
+    let length = sum.iter().map(|x| x * x).sum::<f32>().sqrt();
+    let mean: Vec<f32> = sum.iter().map(|x| x / length).collect();
+    assert!(nearly(labels.embeddings().row(0), &mean));
+
+    // Without a template a label stands for itself.
+    let alone = clip.label_set(&["red"], &[]).unwrap();
+    assert!(nearly(alone.embeddings().row(0), texts.row(0)));
+}
+
+#[test]
+fn odd_texts_and_images_are_taken() {
+    let clip = open();
+    let long = "red ".repeat(10_000);
+    let embeddings = clip.encode_texts(&[long.as_str(), "red red red red red red", ""]).unwrap();
+    // Cut to the context of 8: start, six words, end.
+    assert!(nearly(embeddings.row(0), embeddings.row(1)));
+    let labels = clip.label_set(&COLOURS, &[]).unwrap();
+    for (width, height) in [(1, 1), (1, 4000), (4000, 1), (3, 7)] {
+        let matches = clip.classify(&plain(width, height, [0, 0, 255]), &labels, 1).unwrap();
+        assert_eq!(best(&matches, &labels), "blue", "{width}x{height}");
+    }
+}
+
+#[test]
+fn empty_lists_and_labels_without_direction_are_refused() {
+    let clip = open();
+    assert!(matches!(clip.label_set(&[""; 0], &[]), Err(Error::NoLabels)));
+    let opposite: Vec<Template> = ["plus {}", "minus {}"].map(|t| t.parse().unwrap()).into();
+    let error = clip.label_set(&["red", "of"], &opposite).unwrap_err();
+    assert!(matches!(&error, Error::LabelWithoutDirection { label } if label == "of"), "{error}");
+}
+
+#[test]
+fn embeddings_that_are_none_are_refused() {
+    let clip = open();
+    let images = [plain(8, 8, [255, 0, 0]), plain(8, 8, [0; 3])];
+    let error = clip.encode_images(&images).unwrap_err();
+    assert!(matches!(&error, Error::Embedding { row: 1, length, .. } if length.is_nan()), "{error}");
+}
+
+#[test]
+fn labels_of_another_model_are_refused() {
+    let other = colours::changed(|folder, manifest| {
+        let tokenizer = std::fs::read_to_string(folder.join("tokenizer.json")).unwrap();
+        colours::replace(folder, manifest, "tokenizer", format!("{tokenizer} ").as_bytes());
+        manifest["model"] = "other".into();
+    });
+    let labels = Clip::open(other.path()).unwrap().label_set(&COLOURS, &[]).unwrap();
+    let error = open().classify(&plain(8, 8, [255; 3]), &labels, 1).unwrap_err();
+    assert!(matches!(error, Error::ForeignLabels { .. }));
+    assert!(error.to_string().contains("\"other\"") && error.to_string().contains("\"colours\""), "{error}");
+
+    // The same model opened twice is the same model.
+    let labels = open().label_set(&COLOURS, &[]).unwrap();
+    open().classify(&plain(8, 8, [255; 3]), &labels, 1).unwrap();
+}
+
+#[test]
+fn a_folder_that_was_changed_is_refused() {
+    for file in ["visual.onnx", "text.onnx", "tokenizer.json"] {
+        let folder = colours::changed(|folder, _| colours::change_a_byte(&folder.join(file)));
+        let error = refused(folder.path()).to_string();
+        assert!(error.contains(file) && error.contains("sha256"), "{error}");
+
+        let folder = colours::changed(|folder, _| std::fs::remove_file(folder.join(file)).unwrap());
+        assert!(refused(folder.path()).to_string().contains(file));
+    }
+    let folder = colours::changed(|_, manifest| manifest["schema"] = 2.into());
+    let error = refused(folder.path()).to_string();
+    assert!(error.contains("schema version 2"), "{error}");
+    assert!(matches!(refused(Path::new("/no/such/folder")), Error::Model(_)));
+}
+
+#[test]
+fn a_graph_that_does_not_fit_the_manifest_is_refused() {
+    type Change = fn(&mut serde_json::Value);
+    let changes: [(Change, &str, &[&str]); 6] = [
+        (|m| m["preprocess"]["size"] = 16.into(), "visual.onnx", &["[*, 3, 16, 16]", "[*, 3, 8, 8]"]),
+        (|m| m["embed_dim"] = 5.into(), "visual.onnx", &["[*, 5]", "[*, 4]"]),
+        (|m| m["image"]["input"] = "pixels".into(), "visual.onnx", &["\"pixels\"", "\"image\""]),
+        (|m| m["text"]["output"] = "features".into(), "text.onnx", &["\"features\"", "\"embedding\""]),
+        (|m| m["tokenizer"]["context_length"] = 9.into(), "text.onnx", &["9 tokens", "8 by 9"]),
+        (
+            |m| {
+                m["text"]["file"] = m["image"]["file"].clone();
+                m["text"]["sha256"] = m["image"]["sha256"].clone();
+            },
+            "visual.onnx",
+            &["\"ids\" int32 [*, *]", "\"image\" float32 [*, 3, 8, 8]"],
+        ),
+    ];
+    for (change, file, parts) in changes {
+        let folder = colours::changed(|_, manifest| change(manifest));
+        let error = refused(folder.path());
+        assert!(matches!(error, Error::Mismatch { .. }), "{error}");
+        for part in [file].iter().chain(parts) {
+            assert!(error.to_string().contains(part), "{part}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_vocabulary_larger_than_the_graphs_is_refused() {
+    let folder = colours::changed(|folder, manifest| {
+        let mut tokenizer: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(folder.join("tokenizer.json")).unwrap()).unwrap();
+        tokenizer["model"]["vocab"]["purple"] = 11.into();
+        colours::replace(folder, manifest, "tokenizer", tokenizer.to_string().as_bytes());
+    });
+    let error = refused(folder.path()).to_string();
+    assert!(error.contains("a vocabulary of 12"), "{error}");
+}
+
+#[test]
+fn what_is_no_graph_is_refused() {
+    let folder = colours::changed(|folder, manifest| {
+        colours::replace(folder, manifest, "image", b"this is no graph");
+    });
+    let error = refused(folder.path());
+    assert!(matches!(error, Error::Engine { action: "open", .. }), "{error}");
+    assert!(error.to_string().contains("visual.onnx"), "{error}");
+}
+
+#[test]
+fn options_are_checked() {
+    let with = |options: Options| Clip::open_with(&colours::folder(), &options);
+    for found in [0, 1025] {
+        let error = with(Options { threads: Some(found), ..Default::default() }).unwrap_err();
+        assert!(matches!(error, Error::Threads { found: f, .. } if f == found), "{error}");
+    }
+    let clip = with(Options { threads: Some(3), ..Default::default() }).unwrap();
+    assert_eq!(clip.threads(), 3);
+    assert!(clip.library().version.starts_with("1."));
+
+    let same = Options { library: Some(clip.library().path.clone()), ..Default::default() };
+    with(same).unwrap();
+    let other = Options { library: Some("/other/libonnxruntime.so".into()), ..Default::default() };
+    let error = with(other).unwrap_err();
+    assert!(matches!(error, Error::LibraryLoaded { .. }), "{error}");
+    assert!(error.to_string().contains("/other/libonnxruntime.so"), "{error}");
+}
