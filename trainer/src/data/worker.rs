@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use clip_model::{Preprocess, Tokenizer, preprocess};
-use rand::Rng;
 
 use super::augment::Augment;
 use super::cache::Cache;
@@ -35,9 +34,8 @@ impl Worker {
     /// A picture that cannot be decoded.
     pub fn prepare(&self, drawn: &Drawn) -> Result<Prepared> {
         let mut random = generator(self.seed, Purpose::Sample, drawn.position);
-        let captions = &drawn.sample.captions;
-        let caption = &captions[random.random_range(0..captions.len())];
-        let ids = self.tokenizer.encode(caption, self.context_length);
+        let caption = self.augment.caption(&mut random, &drawn.sample.captions);
+        let ids = self.tokenizer.encode(&caption, self.context_length);
 
         let place = (drawn.shard, drawn.index);
         let picture = match self.cache.get(place) {
