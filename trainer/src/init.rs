@@ -54,8 +54,8 @@ fn fill_of(config: &Config, name: &str, shape: &[usize]) -> Fill {
         "text_projection" => return Fill::Normal((config.text.width as f64).powf(-0.5)),
         _ => {}
     }
-    // A residual branch starts as nothing, so that the network starts shallow.
-    if name.ends_with(".bn3.weight") {
+    // A residual branch starts as nothing, so that the network starts shallow. The stem's bn3 ends no such branch.
+    if name.starts_with("visual.layer") && name.ends_with(".bn3.weight") {
         return Fill::Constant(0.0);
     }
     let is_norm = last == "weight" && shape.len() == 1;
