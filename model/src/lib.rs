@@ -5,6 +5,8 @@
 //! This crate computes nothing with weights: training (libtorch) and inference (ONNX Runtime) live in the
 //! crates that depend on it. It links neither.
 
+#[doc(hidden)]
+pub mod cases;
 pub mod checkpoint;
 pub mod clip;
 pub mod config;

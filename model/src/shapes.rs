@@ -53,14 +53,7 @@ pub fn summarize(config: &Config) -> Summary {
     clip::encode_text(&shapes, config, &vec![config.text.context_length]);
     let text_flops = shapes.flops.take();
     shapes.learned("logit_scale", &[]);
-    let mut tensors = Vec::<Tensor>::new();
-    let mut seen = std::collections::HashSet::new();
-    for tensor in shapes.tensors.into_inner() {
-        if seen.insert(tensor.name.clone()) {
-            tensors.push(tensor);
-        }
-    }
-    Summary { tensors, image_flops, text_flops }
+    Summary { tensors: shapes.into_tensors(), image_flops, text_flops }
 }
 
 /// FLOPs of one text of `length` tokens.
@@ -70,13 +63,21 @@ pub fn text_flops(config: &Config, length: usize) -> u64 {
     shapes.flops.get()
 }
 
+/// The interpreter: a value is its shape.
 #[derive(Default)]
-struct Shapes {
+pub(crate) struct Shapes {
     tensors: RefCell<Vec<Tensor>>,
     flops: Cell<u64>,
 }
 
 impl Shapes {
+    /// Every tensor that was asked for, once, in the order of use.
+    pub(crate) fn into_tensors(self) -> Vec<Tensor> {
+        let mut seen = std::collections::HashSet::new();
+        let tensors = self.tensors.into_inner().into_iter();
+        tensors.filter(|tensor| seen.insert(tensor.name.clone())).collect()
+    }
+
     fn record(&self, name: &str, shape: &[usize], learned: bool) {
         self.tensors.borrow_mut().push(Tensor { name: name.to_owned(), shape: shape.to_vec(), learned });
     }

@@ -56,6 +56,11 @@ impl Image {
         Image { width, height, rgb }
     }
 
+    /// Row `y`, `width * 3` bytes.
+    pub(super) fn row(&self, y: usize) -> &[u8] {
+        &self.rgb[y * 3 * self.width..][..3 * self.width]
+    }
+
     /// Copies rows that start `stride_bytes` apart; what lies between a row's end and the next start is ignored.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 mod decode;
 mod image;
+mod jpeg;
 mod resample;
 mod resize;
 
@@ -13,6 +14,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use decode::decode;
+use decode::{Pixels, decode_pixels};
 pub use image::{Image, RgbaImage};
 
 use crate::error::{Error, Result};
@@ -109,7 +111,10 @@ impl Preprocess {
     /// # Errors
     /// As [`decode()`].
     pub fn decode(&self, encoded: &[u8]) -> Result<Image> {
-        Ok(decode(encoded, self.apply_exif_orientation, self.max_pixels)?.over(self.background))
+        Ok(match decode_pixels(encoded, self.apply_exif_orientation, self.max_pixels)? {
+            Pixels::Opaque(image) => image,
+            Pixels::Alpha(image) => image.over(self.background),
+        })
     }
 
     /// Reads and decodes a file.

@@ -21,7 +21,13 @@ pub(super) struct Windows {
 
 impl Windows {
     /// Windows of the output pixels `start..start + count` of an axis resized from `source` to `resized` pixels.
-    pub(super) fn new(source: usize, resized: usize, start: usize, count: usize, filter: Interpolation) -> Windows {
+    pub(super) fn new(
+        source: usize,
+        resized: usize,
+        start: usize,
+        count: usize,
+        filter: Interpolation,
+    ) -> Windows {
         let (filter, support): (fn(f64) -> f64, f64) = match filter {
             Interpolation::Bicubic => (bicubic, 2.0),
             Interpolation::Bilinear => (triangle, 1.0),
@@ -39,7 +45,9 @@ impl Windows {
             let first = (center - support + 0.5) as usize;
             let end = ((center + support + 0.5) as usize).min(source);
             exact.clear();
-            exact.extend((first..end).map(|x| filter(((x - first) as f64 + first as f64 - center + 0.5) * shrink)));
+            exact.extend(
+                (first..end).map(|x| filter(((x - first) as f64 + first as f64 - center + 0.5) * shrink)),
+            );
             // Pillow adds from left to right, too.
             let total: f64 = exact.iter().sum();
             let from = weights.len();
@@ -51,6 +59,11 @@ impl Windows {
             windows.push((first, from..weights.len()));
         }
         Windows { windows, weights }
+    }
+
+    /// Number of output pixels.
+    pub(super) fn len(&self) -> usize {
+        self.windows.len()
     }
 
     /// First source pixel of an output pixel (counted from `start` of [`Windows::new`]).
@@ -85,7 +98,8 @@ impl Windows {
             let mut sums = [HALF; 3];
             for (weight, pixel) in weights.iter().zip(pixels.chunks_exact(3)) {
                 for channel in 0..3 {
-                    sums[channel] = sums[channel].wrapping_add(weight.wrapping_mul(i32::from(pixel[channel])));
+                    sums[channel] =
+                        sums[channel].wrapping_add(weight.wrapping_mul(i32::from(pixel[channel])));
                 }
             }
             for channel in 0..3 {
@@ -95,9 +109,18 @@ impl Windows {
     }
 }
 
+/// Adds a line of pixels times a weight.
+pub(super) fn add_weighted(sums: &mut [i32], line: &[u8], weight: i32) {
+    for (sum, &value) in sums.iter_mut().zip(line) {
+        *sum = sum.wrapping_add(weight.wrapping_mul(i32::from(value)));
+    }
+}
+
 /// Cuts fixed-point sums that started from [`HALF`] to pixels.
-pub(super) fn line_to_pixels(sums: &[i32]) -> Vec<u8> {
-    sums.iter().map(|&sum| to_pixel(sum)).collect()
+pub(super) fn to_pixels(sums: &[i32], pixels: &mut [u8]) {
+    for (pixel, &sum) in pixels.iter_mut().zip(sums) {
+        *pixel = to_pixel(sum);
+    }
 }
 
 fn to_pixel(sum: i32) -> u8 {

@@ -3,7 +3,7 @@
 //! Only the part that the crop keeps is computed, row by row, so a picture of 1 by 4000 pixels needs no strip of
 //! 224 by 896,000.
 
-use super::resample::{HALF, Windows, line_to_pixels};
+use super::resample::{HALF, Windows, add_weighted, to_pixels};
 use super::{Image, Interpolation, ResizeMode};
 
 /// Where the output lies in the resized picture along one axis.
@@ -26,34 +26,66 @@ pub(super) fn fit(image: &Image, size: usize, mode: ResizeMode, filter: Interpol
     };
     let columns = Windows::new(image.width(), horizontal.resized, horizontal.start, size, filter);
     let rows = Windows::new(image.height(), vertical.resized, vertical.start, size, filter);
-    let row_bytes = 3 * size;
-    let mut sums = vec![HALF; size * row_bytes];
+    // Pillow's order of the two passes since version 13; the 8 bits between them make it matter.
+    let saved = |length: usize, resized: usize| length.saturating_sub(resized);
+    let vertical_first =
+        saved(image.height(), vertical.resized) > 2 * saved(image.width(), horizontal.resized);
+    let rgb = if vertical_first {
+        vertical_then_horizontal(image, &columns, &rows)
+    } else {
+        horizontal_then_vertical(image, &columns, &rows)
+    };
+    Image::from_parts(size, size, rgb)
+}
+
+/// Each source row becomes a line of the output's width, which is added to the output rows that it belongs to.
+fn horizontal_then_vertical(image: &Image, columns: &Windows, rows: &Windows) -> Vec<u8> {
+    let row_bytes = 3 * columns.len();
+    let mut sums = vec![HALF; rows.len() * row_bytes];
     let mut line = vec![0; row_bytes];
     // The windows of the output rows start and end in order, so those that hold a source row are neighbours.
     let mut active = 0..0;
     for y in rows.source() {
-        while active.end < size && rows.start(active.end) <= y {
+        while active.end < rows.len() && rows.start(active.end) <= y {
             active.end += 1;
         }
         while active.start < active.end && rows.end(active.start) <= y {
             active.start += 1;
         }
-        let source = &image.rgb()[y * 3 * image.width()..][..3 * image.width()];
-        columns.resample_line(source, &mut line);
+        columns.resample_line(image.row(y), &mut line);
         for row in active.clone() {
-            let weight = rows.weights(row)[y - rows.start(row)];
-            for (sum, &value) in sums[row * row_bytes..][..row_bytes].iter_mut().zip(&line) {
-                *sum = sum.wrapping_add(weight.wrapping_mul(i32::from(value)));
-            }
+            add_weighted(&mut sums[row * row_bytes..][..row_bytes], &line, rows.weights(row)[y - rows.start(row)]);
         }
     }
-    Image::from_parts(size, size, line_to_pixels(&sums))
+    let mut rgb = vec![0; sums.len()];
+    to_pixels(&sums, &mut rgb);
+    rgb
+}
+
+/// Each output row is made at the source's width, then resampled to a line of the output.
+fn vertical_then_horizontal(image: &Image, columns: &Windows, rows: &Windows) -> Vec<u8> {
+    let row_bytes = 3 * columns.len();
+    let needed = 3 * columns.source().start..3 * columns.source().end;
+    let mut sums = vec![HALF; 3 * image.width()];
+    let mut wide = vec![0; 3 * image.width()];
+    let mut rgb = vec![0; rows.len() * row_bytes];
+    for (row, line) in rgb.chunks_exact_mut(row_bytes).enumerate() {
+        let sums = &mut sums[needed.clone()];
+        sums.fill(HALF);
+        for (offset, &weight) in rows.weights(row).iter().enumerate() {
+            add_weighted(sums, &image.row(rows.start(row) + offset)[needed.clone()], weight);
+        }
+        to_pixels(sums, &mut wide[needed.clone()]);
+        columns.resample_line(&wide, line);
+    }
+    rgb
 }
 
 /// torchvision's arithmetic: the shorter side becomes `size`, the longer `int(size * longer / shorter)`; the crop
 /// starts at `int(round((resized - size) / 2))`, where Python rounds halves to even.
 fn kept(length: usize, shorter: usize, size: usize) -> Span {
-    let resized = if length == shorter { size } else { (size as f64 * length as f64 / shorter as f64) as usize };
+    let resized =
+        if length == shorter { size } else { (size as f64 * length as f64 / shorter as f64) as usize };
     let margin = resized - size;
     let half = margin / 2;
     Span { resized, start: half + usize::from(margin % 2 == 1 && half % 2 == 1) }

@@ -1,0 +1,188 @@
+//! For tests: small cases of every operation of [`Ops`], which each interpreter runs and compares with the plain
+//! loops of [`Reference`].
+//!
+//! All values are pseudo-random and the same everywhere.
+
+mod reference;
+
+use crate::checkpoint::Values;
+use crate::config::Activation;
+use crate::ops::{Conv, Mask, Ops};
+use crate::shapes::{Shapes, Tensor};
+pub use reference::{Array, Reference};
+
+/// Samples in a case's batch.
+pub const BATCH: usize = 2;
+
+/// Ids that cases feed to the embedding are below this.
+const VOCAB_SIZE: usize = 11;
+
+/// Rows of the position table; texts in cases are shorter.
+pub const CONTEXT_LENGTH: usize = 9;
+
+/// One operation on small inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Case {
+    /// What it shows.
+    pub name: &'static str,
+    /// Its inputs, in order.
+    pub inputs: &'static [Input],
+}
+
+/// An input of a case, by the shape of one sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// Pixels or tokens.
+    Values(&'static [usize]),
+    /// Token ids, so many of them.
+    Ids(usize),
+}
+
+use Input::{Ids, Values as Numbers};
+
+/// Every operation at least once.
+pub const CASES: [Case; 28] = [
+    case("conv2d: patches", &[Numbers(&[3, 8, 8])]),
+    case("conv2d: padded, stride 2", &[Numbers(&[3, 6, 6])]),
+    case("conv2d: pointwise", &[Numbers(&[5, 3, 3])]),
+    case("batch_norm", &[Numbers(&[4, 3, 2])]),
+    case("relu", &[Numbers(&[4, 3, 2])]),
+    case("avg_pool", &[Numbers(&[3, 4, 6])]),
+    case("tokens", &[Numbers(&[4, 2, 3])]),
+    case("prepend_mean", &[Numbers(&[5, 4])]),
+    case("prepend", &[Numbers(&[5, 4])]),
+    case("embedding", &[Ids(6)]),
+    case("add_positions: all rows", &[Numbers(&[CONTEXT_LENGTH, 4])]),
+    case("add_positions: the first rows", &[Numbers(&[5, 4])]),
+    case("layer_norm", &[Numbers(&[5, 6])]),
+    case("linear", &[Numbers(&[5, 6])]),
+    case("in_projection: query of all", &[Numbers(&[5, 6])]),
+    case("in_projection: value of all", &[Numbers(&[5, 6])]),
+    case("in_projection: query alone", &[Numbers(&[5, 6])]),
+    case("in_projection: key without query", &[Numbers(&[5, 6])]),
+    case("attention: everything", &[Numbers(&[5, 6]), Numbers(&[5, 6]), Numbers(&[5, 6])]),
+    case("attention: one query", &[Numbers(&[1, 6]), Numbers(&[5, 6]), Numbers(&[5, 6])]),
+    case("attention: causal", &[Ids(5), Numbers(&[5, 6]), Numbers(&[5, 6]), Numbers(&[5, 6])]),
+    case("attention: up to the end of text", &[Ids(5), Numbers(&[1, 6]), Numbers(&[5, 6]), Numbers(&[5, 6])]),
+    case("activation: QuickGELU", &[Numbers(&[5, 6])]),
+    case("activation: GELU", &[Numbers(&[5, 6])]),
+    case("add", &[Numbers(&[5, 6]), Numbers(&[5, 6])]),
+    case("first_token", &[Numbers(&[5, 6])]),
+    case("end_of_text", &[Ids(5), Numbers(&[5, 6])]),
+    case("project and l2_normalize", &[Numbers(&[1, 6])]),
+];
+
+const fn case(name: &'static str, inputs: &'static [Input]) -> Case {
+    Case { name, inputs }
+}
+
+impl Case {
+    /// Runs the operation on `x`, one value per input.
+    ///
+    /// # Panics
+    /// For a case that is not in [`CASES`].
+    #[allow(clippy::panic)] // only tests call it
+    pub fn apply<O: Ops>(&self, o: &O, x: &[O::T]) -> O::T {
+        let conv = |channels, kernel, stride, padding| Conv { channels, kernel, stride, padding };
+        match self.name {
+            "conv2d: patches" => o.conv2d(&x[0], "conv.weight", conv(5, 4, 4, 0)),
+            "conv2d: padded, stride 2" => o.conv2d(&x[0], "conv.weight", conv(4, 3, 2, 1)),
+            "conv2d: pointwise" => o.conv2d(&x[0], "conv.weight", conv(4, 1, 1, 0)),
+            "batch_norm" => o.batch_norm(&x[0], "bn"),
+            "relu" => o.relu(&x[0]),
+            "avg_pool" => o.avg_pool(&x[0], 2),
+            "tokens" => o.tokens(&x[0]),
+            "prepend_mean" => o.prepend_mean(&x[0]),
+            "prepend" => o.prepend(&x[0], "class_embedding"),
+            "embedding" => o.embedding(&x[0], "table", VOCAB_SIZE, 4),
+            "add_positions: all rows" | "add_positions: the first rows" => {
+                o.add_positions(&x[0], "positions", CONTEXT_LENGTH)
+            }
+            "layer_norm" => o.layer_norm(&x[0], "ln"),
+            "linear" => o.linear(&x[0], "fc", 4),
+            "in_projection: query of all" => o.in_projection(&x[0], "attn", 0..3).swap_remove(0),
+            "in_projection: value of all" => o.in_projection(&x[0], "attn", 0..3).swap_remove(2),
+            "in_projection: query alone" => o.in_projection(&x[0], "attn", 0..1).swap_remove(0),
+            "in_projection: key without query" => o.in_projection(&x[0], "attn", 1..3).swap_remove(0),
+            "attention: everything" | "attention: one query" => {
+                o.attention(&x[0], &x[1], &x[2], 2, Mask::None)
+            }
+            "attention: causal" => o.attention(&x[1], &x[2], &x[3], 2, Mask::Causal),
+            "attention: up to the end of text" => {
+                o.attention(&x[1], &x[2], &x[3], 3, Mask::EndOfText(&x[0]))
+            }
+            "activation: QuickGELU" => o.activation(&x[0], Activation::QuickGelu),
+            "activation: GELU" => o.activation(&x[0], Activation::Gelu),
+            "add" => o.add(&x[0], &x[1]),
+            "first_token" => o.first_token(&x[0]),
+            "end_of_text" => o.end_of_text(&x[1], &x[0]),
+            "project and l2_normalize" => o.l2_normalize(&o.project(&x[0], "proj", 4)),
+            other => panic!("there is no case {other:?}"),
+        }
+    }
+
+    /// The inputs of sample number `sample`, at most [`BATCH`].
+    pub fn sample(&self, sample: usize) -> Vec<Array> {
+        let inputs = self.inputs.iter().enumerate();
+        inputs
+            .map(|(i, input)| {
+                let seed = format!("{} {i} {sample}", self.name);
+                match input {
+                    Numbers(shape) => Array::new(shape, uniform(&seed, shape.iter().product(), -2.0, 2.0)),
+                    // The end of text, the highest id, stands elsewhere in each sample, and what follows is lower.
+                    Ids(length) => {
+                        let mut ids = uniform(&seed, *length, 0.0, (VOCAB_SIZE - 1) as f32);
+                        ids.iter_mut().for_each(|id| *id = id.floor());
+                        ids[length / 2 + sample] = (VOCAB_SIZE - 1) as f32;
+                        Array::new(&[*length], ids)
+                    }
+                }
+            })
+            .collect()
+    }
+
+    /// The tensors that the operation uses.
+    pub fn parameters(&self) -> Vec<Values> {
+        let shapes = Shapes::default();
+        let inputs: Vec<Vec<usize>> = self.sample(0).into_iter().map(|x| x.shape).collect();
+        self.apply(&shapes, &inputs);
+        shapes.into_tensors().into_iter().map(parameter).collect()
+    }
+
+    /// The result for sample number `sample`, by plain loops.
+    pub fn expected(&self, sample: usize) -> Array {
+        self.apply(&Reference::new(&self.parameters()), &self.sample(sample))
+    }
+}
+
+/// A tensor with pseudo-random values of the size that a network has in training: gains around one, positive
+/// variances, matrices that keep the scale of what they map.
+pub fn parameter(tensor: Tensor) -> Values {
+    let Tensor { name, shape, .. } = tensor;
+    let n = shape.iter().product();
+    let data = match shape.len() {
+        0 => vec![2.0; n],
+        1 if name.ends_with("running_var") => uniform(&name, n, 0.5, 1.5),
+        1 if name.ends_with(".weight") => uniform(&name, n, 0.7, 1.3),
+        1 => uniform(&name, n, -0.3, 0.3),
+        _ => {
+            let fan_in = n / shape[0];
+            let bound = (3.0 / fan_in as f32).sqrt();
+            uniform(&name, n, -bound, bound)
+        }
+    };
+    Values { name, shape, data }
+}
+
+/// `n` numbers from `low` up to `high`, the same ones for the same seed (SplitMix64 over an FNV-1a hash of it).
+pub fn uniform(seed: &str, n: usize, low: f32, high: f32) -> Vec<f32> {
+    let hash = |h: u64, b: u8| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3);
+    let mut state = seed.bytes().fold(0xcbf2_9ce4_8422_2325, hash);
+    let mut next = move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ z >> 31) >> 40) as f32 / (1u32 << 24) as f32
+    };
+    (0..n).map(|_| low + (high - low) * next()).collect()
+}
