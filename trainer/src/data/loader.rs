@@ -155,7 +155,8 @@ impl Loader {
         for number in 0..loader.options.threads {
             let (worker, jobs, shards) = (worker.clone(), jobs_end.clone(), shards.clone());
             let stop = loader.stop.clone();
-            loader.start(format!("decode-{number}"), move || work(&worker, &shards, &jobs, &stop))?;
+            let prepare = move |drawn: &Drawn| worker.prepare(drawn);
+            loader.start(format!("decode-{number}"), move || work(prepare, &shards, &jobs, &stop))?;
         }
         let LoaderOptions { seed, shuffle_buffer, start, .. } = loader.options;
         loader.start("read-shards".to_owned(), move || {
@@ -285,12 +286,17 @@ fn read(stream: Result<Stream>, queue: &Sender<Queued>, jobs: &Sender<Job>) {
 }
 
 /// A worker thread: until the reading thread has gone and the jobs are done.
-fn work(worker: &Worker, shards: &[PathBuf], jobs: &Receiver<Job>, stop: &AtomicBool) {
+fn work(
+    prepare: impl Fn(&Drawn) -> Result<Prepared>,
+    shards: &[PathBuf],
+    jobs: &Receiver<Job>,
+    stop: &AtomicBool,
+) {
     for (drawn, result) in jobs {
         if stop.load(Ordering::Relaxed) {
             continue;
         }
-        let prepared = catch_unwind(AssertUnwindSafe(|| worker.prepare(&drawn))).unwrap_or_else(|panic| {
+        let prepared = catch_unwind(AssertUnwindSafe(|| prepare(&drawn))).unwrap_or_else(|panic| {
             let at = format!("{}, sample `{}`", shards[drawn.shard].display(), drawn.sample.key);
             Err(Error::Worker { at, reason: message(&*panic) })
         });
@@ -326,5 +332,36 @@ impl Drop for Loader {
             // What it had to say was said through the queue.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Sample;
+
+    #[test]
+    fn a_panic_in_a_thread_is_an_error_and_the_thread_goes_on() {
+        let (jobs, jobs_end) = unbounded();
+        let results: Vec<_> = (0..2u64)
+            .map(|position| {
+                let sample = Sample { key: "k7".into(), captions: vec![], image: vec![], class: None };
+                let (result, end) = bounded(1);
+                let drawn = Drawn { position, first: false, shard: 0, index: 0, unusable: 0, sample };
+                jobs.send((drawn, result)).unwrap();
+                end
+            })
+            .collect();
+        drop(jobs);
+        let prepare = |drawn: &Drawn| match drawn.position {
+            0 => panic!("number {}", drawn.position),
+            _ => Ok(Prepared { pixels: vec![], ids: vec![] }),
+        };
+        work(prepare, &["a.tar".into()], &jobs_end, &AtomicBool::new(false));
+        let error = results[0].recv().unwrap().unwrap_err();
+        assert!(matches!(&error, Error::Worker { .. }));
+        let message = error.to_string();
+        assert!(["a.tar", "k7", "number 0"].iter().all(|part| message.contains(part)), "{message}");
+        assert!(results[1].recv().unwrap().is_ok());
     }
 }
