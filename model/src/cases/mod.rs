@@ -108,9 +108,7 @@ impl Case {
                 o.attention(&x[0], &x[1], &x[2], 2, Mask::None)
             }
             "attention: causal" => o.attention(&x[1], &x[2], &x[3], 2, Mask::Causal),
-            "attention: up to the end of text" => {
-                o.attention(&x[1], &x[2], &x[3], 3, Mask::EndOfText(&x[0]))
-            }
+            "attention: up to the end of text" => o.attention(&x[1], &x[2], &x[3], 3, Mask::EndOfText(&x[0])),
             "activation: QuickGELU" => o.activation(&x[0], Activation::QuickGelu),
             "activation: GELU" => o.activation(&x[0], Activation::Gelu),
             "add" => o.add(&x[0], &x[1]),
@@ -185,4 +183,20 @@ pub fn uniform(seed: &str, n: usize, low: f32, high: f32) -> Vec<f32> {
         ((z ^ z >> 31) >> 40) as f32 / (1u32 << 24) as f32
     };
     (0..n).map(|_| low + (high - low) * next()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_are_those_of_the_results() {
+        for case in CASES {
+            let inputs: Vec<Vec<usize>> = case.sample(0).into_iter().map(|x| x.shape).collect();
+            let expected = case.expected(0);
+            assert_eq!(case.apply(&Shapes::default(), &inputs), expected.shape, "{}", case.name);
+            assert!(expected.data.iter().all(|v| v.is_finite()), "{}", case.name);
+            assert_ne!(expected, case.expected(1), "{}", case.name);
+        }
+    }
 }

@@ -95,7 +95,8 @@ impl Ops for Reference<'_> {
         let weight = self.get(weight);
         let (out_height, out_width) = (side(height), side(width));
         Array::from_fn(&[c.channels, out_height, out_width], |i| {
-            let (out, row, column) = (i / (out_height * out_width), i / out_width % out_height, i % out_width);
+            let (out, row, column) =
+                (i / (out_height * out_width), i / out_width % out_height, i % out_width);
             let mut sum = 0.0;
             for k in 0..channels * c.kernel * c.kernel {
                 let (channel, dy, dx) = (k / (c.kernel * c.kernel), k / c.kernel % c.kernel, k % c.kernel);
@@ -104,8 +105,7 @@ impl Ops for Reference<'_> {
                     && (c.padding..width + c.padding).contains(&x_);
                 if inside {
                     let pixel = x.data[(channel * height + y - c.padding) * width + x_ - c.padding];
-                    sum += f64::from(pixel)
-                        * f64::from(weight[out * channels * c.kernel * c.kernel + k]);
+                    sum += f64::from(pixel) * f64::from(weight[out * channels * c.kernel * c.kernel + k]);
                 }
             }
             sum as f32
@@ -184,7 +184,9 @@ impl Ops for Reference<'_> {
         let (weight, bias) =
             (self.get(&format!("{name}.in_proj_weight")), self.get(&format!("{name}.in_proj_bias")));
         let d = x.shape[1];
-        parts.map(|p| Self::affine(x, &weight[p * d * d..(p + 1) * d * d], &bias[p * d..(p + 1) * d])).collect()
+        parts
+            .map(|p| Self::affine(x, &weight[p * d * d..(p + 1) * d * d], &bias[p * d..(p + 1) * d]))
+            .collect()
     }
 
     fn attention(&self, q: &Array, k: &Array, v: &Array, heads: usize, mask: Mask<'_, Array>) -> Array {
@@ -200,7 +202,8 @@ impl Ops for Reference<'_> {
             let score = |key: usize| dot(&q.row(query)[head.clone()], &k.row(key)[head.clone()]);
             let weights: Vec<f64> =
                 (0..=last).map(|key| f64::from(score(key) / (width as f32).sqrt()).exp()).collect();
-            let mixed: f64 = weights.iter().enumerate().map(|(key, w)| w * f64::from(v.row(key)[channel])).sum();
+            let mixed: f64 =
+                weights.iter().enumerate().map(|(key, w)| w * f64::from(v.row(key)[channel])).sum();
             (mixed / weights.iter().sum::<f64>()) as f32
         })
     }
@@ -246,7 +249,9 @@ mod tests {
     /// Values of the error function from Abramowitz and Stegun, table 7.1.
     #[test]
     fn erf_is_that_of_the_tables() {
-        for (x, expected) in [(0.0, 0.0), (0.5, 0.520_499_877_8), (1.0, 0.842_700_792_9), (2.0, 0.995_322_265_0)] {
+        for (x, expected) in
+            [(0.0, 0.0), (0.5, 0.520_499_877_8), (1.0, 0.842_700_792_9), (2.0, 0.995_322_265_0)]
+        {
             assert!((erf(x) - expected).abs() < 1e-9, "{x}");
             assert!((erf(-x) + expected).abs() < 1e-9, "{x}");
         }
