@@ -6,6 +6,11 @@
 //! 3. in `../lib` of that folder;
 //! 4. in `.deps/onnxruntime/lib` of the folders above it, where `make .deps/onnxruntime` puts it;
 //! 5. where the system looks for shared libraries.
+//!
+//! Microsoft's builds of ONNX Runtime send usage data from 1.31 on, also on Linux. This is switched off: unless
+//! `ORT_DISABLE_TELEMETRY` is in the environment already, it is set to 1 before the library is opened, which
+//! is the only way to keep it from writing a device id into the user's cache folder and from looking for its maker's server.
+//! A C program whose other threads change the environment should open its first model before it starts them.
 
 use std::ffi::CStr;
 use std::path::{Path, PathBuf};
@@ -17,6 +22,9 @@ use crate::error::{Error, Result};
 
 /// The environment variable that names the library.
 const VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// The environment variable that keeps ONNX Runtime from sending usage data.
+const NO_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
 
 /// The library's names: as wheels and archives are unpacked, and as distributions install it.
 #[cfg(not(target_os = "macos"))]
@@ -56,6 +64,11 @@ pub(crate) fn load(asked: Option<&Path>) -> Result<Loaded> {
             }
         };
     }
+    if std::env::var_os(NO_TELEMETRY).is_none() {
+        // SAFETY: done once a process, under the lock above. The standard library's own accesses are locked, too; of C's,
+        // only changes at this very moment could meet this one, as the module's documentation says.
+        unsafe { std::env::set_var(NO_TELEMETRY, "1") };
+    }
     let library = match asked {
         Some(path) => open_file(path)?,
         None => find()?,
@@ -64,7 +77,7 @@ pub(crate) fn load(asked: Option<&Path>) -> Result<Loaded> {
     let environment = ort::init_from(&library.path)
         .map_err(|e| failed(e.to_string()))?
         .with_name("clip")
-        .with_telemetry(false)
+        .with_telemetry(false) // for builds that know the call, not the variable
         // Nothing is printed: what fails is returned as an error.
         .with_logger(Arc::new(|_, _, _, _, _| {}))
         .build()
