@@ -6,6 +6,9 @@ CARGO  ?= cargo
 PYTHON ?= python3
 export PYTHON
 
+# ONNX Runtime's Python package sends usage data otherwise; our own programs see to it themselves.
+export ORT_DISABLE_TELEMETRY ?= 1
+
 # Cargo's output folder, where the user has moved it.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Programs look for .deps/ in the folders above them, which a moved output folder does not have.
