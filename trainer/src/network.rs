@@ -65,7 +65,7 @@ impl Network {
 
     /// Normalised pixels `[B, 3, S, S]`, fp32 on the network's device, to embeddings of length one, `[B, embed_dim]`.
     pub fn encode_image(&self, images: &Tensor) -> Tensor {
-        clip::encode_image(self, &self.config, images)
+        clip::encode_image(self, &self.config, &channels_last(images))
     }
 
     /// Token ids `[B, L]`, int64 on the network's device, to embeddings of length one, `[B, embed_dim]`. The end of a
@@ -90,6 +90,12 @@ impl Network {
             Precision::Bf16 => x.to_kind(Kind::BFloat16),
         }
     }
+}
+
+/// The same values with the channels of a pixel side by side in memory, the layout in which convolutions are fastest;
+/// what is computed from them keeps it.
+fn channels_last(images: &Tensor) -> Tensor {
+    images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
 /// `[B, L, D] -> [B, heads, L, D / heads]`.
