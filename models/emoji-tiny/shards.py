@@ -7,8 +7,8 @@ val-767.tar       openmoji, the `train` emoji that all eight styles have: known 
 val-85.tar        openmoji, the `test` emoji that all eight styles have: neither concept nor style ever seen
 val-100.tar       openmoji, the `train` emoji that everyday-100.txt names
 
-A training sample's captions are its keywords, three to a line, and its name twice for each such line, so that two thirds of
-the captions drawn are names. A validation sample has its name alone, which is its class.
+The captions of a training sample are its name and, where there are any, its keywords. A validation sample has its name
+alone, which is its class.
 """
 
 import argparse
@@ -32,13 +32,6 @@ def samples(tar_path):
             files.setdefault(key, {})[extension] = tar.extractfile(member).read()
     for parts in files.values():
         yield json.loads(parts["json"]), parts["png"], parts["txt"].decode().splitlines()
-
-
-def captions_to_draw(captions):
-    """The lines from which training draws one: from the name and, where there are any, the keywords."""
-    name, keywords = captions[0], captions[1].split(", ") if len(captions) > 1 else []
-    groups = [", ".join(keywords[i : i + 3]) for i in range(0, len(keywords), 3)]
-    return [name] * max(1, 2 * len(groups)) + groups
 
 
 def write(path, chosen):
@@ -70,8 +63,7 @@ def main():
     options.output.mkdir(parents=True, exist_ok=True)
 
     for style in TRAIN_STYLES:
-        every = samples(emoji / f"{style}.tar")
-        chosen = ((meta, png, captions_to_draw(lines)) for meta, png, lines in every if meta["split"] == "train")
+        chosen = (s for s in samples(emoji / f"{style}.tar") if s[0]["split"] == "train")
         write(options.output / f"train-{style}.tar", chosen)
 
     everywhere = set((emoji / "keys_in_all_styles.txt").read_text().split())
