@@ -1,7 +1,6 @@
 //! Dark strokes along the edges of the shape and within it, as in a pen drawing: one style of drawing comes to look a
 //! little like another.
 
-use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::canvas::Canvas;
@@ -9,7 +8,7 @@ use super::draw::uniform;
 use super::{Augment, chance};
 
 /// How much of the range within a window makes an edge, at least.
-const THRESHOLD: [f32; 2] = [0.12, 0.4];
+const THRESHOLD: [f32; 2] = [0.25, 0.6];
 /// How fast a stroke gets opaque above it.
 const STEEPNESS: f32 = 8.0;
 /// Grey level of the ink, at most.
@@ -20,11 +19,9 @@ impl Augment {
         if !chance(random, self.ink) {
             return;
         }
-        // Windows of 3 or 5 pixels.
-        let radius = random.random_range(1..=2);
         let threshold = uniform(random, THRESHOLD);
         let level = uniform(random, DARKNESS);
-        let stroke = edges(canvas, radius);
+        let stroke = edges(canvas);
         if chance(random, self.ink_only) {
             canvas.planes[..3].iter_mut().for_each(|plane| plane.fill(1.0));
         }
@@ -39,9 +36,8 @@ impl Augment {
     }
 }
 
-/// The largest range (maximum minus minimum) of alpha, or of a colour times alpha, in the square of `radius` pixels
-/// around each pixel.
-fn edges(canvas: &Canvas, radius: usize) -> Vec<f32> {
+/// The largest range (maximum minus minimum) of alpha, or of a colour times alpha, in the 3x3 pixels around each pixel.
+fn edges(canvas: &Canvas) -> Vec<f32> {
     let (width, height) = (canvas.width, canvas.height);
     let mut edges = vec![0.0f32; width * height];
     let alpha = &canvas.planes[3];
@@ -52,10 +48,8 @@ fn edges(canvas: &Canvas, radius: usize) -> Vec<f32> {
             plane.iter().zip(alpha).map(|(value, alpha)| value * alpha).collect()
         };
         let mut low = high.clone();
-        for _ in 0..radius {
-            spread(&mut high, width, f32::max);
-            spread(&mut low, width, f32::min);
-        }
+        spread(&mut high, width, f32::max);
+        spread(&mut low, width, f32::min);
         for ((edge, high), low) in edges.iter_mut().zip(&high).zip(&low) {
             *edge = edge.max(high - low);
         }
@@ -96,16 +90,13 @@ mod tests {
                 canvas.planes[3][y * 7 + x] = 1.0;
             }
         }
-        for radius in [1, 2] {
-            let edges = edges(&canvas, radius);
-            for y in 0..6usize {
-                for x in 0..7usize {
-                    let window = (y.saturating_sub(radius)..(y + radius + 1).min(6)).flat_map(|v| {
-                        (x.saturating_sub(radius)..(x + radius + 1).min(7)).map(move |u| side(u, v))
-                    });
-                    let expected = (window.clone().max().unwrap() - window.min().unwrap()) as f32 / 11.0;
-                    assert!((edges[y * 7 + x] - expected).abs() < 1e-6, "{x} {y}");
-                }
+        let edges = edges(&canvas);
+        for y in 0..6usize {
+            for x in 0..7usize {
+                let window = (y.saturating_sub(1)..(y + 2).min(6))
+                    .flat_map(|v| (x.saturating_sub(1)..(x + 2).min(7)).map(move |u| side(u, v)));
+                let expected = (window.clone().max().unwrap() - window.min().unwrap()) as f32 / 11.0;
+                assert!((edges[y * 7 + x] - expected).abs() < 1e-6, "{x} {y}");
             }
         }
     }
