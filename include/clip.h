@@ -116,7 +116,7 @@ typedef struct clip_model clip_model;
 typedef int32_t clip_status;
 
 /// How to open a model folder. Zero it (`= {0}`), set struct_size, then the fields that matter to you.
-typedef struct clip_open_options {
+typedef struct {
     /// sizeof(clip_open_options), so that programs built with an older header go on working.
     size_t struct_size;
     /// Threads that one call computes with; 0 for one for each physical core that the process may use.
@@ -127,7 +127,7 @@ typedef struct clip_open_options {
 } clip_open_options;
 
 /// How well one label fits an image.
-typedef struct clip_match {
+typedef struct {
     /// The label's place in the set, see clip_labels_name.
     size_t index;
     /// Softmax over the whole set: the probabilities of all labels add up to 1.
@@ -152,50 +152,47 @@ const char *clip_last_error(void);
 
 /// Opens the folder at `path`, written by clip-export. Checks the hashes of all its files. `options` may be NULL.
 clip_status clip_model_open(const char *path,
-                            const struct clip_open_options *options,
-                            struct clip_model **out);
+                            const clip_open_options *options,
+                            clip_model **out);
 
 /// Closes the model. NULL is fine.
-void clip_model_free(struct clip_model *model);
+void clip_model_free(clip_model *model);
 
 /// Floats in one embedding. 0 for NULL.
-size_t clip_model_embed_dim(const struct clip_model *model);
+size_t clip_model_embed_dim(const clip_model *model);
 
 /// Width and height, in pixels, of the square that the model sees. Images of any size are resized to it. 0 for NULL.
-size_t clip_model_image_size(const struct clip_model *model);
+size_t clip_model_image_size(const clip_model *model);
 
 /// Tokens, start and end included, after which texts are cut. 0 for NULL.
-size_t clip_model_context_length(const struct clip_model *model);
+size_t clip_model_context_length(const clip_model *model);
 
 /// Encodes `n` labels ("cat", "traffic light"). Each is put into the `{}` of every template ("a photo of a {}."),
 /// and the embeddings of these texts are averaged. Without templates (NULL, 0) a label is the whole text.
-clip_status clip_labels_new(const struct clip_model *model,
+clip_status clip_labels_new(const clip_model *model,
                             const char *const *labels,
                             size_t n,
                             const char *const *templates,
                             size_t n_templates,
-                            struct clip_labels **out);
+                            clip_labels **out);
 
 /// Frees the label set. NULL is fine.
-void clip_labels_free(struct clip_labels *labels);
+void clip_labels_free(clip_labels *labels);
 
 /// How many labels there are. 0 for NULL.
-size_t clip_labels_count(const struct clip_labels *labels);
+size_t clip_labels_count(const clip_labels *labels);
 
 /// Label number `index`, which stands until the set is freed. NULL when there is none.
-const char *clip_labels_name(const struct clip_labels *labels, size_t index);
+const char *clip_labels_name(const clip_labels *labels, size_t index);
 
 /// Reads an image file: JPEG, PNG, WebP, GIF (first frame), BMP or TIFF. `model` says how transparency and EXIF
 /// orientation are treated and how many pixels are allowed.
-clip_status clip_image_open(const struct clip_model *model,
+clip_status clip_image_open(const clip_model *model,
                             const char *path,
-                            struct clip_image **out);
+                            clip_image **out);
 
 /// The same from the `size` bytes of an image file in memory. They are not needed after the call.
-clip_status clip_image_decode(const struct clip_model *model,
-                              const uint8_t *data,
-                              size_t size,
-                              struct clip_image **out);
+clip_status clip_image_decode(const clip_model *model, const uint8_t *data, size_t size, clip_image **out);
 
 /// Copies an image from pixels: bytes R, G, B; rows from the top, each `stride` bytes after the one before
 /// (3 * width when they lie close). `size` is how many bytes may be read, at least
@@ -205,30 +202,30 @@ clip_status clip_image_from_rgb(const uint8_t *pixels,
                                 size_t width,
                                 size_t height,
                                 size_t stride,
-                                struct clip_image **out);
+                                clip_image **out);
 
 /// Frees the image. NULL is fine.
-void clip_image_free(struct clip_image *image);
+void clip_image_free(clip_image *image);
 
 /// The labels that fit the image best, best first. Writes `*count` = min(capacity, labels in the set) of them to
 /// `matches`, which has room for `capacity` of them (at least 1).
-clip_status clip_classify(const struct clip_model *model,
-                          const struct clip_image *image,
-                          const struct clip_labels *labels,
-                          struct clip_match *matches,
+clip_status clip_classify(const clip_model *model,
+                          const clip_image *image,
+                          const clip_labels *labels,
+                          clip_match *matches,
                           size_t capacity,
                           size_t *count);
 
 /// Computes the embeddings of `n` images in one go: `n` rows of clip_model_embed_dim floats, each of length 1, to
 /// `embeddings`, which has room for `capacity` floats. The dot product of two rows is their similarity.
-clip_status clip_embed_images(const struct clip_model *model,
-                              const struct clip_image *const *images,
+clip_status clip_embed_images(const clip_model *model,
+                              const clip_image *const *images,
                               size_t n,
                               float *embeddings,
                               size_t capacity);
 
 /// The same of `n` texts. Texts that are too long are cut, see clip_model_context_length.
-clip_status clip_embed_texts(const struct clip_model *model,
+clip_status clip_embed_texts(const clip_model *model,
                              const char *const *texts,
                              size_t n,
                              float *embeddings,

@@ -108,7 +108,6 @@ static int classify(const clip_model *model, const clip_labels *labels, const ch
 /* clip_model_open, clip_labels_new: what all pictures share. Goes on after a picture that cannot be read. */
 int main(int argc, char **argv)
 {
-    static const char *const templates[] = {"a photo of a {}."};
     clip_model *model = NULL;
     clip_labels *labels = NULL;
     label_list list = {NULL, NULL, 0};
@@ -126,7 +125,8 @@ int main(int argc, char **argv)
         complain(argv[1], status);
         goto end;
     }
-    status = clip_labels_new(model, list.lines, list.n, templates, 1, &labels);
+    /* The labels as they are; with templates, "cat" could become "a photo of a cat.". */
+    status = clip_labels_new(model, list.lines, list.n, NULL, 0, &labels);
     if (status != CLIP_OK) {
         complain(argv[2], status);
         goto end;

@@ -29,3 +29,6 @@ pub mod image;
 pub mod classify;
 
 pub mod embed;
+
+#[cfg(test)]
+mod tests;

@@ -121,3 +121,35 @@ fn of_model(error: &clip_model::Error) -> clip_status {
         _ => CLIP_ERROR_MODEL,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_their_own_names_and_tens() {
+        let known: Vec<_> = (-100..200).filter(|&code| name(code) != c"unknown status").collect();
+        assert_eq!(known, [0, 10, 11, 12, 13, 14, 20, 21, 22, 23, 30, 31, 32, 40, 41, 90]);
+        let names: std::collections::HashSet<_> = known.iter().map(|&code| name(code)).collect();
+        assert_eq!(names.len(), known.len());
+    }
+
+    /// Errors that are hard to bring about from C; the others are in tests.rs and tests/c/wrong.c.
+    #[test]
+    fn errors_of_the_runtime_have_their_codes() {
+        use clip_runtime::Error as E;
+        let file = || "visual.onnx".into();
+        let cases = [
+            (
+                E::LibraryTooOld { path: file(), found: "1.8".into(), needed: "1.17".into() },
+                CLIP_ERROR_LIBRARY,
+            ),
+            (E::Engine { action: "run", file: file(), reason: "memory".into() }, CLIP_ERROR_ENGINE),
+            (E::Embedding { file: file(), row: 0, length: f32::NAN }, CLIP_ERROR_ENGINE),
+            (E::LabelWithoutDirection { label: "cat".into() }, CLIP_ERROR_PROMPT),
+        ];
+        for (error, code) in cases {
+            assert_eq!(Error::from(error).status(), code);
+        }
+    }
+}

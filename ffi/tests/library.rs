@@ -1,0 +1,237 @@
+//! What a C compiler, a linker and valgrind say about libclip and clip.h.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const FFI: &str = env!("CARGO_MANIFEST_DIR");
+
+/// While a process ends, ONNX Runtime's uploader thread reads what its exit handlers have freed: valgrind complains
+/// about it every few runs.
+const TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
+
+fn repository() -> PathBuf {
+    Path::new(FFI).join("..").canonicalize().unwrap()
+}
+
+/// Where cargo puts libclip.so and libclip.a before it runs this: `target/release/deps`.
+fn built() -> PathBuf {
+    std::env::current_exe().unwrap().parent().unwrap().to_owned()
+}
+
+fn colours() -> PathBuf {
+    repository().join("runtime/tests/colours")
+}
+
+#[track_caller]
+fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{text}", output.status);
+    output
+}
+
+fn compiler(variable: &str, otherwise: &str) -> Command {
+    Command::new(std::env::var_os(variable).unwrap_or(otherwise.into()))
+}
+
+/// The strictest C99 that examples/c promises.
+fn cc() -> Command {
+    let mut cc = compiler("CC", "cc");
+    cc.args(["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g", "-O1", "-I"])
+        .arg(repository().join("include"));
+    cc
+}
+
+/// What checks a program's use of memory: valgrind, or the compiler where there is none.
+fn has_valgrind() -> bool {
+    Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+/// Compiles a program against libclip.so, and gives back how to run it under a checker.
+fn checked(source: &str, folder: &Path) -> Command {
+    let program = folder.join("program");
+    let mut cc = cc();
+    cc.arg(repository().join(source)).arg("-o").arg(&program);
+    cc.arg("-L").arg(built()).arg("-lclip").arg(format!("-Wl,-rpath,{}", built().display()));
+    if !has_valgrind() {
+        run(cc.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]));
+        let mut command = Command::new(program);
+        command.env(TELEMETRY, "1");
+        return command;
+    }
+    run(&mut cc);
+    let mut valgrind = Command::new("valgrind");
+    valgrind.env(TELEMETRY, "1");
+    // Not "possibly lost": a hash map of Rust holds its block by a pointer into the middle, and a map that lives as long
+    // as the process, as the tokenizer's do, looks so at the end.
+    valgrind.args(["--quiet", "--error-exitcode=99", "--leak-check=full"]);
+    valgrind.args(["--show-leak-kinds=definite,indirect", "--errors-for-leak-kinds=definite,indirect"]);
+    valgrind.arg(format!("--suppressions={FFI}/tests/c/valgrind.supp"));
+    valgrind.arg(program);
+    valgrind
+}
+
+/// A picture of one colour as a BMP file, 2 x 2 pixels.
+fn write_bmp(path: &Path, [r, g, b]: [u8; 3]) {
+    let rows = [b, g, r, b, g, r, 0, 0].repeat(2);
+    let mut file = b"BM".to_vec();
+    for field in [54 + rows.len() as u32, 0, 54, 40, 2, 2, 1 | 24 << 16, 0, rows.len() as u32, 0, 0, 0, 0] {
+        file.extend(field.to_le_bytes());
+    }
+    file.extend(rows);
+    std::fs::write(path, file).unwrap();
+}
+
+/// The functions that clip.h declares.
+fn declared() -> Vec<String> {
+    let header = std::fs::read_to_string(repository().join("include/clip.h")).unwrap();
+    let code = header.lines().filter(|line| !line.starts_with(['/', ' ', '#']));
+    let mut names: Vec<String> = code
+        .filter_map(|line| line.split_once('(')?.0.rsplit([' ', '*']).next().map(str::to_owned))
+        .filter(|name| name.starts_with("clip_"))
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn exactly_the_functions_of_the_header_are_exported() {
+    let output = run(Command::new("nm").args(["-D", "--defined-only"]).arg(built().join("libclip.so")));
+    let symbols = String::from_utf8(output.stdout).unwrap();
+    let mut exported: Vec<_> = symbols.lines().filter_map(|line| line.split_whitespace().last()).collect();
+    exported.sort();
+    assert!(exported.contains(&"clip_model_open"), "{symbols}");
+    assert_eq!(exported, declared());
+}
+
+#[test]
+fn the_library_has_a_name_and_needs_only_the_system() {
+    let output = run(Command::new("readelf").arg("-d").arg(built().join("libclip.so")));
+    let dynamic = String::from_utf8(output.stdout).unwrap();
+    assert!(dynamic.contains("Library soname: [libclip.so]"), "{dynamic}");
+    for needed in dynamic.lines().filter(|line| line.contains("(NEEDED)")) {
+        let known = ["libc.so", "libm.so", "libgcc_s.so", "ld-linux", "libpthread.so", "libdl.so"];
+        assert!(known.iter().any(|name| needed.contains(name)), "{needed}");
+    }
+}
+
+#[test]
+fn the_header_is_c99_and_cpp17_and_stands_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("header.c");
+    std::fs::write(&source, "#include \"clip.h\"\n#include \"clip.h\"\nclip_match match;\n").unwrap();
+    run(cc().args(["-fsyntax-only", "-Wstrict-prototypes"]).arg(&source));
+    let mut cpp = compiler("CXX", "c++");
+    cpp.args(["-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-x", "c++", "-I"]);
+    run(cpp.arg(repository().join("include")).arg(&source));
+
+    let header = std::fs::read_to_string(repository().join("include/clip.h")).unwrap();
+    let includes: Vec<_> = header.lines().filter(|line| line.starts_with("#include")).collect();
+    assert_eq!(includes, ["#include <stddef.h>", "#include <stdint.h>"]);
+    assert!(header.lines().count() <= 250, "the header is a manual, not a book");
+}
+
+#[test]
+fn the_example_inside_the_header_compiles() {
+    let header = std::fs::read_to_string(repository().join("include/clip.h")).unwrap();
+    let comment = header.split("*/").next().unwrap();
+    let code: String = comment
+        .lines()
+        .filter_map(|line| line.strip_prefix(" *     "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert!(code.contains("clip_model_open("), "{code}");
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("example.c");
+    let program =
+        format!("#include <stdio.h>\n#include \"clip.h\"\nint main(void)\n{{\n{code}return 0;\n}}\n");
+    std::fs::write(&source, program).unwrap();
+    run(cc().arg("-fsyntax-only").arg(&source));
+}
+
+#[test]
+fn wrong_arguments_come_back_as_a_status() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(checked("ffi/tests/c/wrong.c", folder.path()).arg(colours()));
+    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "nothing is ever printed: {output:?}");
+}
+
+/// The C program's arguments: model, labels, three pictures of one colour; and what it prints, less the numbers.
+fn colour_pictures(folder: &Path) -> (Vec<PathBuf>, Vec<String>) {
+    let labels = folder.join("labels.txt");
+    std::fs::write(&labels, "red\r\n\n  \ngreen\nblue").unwrap();
+    let mut arguments = vec![colours(), labels];
+    let mut expected = Vec::new();
+    for (name, colour) in [("blue", [0, 9, 255]), ("red", [250, 9, 0]), ("green", [0, 240, 9])] {
+        let path = folder.join(format!("{name}.bmp"));
+        write_bmp(&path, colour);
+        expected.push(path.display().to_string());
+        expected.push(name.to_owned());
+        arguments.push(path);
+    }
+    (arguments, expected)
+}
+
+/// Path and best label of each picture.
+fn best(stdout: &[u8]) -> Vec<String> {
+    let text = std::str::from_utf8(stdout).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len() % 4, 0, "a path and three labels each: {text}");
+    lines.chunks(4).flat_map(|l| [l[0].to_owned(), l[1].split("%  ").last().unwrap().to_owned()]).collect()
+}
+
+#[test]
+fn the_c_program_classifies_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let (arguments, expected) = colour_pictures(folder.path());
+    let output = run(checked("examples/c/classify.c", folder.path()).args(arguments));
+    assert_eq!(best(&output.stdout), expected);
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn the_c_program_says_what_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (arguments, expected) = colour_pictures(folder.path());
+    let corrupt = folder.path().join("corrupt.jpg");
+    std::fs::write(&corrupt, b"\xff\xd8\xff\xe0").unwrap();
+    let fails = |arguments: &[PathBuf], status, reason: &str| {
+        let output = checked("examples/c/classify.c", folder.path()).args(arguments).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{stderr}");
+        assert!(stderr.contains(reason), "{stderr}");
+        output.stdout
+    };
+    // The other pictures are classified.
+    let mut spoilt = arguments.clone();
+    spoilt.insert(3, corrupt.clone());
+    let stdout = fails(&spoilt, 1, &format!("{}: cannot decode", corrupt.display()));
+    assert_eq!(best(&stdout), expected);
+
+    fails(&arguments[..2], 2, "usage:");
+    let mut no_model = arguments.clone();
+    no_model[0] = folder.path().into();
+    fails(&no_model, 1, "(CLIP_ERROR_FILE)");
+    let mut no_labels = arguments.clone();
+    no_labels[1] = folder.path().join("none.txt");
+    fails(&no_labels, 1, "none.txt: No such file");
+    std::fs::write(&no_labels[1], " \n").unwrap();
+    fails(&no_labels, 1, "(CLIP_ERROR_PROMPT)");
+}
+
+#[test]
+fn the_static_library_links_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("classify");
+    let mut cc = cc();
+    cc.arg(repository().join("examples/c/classify.c")).arg("-o").arg(&program);
+    run(cc.arg(built().join("libclip.a")).args(["-lpthread", "-ldl", "-lm"]));
+    let (arguments, expected) = colour_pictures(folder.path());
+    // The program lies elsewhere, so it must be told where ONNX Runtime is.
+    let library = repository().join(".deps/onnxruntime/lib/libonnxruntime.so");
+    let mut command = Command::new(program);
+    if std::env::var_os("ORT_DYLIB_PATH").is_none() {
+        command.env("ORT_DYLIB_PATH", library);
+    }
+    assert_eq!(best(&run(command.args(arguments)).stdout), expected);
+}
