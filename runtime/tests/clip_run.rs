@@ -1,5 +1,7 @@
 //! The command `clip-run`: what it prints and writes, and what it refuses.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod colours;
 
 use std::ffi::OsStr;

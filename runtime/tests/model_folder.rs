@@ -1,5 +1,7 @@
 //! The library on a model folder of a few numbers, good and damaged.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod colours;
 
 use std::path::Path;
