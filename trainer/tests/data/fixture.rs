@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clip_model::{Preprocess, Tokenizer};
 use clip_trainer::data::{Augment, Batch, Loader, LoaderOptions};
-use image::{ExtendedColorType, ImageEncoder, codecs::jpeg::JpegEncoder, codecs::png::PngEncoder};
+use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use libjpeg_turbo_rs::{PixelFormat, Subsampling};
 
 /// Side of the model's input.
 pub const SIZE: usize = 4;
@@ -43,10 +44,8 @@ pub fn png(red: u8) -> Vec<u8> {
 }
 
 pub fn jpeg(red: u8) -> Vec<u8> {
-    let mut out = Vec::new();
     let pixels = [red, 40, 200].repeat(100);
-    JpegEncoder::new(&mut out).write_image(&pixels, 10, 10, ExtendedColorType::Rgb8).unwrap();
-    out
+    libjpeg_turbo_rs::compress(&pixels, 10, 10, PixelFormat::Rgb, 90, Subsampling::S444).unwrap()
 }
 
 /// A shard of `range`, with two captions to a sample.
