@@ -214,3 +214,25 @@ fn gradient() -> clip_model::Result<Image> {
     let pixel = |i: usize| [i % SIDE * 4, i / SIDE * 4, (i % SIDE ^ i / SIDE) * 4].map(|v| v as u8);
     Image::new(SIDE, SIDE, (0..SIDE * SIDE).flat_map(pixel).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn towers_beyond_what_a_file_holds_are_refused() {
+        assert!(check_size(VISUAL, LIMIT).is_ok());
+        let message = check_size(VISUAL, LIMIT + 1).unwrap_err().to_string();
+        assert!(message.contains("visual.onnx would have 2147483648 bytes"), "{message}");
+    }
+
+    #[test]
+    fn all_nine_models_fit() {
+        for name in clip_model::config::NAMES {
+            let config = clip_model::Config::named(name).unwrap();
+            for graph in [tower::image(&config), tower::text(&config)] {
+                assert!(check_size(VISUAL, graph.file_size()).is_ok(), "{name}");
+            }
+        }
+    }
+}

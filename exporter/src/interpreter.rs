@@ -352,3 +352,6 @@ impl Ops for Interpreter {
         Value::new(self.node("Div", &[&row, &length], vec![]), &x.shape[1..])
     }
 }
+
+#[cfg(test)]
+mod tests;

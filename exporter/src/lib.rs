@@ -19,6 +19,8 @@ mod error;
 mod export;
 mod interpreter;
 pub mod onnx;
+#[cfg(test)]
+mod testing;
 pub mod tower;
 
 pub use error::{Error, Result};

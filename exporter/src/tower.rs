@@ -21,8 +21,8 @@ pub fn image(config: &Config) -> Graph {
     let shape = vec![Axis::Named("batch"), Axis::Fixed(3), Axis::Fixed(side), Axis::Fixed(side)];
     let name = graph.input(IMAGE, Element::Float32, shape);
     let interpreter = Interpreter::new(graph, 0);
-    clip::encode_image(&interpreter, config, &Value::new(name, &[3, side, side]));
-    finish(interpreter, config)
+    let embedding = clip::encode_image(&interpreter, config, &Value::new(name, &[3, side, side]));
+    finish(interpreter, config, &embedding)
 }
 
 /// The graph from [`IDS`] to [`EMBEDDING`]. `config` must be [valid](Config::validate).
@@ -31,13 +31,16 @@ pub fn text(config: &Config) -> Graph {
     let shape = vec![Axis::Named("batch"), Axis::Named("length")];
     let name = graph.input(IDS, Element::Int32, shape);
     let interpreter = Interpreter::new(graph, config.text.context_length);
-    clip::encode_text(&interpreter, config, &Value::new(name, &[TEXT_LENGTH]));
-    finish(interpreter, config)
+    let embedding = clip::encode_text(&interpreter, config, &Value::new(name, &[TEXT_LENGTH]));
+    finish(interpreter, config, &embedding)
 }
 
-fn finish(interpreter: Interpreter, config: &Config) -> Graph {
+fn finish(interpreter: Interpreter, config: &Config, embedding: &Value) -> Graph {
     let mut graph = interpreter.into_graph();
     let shape = vec![Axis::Named("batch"), Axis::Fixed(config.embed_dim)];
-    graph.output(EMBEDDING, Element::Float32, shape);
+    graph.output(&embedding.name, EMBEDDING, Element::Float32, shape);
     graph
 }
+
+#[cfg(test)]
+mod tests;

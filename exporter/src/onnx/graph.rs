@@ -134,11 +134,10 @@ impl Graph {
         name.to_owned()
     }
 
-    /// Declares the value of the last node an output called `name`.
-    pub fn output(&mut self, name: &str, element: Element, shape: Vec<Axis>) {
-        if let Some(value) = self.nodes.last_mut().and_then(|node| node.outputs.first_mut()) {
-            *value = name.to_owned();
-        }
+    /// Declares `value` an output and calls it `name`; to be done when the graph is complete.
+    pub fn output(&mut self, value: &str, name: &str, element: Element, shape: Vec<Axis>) {
+        let values = self.nodes.iter_mut().flat_map(|node| node.outputs.iter_mut().chain(&mut node.inputs));
+        values.filter(|v| *v == value).for_each(|v| *v = name.to_owned());
         self.outputs.push(Signature { name: name.to_owned(), element, shape });
     }
 

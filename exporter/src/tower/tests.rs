@@ -1,0 +1,135 @@
+//! Whole towers with random weights, run by ONNX Runtime and compared with plain loops.
+
+use clip_model::cases::{Array, Reference, parameter, uniform};
+use clip_model::checkpoint::Values;
+use clip_model::config::{Activation, ImageTower, ResNet, TextTower, ViT};
+use clip_model::shapes::{Tensor, summarize};
+use ort::session::Session;
+
+use super::*;
+use crate::onnx::{Data, Initializer};
+use crate::testing::{self, assert_close};
+
+const TOLERANCE: f32 = 1e-5;
+
+fn vit(image_size: usize, patch_size: usize, width: usize, layers: usize, head_width: usize) -> ImageTower {
+    ImageTower::ViT(ViT { image_size, patch_size, width, layers, head_width, mlp_ratio: 2.0 })
+}
+
+fn resnet(image_size: usize, layers: [usize; 4]) -> ImageTower {
+    ImageTower::ResNet(ResNet { image_size, layers, width: 4, head_width: 32 })
+}
+
+fn text_tower(context_length: usize, width: usize, heads: usize, layers: usize) -> TextTower {
+    TextTower { context_length, vocab_size: 50, width, heads, layers, mlp_ratio: 4.0 }
+}
+
+/// Both towers in sizes that differ in everything, with either activation.
+fn configs() -> Vec<Config> {
+    let config = |image, text, activation| Config { embed_dim: 6, image, text, activation };
+    vec![
+        config(vit(8, 4, 12, 2, 4), text_tower(7, 8, 2, 2), Activation::QuickGelu),
+        config(vit(9, 3, 8, 1, 8), text_tower(5, 6, 1, 1), Activation::Gelu),
+        config(vit(4, 4, 8, 3, 2), text_tower(9, 16, 4, 3), Activation::QuickGelu),
+        config(resnet(64, [2, 1, 1, 1]), text_tower(3, 8, 2, 1), Activation::Gelu),
+        config(resnet(32, [1, 2, 1, 2]), text_tower(4, 8, 1, 2), Activation::QuickGelu),
+    ]
+}
+
+fn parameters(config: &Config) -> Vec<Values> {
+    config.validate().unwrap();
+    summarize(config).tensors.into_iter().map(parameter).collect()
+}
+
+fn encode_texts(session: &mut Session, texts: &[&[i32]]) -> Vec<f32> {
+    let ids = testing::ids(&[texts.len(), texts[0].len()], texts.concat());
+    testing::run(session, vec![(IDS.to_owned(), ids)])
+}
+
+/// A text of `length` ids, the end of which is the only highest.
+fn text_ids(config: &Config, length: usize) -> Vec<i32> {
+    let highest = config.text.vocab_size - 1;
+    let mut ids = uniform(&format!("text {length}"), length, 0.0, highest as f32);
+    ids[length - 1] = highest as f32;
+    ids.into_iter().map(|id| id as i32).collect()
+}
+
+fn expected_text(config: &Config, parameters: &[Values], ids: &[i32]) -> Vec<f32> {
+    let ids = Array::new(&[ids.len()], ids.iter().map(|&id| id as f32).collect());
+    clip::encode_text(&Reference::new(parameters), config, &ids).data
+}
+
+#[test]
+fn images_are_embedded_as_by_plain_loops_alone_and_in_a_batch() {
+    for config in configs() {
+        let parameters = parameters(&config);
+        let side = config.image.image_size();
+        let pixels = |i: usize| uniform(&format!("image {i}"), 3 * side * side, -2.0, 2.0);
+        let mut session = testing::open(&image(&config), parameters.clone());
+        let mut encode = |images: &[Vec<f32>]| {
+            let input = testing::numbers(&[images.len(), 3, side, side], images.concat());
+            testing::run(&mut session, vec![(IMAGE.to_owned(), input)])
+        };
+        let images: Vec<Vec<f32>> = (0..3).map(pixels).collect();
+        let together = encode(&images);
+        for (i, image) in images.iter().enumerate() {
+            let array = Array::new(&[3, side, side], image.clone());
+            let expected = clip::encode_image(&Reference::new(&parameters), &config, &array).data;
+            let what = format!("image {i} of {:?}", config.image);
+            assert_close(&together[6 * i..][..6], &expected, TOLERANCE, &what);
+            assert_close(&encode(std::slice::from_ref(image)), &expected, TOLERANCE, &what);
+        }
+    }
+}
+
+#[test]
+fn texts_of_every_length_are_embedded_as_by_plain_loops() {
+    for config in configs() {
+        let parameters = parameters(&config);
+        let mut session = testing::open(&text(&config), parameters.clone());
+        for length in 1..=config.text.context_length {
+            let ids = text_ids(&config, length);
+            let expected = expected_text(&config, &parameters, &ids);
+            let what = format!("{length} ids of {:?}", config.text);
+            assert_close(&encode_texts(&mut session, &[&ids]), &expected, TOLERANCE, &what);
+        }
+    }
+}
+
+#[test]
+fn what_follows_the_end_of_a_text_has_no_influence_and_neither_have_other_texts() {
+    for config in configs() {
+        let parameters = parameters(&config);
+        let mut session = testing::open(&text(&config), parameters.clone());
+        let length = config.text.context_length;
+        let texts: Vec<Vec<i32>> = (1..=length).map(|n| text_ids(&config, n)).collect();
+        let end = config.text.vocab_size as i32 - 1;
+        // Behind the end stand zeros, other ids, or the end again, which some tokenizers pad with.
+        for padding in [0, 7, end] {
+            let mut padded = texts.clone();
+            padded.iter_mut().for_each(|ids| ids.resize(length, padding));
+            let rows: Vec<&[i32]> = padded.iter().map(Vec::as_slice).collect();
+            let found = encode_texts(&mut session, &rows);
+            for (i, ids) in texts.iter().enumerate() {
+                let expected = expected_text(&config, &parameters, ids);
+                let what = format!("{} ids padded with {padding} of {:?}", ids.len(), config.text);
+                assert_close(&found[6 * i..][..6], &expected, TOLERANCE, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn graphs_hold_each_weight_once_and_compute_nothing_twice() {
+    for config in configs() {
+        let mut weights = 1; // the logit scale is in neither
+        for graph in [image(&config), text(&config)] {
+            let count = |op: &str| graph.nodes().iter().filter(|n| n.op == op).count();
+            assert!(count("ArgMax") <= 1 && count("Range") <= 1 && count("Expand") <= 1);
+            let is_weight = |i: &&Initializer| matches!(i.data, Data::Weight(_));
+            weights +=
+                graph.initializers().iter().filter(is_weight).map(Initializer::elements).sum::<usize>();
+        }
+        assert_eq!(weights, summarize(&config).tensors.iter().map(Tensor::elements).sum::<usize>());
+    }
+}

@@ -1,0 +1,271 @@
+//! The library and `clip-export`: checkpoints in, model folders out.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use clip_exporter::{Error, Options, Progress, export};
+use clip_model::cases::{Array, Reference, parameter};
+use clip_model::checkpoint::{Values, WeightFormat, write_into};
+use clip_model::config::{Activation, ImageTower, TextTower, ViT};
+use clip_model::openclip::OpenClip;
+use clip_model::preprocess::Image;
+use clip_model::shapes::{Tensor, summarize};
+use clip_model::{Checkpoint, Config, Manifest, Preprocess, Tokenizer, clip, manifest, tokenizer};
+use clip_runtime::Clip;
+
+const TOLERANCE: f32 = 1e-5;
+
+/// A vocabulary of bytes and a few merges.
+fn vocabulary() -> Tokenizer {
+    let captions = ["a red car", "a blue car", "two red cars on a blue road"].map(str::to_owned);
+    tokenizer::train(captions.into_iter(), 520).unwrap()
+}
+
+fn config() -> Config {
+    Config {
+        embed_dim: 8,
+        image: ImageTower::ViT(ViT {
+            image_size: 16,
+            patch_size: 8,
+            width: 16,
+            layers: 2,
+            head_width: 8,
+            mlp_ratio: 2.0,
+        }),
+        text: TextTower {
+            context_length: 12,
+            vocab_size: 520,
+            width: 16,
+            heads: 2,
+            layers: 2,
+            mlp_ratio: 2.0,
+        },
+        activation: Activation::Gelu,
+    }
+}
+
+/// Writes a checkpoint whose values are pseudo-random, after `change`.
+fn checkpoint(folder: &Path, format: WeightFormat, change: impl Fn(&mut Values)) -> PathBuf {
+    let mut tensors: Vec<Values> = summarize(&config()).tensors.into_iter().map(parameter).collect();
+    tensors.iter_mut().for_each(change);
+    let preprocess = Preprocess { size: 16, ..Preprocess::default() };
+    let openclip = OpenClip { config: config(), preprocess, own_tokenizer: true };
+    let folder = folder.join("checkpoint");
+    std::fs::create_dir(&folder).unwrap();
+    write_into(&folder, &openclip, &vocabulary(), &tensors, 0, format).unwrap();
+    folder
+}
+
+fn options(replace: bool) -> Options {
+    Options { model: "tiny".to_owned(), replace }
+}
+
+fn clip_export(arguments: &[&Path]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_clip-export")).args(arguments).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn entries(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
+}
+
+fn assert_close(found: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found - expected).abs() < TOLERANCE, "{what}: {found} for {expected}");
+    }
+}
+
+/// Exports what `checkpoint` wrote, and compares embeddings of pictures and texts with plain loops over its tensors.
+fn exported_model_computes_what_the_checkpoint_says(format: WeightFormat) {
+    let root = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::open(&checkpoint(root.path(), format, |_| ())).unwrap();
+    let folder = root.path().join("model");
+    let manifest = export(&checkpoint, &folder, &options(false), &mut |_| {}).unwrap();
+    assert_eq!(manifest, Manifest::read(&folder).unwrap());
+
+    let tensors = summarize(&config()).tensors.into_iter().map(|Tensor { name, shape, .. }| {
+        let data = checkpoint.tensor(&name).unwrap().to_f32().unwrap();
+        Values { name, shape, data }
+    });
+    let tensors: Vec<Values> = tensors.collect();
+    let reference = Reference::new(&tensors);
+    let clip = Clip::open(&folder).unwrap();
+
+    let picture =
+        |n: usize| Image::new(20, 31, (0..20 * 31 * 3).map(|i| (i * n % 251) as u8).collect()).unwrap();
+    let pictures = [picture(1), picture(7), picture(13)];
+    let found = clip.encode_images(&pictures).unwrap();
+    for (i, picture) in pictures.iter().enumerate() {
+        let mut pixels = vec![0.0; 3 * 16 * 16];
+        manifest.preprocess.apply(picture, &mut pixels).unwrap();
+        let expected = clip::encode_image(&reference, &config(), &Array::new(&[3, 16, 16], pixels));
+        assert_close(found.row(i), &expected.data, &format!("picture {i}"));
+    }
+
+    let texts = ["", "a red car", "two blue cars, and so many more words that they do not fit"];
+    let found = clip.encode_texts(&texts).unwrap();
+    for (i, text) in texts.iter().enumerate() {
+        let ids = vocabulary().encode(text, 12);
+        let ids = Array::new(&[ids.len()], ids.into_iter().map(|id| id as f32).collect());
+        assert_close(found.row(i), &clip::encode_text(&reference, &config(), &ids).data, text);
+    }
+}
+
+#[test]
+fn single_precision_weights_are_copied() {
+    exported_model_computes_what_the_checkpoint_says(WeightFormat::Fp32);
+}
+
+#[test]
+fn half_precision_weights_are_widened() {
+    exported_model_computes_what_the_checkpoint_says(WeightFormat::Fp16);
+}
+
+#[test]
+fn the_manifest_says_everything() {
+    let root = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::open(&checkpoint(root.path(), WeightFormat::Fp32, |_| ())).unwrap();
+    let folder = root.path().join("model");
+    let mut steps = Vec::new();
+    let found = export(&checkpoint, &folder, &options(false), &mut |step| steps.push(step)).unwrap();
+    assert_eq!(entries(&folder), ["clip.json", "text.onnx", "tokenizer.json", "visual.onnx"]);
+    assert_eq!((found.model.as_str(), found.embed_dim), ("tiny", 8));
+    assert!((found.logit_scale - 2f32.exp()).abs() < 1e-5);
+    assert_eq!(found.preprocess, checkpoint.preprocess);
+    assert_eq!(found.tokenizer.context_length, 12);
+    assert_eq!((found.image.input.as_str(), found.text.input.as_str()), ("image", "ids"));
+    for (file, hash) in [
+        (&found.image.file, &found.image.sha256),
+        (&found.text.file, &found.text.sha256),
+        (&found.tokenizer.file, &found.tokenizer.sha256),
+    ] {
+        manifest::verified(&folder, file, hash).unwrap();
+    }
+    let size = |file: &str| std::fs::metadata(folder.join(file)).unwrap().len();
+    for file in ["visual.onnx", "text.onnx"] {
+        let size = size(file);
+        assert!(steps.iter().any(|s| matches!(s, Progress::Write { file: f, done: 0, .. } if *f == file)));
+        assert!(
+            steps
+                .iter()
+                .any(|s| matches!(s, Progress::Write { done, size: s, .. } if *done == size && *s == size))
+        );
+    }
+    assert_eq!(steps.last(), Some(&Progress::Trial));
+}
+
+#[test]
+fn the_same_checkpoint_gives_the_same_files() {
+    let root = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::open(&checkpoint(root.path(), WeightFormat::Fp32, |_| ())).unwrap();
+    let folder = root.path().join("model");
+    let first = export(&checkpoint, &folder, &options(false), &mut |_| {}).unwrap();
+    assert_eq!(export(&checkpoint, &folder, &options(true), &mut |_| {}).unwrap(), first);
+}
+
+#[test]
+fn a_model_that_gives_no_embeddings_is_not_kept() {
+    let root = tempfile::tempdir().unwrap();
+    let spoil = |values: &mut Values| {
+        if values.name == "text_projection" {
+            values.data[0] = f32::NAN;
+        }
+    };
+    let checkpoint = Checkpoint::open(&checkpoint(root.path(), WeightFormat::Fp32, spoil)).unwrap();
+    let folder = root.path().join("model");
+    let error = export(&checkpoint, &folder, &options(false), &mut |_| {}).unwrap_err();
+    assert!(matches!(error, Error::Trial(_)), "{error:?}");
+    assert_eq!(entries(root.path()), ["checkpoint"], "nothing is left behind");
+}
+
+#[test]
+fn an_unusable_logit_scale_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let spoil = |values: &mut Values| {
+        if values.name == "logit_scale" {
+            values.data[0] = 1000.0;
+        }
+    };
+    let checkpoint = Checkpoint::open(&checkpoint(root.path(), WeightFormat::Fp32, spoil)).unwrap();
+    let error = export(&checkpoint, &root.path().join("model"), &options(false), &mut |_| {}).unwrap_err();
+    assert!(matches!(error, Error::Model(clip_model::Error::Config(_))), "{error:?}");
+    assert_eq!(entries(root.path()), ["checkpoint"]);
+}
+
+#[test]
+fn the_command_prints_the_folder_or_json_and_refuses_to_overwrite() {
+    let root = tempfile::tempdir().unwrap();
+    let checkpoint = checkpoint(root.path(), WeightFormat::Fp32, |_| ());
+    let folder = root.path().join("deep/model");
+    let (output, json, force) = (Path::new("-o"), Path::new("--json"), Path::new("--force"));
+
+    let made = clip_export(&[&checkpoint, output, &folder]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    assert_eq!(String::from_utf8(made.stdout.clone()).unwrap(), format!("{}\n", folder.display()));
+    assert!(stderr(&made).contains("visual.onnx"), "{}", stderr(&made));
+
+    let refused = clip_export(&[&checkpoint, output, &folder]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(refused.stdout.is_empty());
+    assert!(
+        stderr(&refused).contains("exists already") && stderr(&refused).contains("--force"),
+        "{}",
+        stderr(&refused)
+    );
+
+    let forced = clip_export(&[&checkpoint, output, &folder, force, json]);
+    assert!(forced.status.success(), "{}", stderr(&forced));
+    let printed: serde_json::Value = serde_json::from_slice(&forced.stdout).unwrap();
+    assert_eq!(printed["folder"], folder.display().to_string());
+    assert_eq!(printed["manifest"]["model"], "checkpoint");
+    assert_eq!(entries(&root.path().join("deep")), ["model"]);
+
+    let photos = root.path().join("photos");
+    std::fs::create_dir(&photos).unwrap();
+    let refused = clip_export(&[&checkpoint, output, &photos, force]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("no model folder"), "{}", stderr(&refused));
+}
+
+#[test]
+fn bad_checkpoints_are_refused_by_name() {
+    let root = tempfile::tempdir().unwrap();
+    let (nowhere, model) = (root.path().join("nowhere"), root.path().join("model"));
+    let refused = clip_export(&[&nowhere, Path::new("-o"), &model]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("nowhere"), "{}", stderr(&refused));
+
+    let checkpoint = checkpoint(root.path(), WeightFormat::Fp32, |_| ());
+    let weights = checkpoint.join(clip_model::checkpoint::WEIGHTS);
+    let whole = std::fs::read(&weights).unwrap();
+    std::fs::write(&weights, &whole[..whole.len() - 1]).unwrap();
+    let refused = clip_export(&[&checkpoint, Path::new("-o"), &model]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("not a well-formed safetensors"), "{}", stderr(&refused));
+    assert_eq!(entries(root.path()), ["checkpoint"]);
+}
+
+#[test]
+fn a_missing_onnx_runtime_is_named_and_leaves_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let checkpoint = checkpoint(root.path(), WeightFormat::Fp32, |_| ());
+    let refused = Command::new(env!("CARGO_BIN_EXE_clip-export"))
+        .arg(&checkpoint)
+        .arg("-o")
+        .arg(root.path().join("model"))
+        .env("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so")
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("/nowhere/libonnxruntime.so"), "{}", stderr(&refused));
+    assert_eq!(entries(root.path()), ["checkpoint"]);
+}
