@@ -151,6 +151,8 @@ const char *clip_status_name(clip_status status);
 const char *clip_last_error(void);
 
 /// Opens the folder at `path`, written by clip-export. Checks the hashes of all its files. `options` may be NULL.
+/// The first call of a process also opens ONNX Runtime and, unless it is set, sets ORT_DISABLE_TELEMETRY=1 in the
+/// environment, so that ONNX Runtime sends nothing: make it before other threads use setenv or getenv.
 clip_status clip_model_open(const char *path,
                             const clip_open_options *options,
                             clip_model **out);

@@ -27,6 +27,8 @@ pub struct clip_open_options {
 }
 
 /// Opens the folder at `path`, written by clip-export. Checks the hashes of all its files. `options` may be NULL.
+/// The first call of a process also opens ONNX Runtime and, unless it is set, sets ORT_DISABLE_TELEMETRY=1 in the
+/// environment, so that ONNX Runtime sends nothing: make it before other threads use setenv or getenv.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_model_open(
     path: *const c_char,

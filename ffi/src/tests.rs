@@ -258,7 +258,7 @@ fn embeddings_fill_rows_in_order() {
         assert!((length - 1.0).abs() < 1e-5, "{length}");
     }
     unsafe {
-        images.map(|image| clip_image_free(image));
+        images.into_iter().for_each(|image| clip_image_free(image));
         clip_model_free(model);
     }
 }
