@@ -51,11 +51,8 @@ fn pixels_are_those_of_pillow_and_torchvision() {
         assert_eq!((image.width(), image.height()), (golden.width, golden.height), "{}", golden.file);
         assert_eq!(hash(&image), golden.decoded, "{} decoded", golden.file);
         assert_eq!(hash(&small().fit(&image)), golden.shortest, "{} resized and cropped", golden.file);
-        let squash = Preprocess {
-            resize_mode: ResizeMode::Squash,
-            interpolation: Interpolation::Bilinear,
-            ..small()
-        };
+        let squash =
+            Preprocess { resize_mode: ResizeMode::Squash, interpolation: Interpolation::Bilinear, ..small() };
         assert_eq!(hash(&squash.fit(&image)), golden.squash, "{} squashed", golden.file);
     }
 }
@@ -139,19 +136,28 @@ fn a_bomb_is_refused_by_its_header() {
     png.extend(checksum.to_be_bytes());
     png.extend(b"\0\0\0\0IDAT\x35\xaf\x06\x1e");
     let error = Preprocess::default().decode(&png).unwrap_err();
-    assert!(matches!(error, Error::ImageTooLarge { width: 60_000, height: 50_000, limit: 178_956_970 }), "{error}");
+    assert!(
+        matches!(error, Error::ImageTooLarge { width: 60_000, height: 50_000, limit: 178_956_970 }),
+        "{error}"
+    );
 
     for Golden { file, width, height, .. } in golden() {
         let pixels = (width * height) as u64;
         assert!(decode(&encoded(&file), true, pixels).is_ok(), "{file}");
         let error = decode(&encoded(&file), true, pixels - 1).unwrap_err();
-        assert!(matches!(error, Error::ImageTooLarge { limit, .. } if limit == pixels - 1), "{file}: {error}");
+        assert!(
+            matches!(error, Error::ImageTooLarge { limit, .. } if limit == pixels - 1),
+            "{file}: {error}"
+        );
     }
 }
 
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+        (0..8).fold(
+            crc ^ u32::from(byte),
+            |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 },
+        )
     })
 }
 

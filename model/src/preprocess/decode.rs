@@ -97,7 +97,9 @@ fn to_pixels(image: DynamicImage) -> Result<Pixels> {
         other => return Err(Error::Image(format!("samples of type {:?} are not supported", other.color()))),
     };
     Ok(match channels {
-        1 => Pixels::Opaque(Image::new(width, height, samples.into_iter().flat_map(|v| [v, v, v]).collect())?),
+        1 => {
+            Pixels::Opaque(Image::new(width, height, samples.into_iter().flat_map(|v| [v, v, v]).collect())?)
+        }
         2 => {
             let rgba = samples.chunks_exact(2).flat_map(|p| [p[0], p[0], p[0], p[1]]).collect();
             Pixels::Alpha(RgbaImage::new(width, height, rgba)?)

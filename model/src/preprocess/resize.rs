@@ -54,7 +54,11 @@ fn horizontal_then_vertical(image: &Image, columns: &Windows, rows: &Windows) ->
         }
         columns.resample_line(image.row(y), &mut line);
         for row in active.clone() {
-            add_weighted(&mut sums[row * row_bytes..][..row_bytes], &line, rows.weights(row)[y - rows.start(row)]);
+            add_weighted(
+                &mut sums[row * row_bytes..][..row_bytes],
+                &line,
+                rows.weights(row)[y - rows.start(row)],
+            );
         }
     }
     let mut rgb = vec![0; sums.len()];
