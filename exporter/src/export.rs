@@ -211,7 +211,7 @@ fn trial(folder: &Path) -> Result<()> {
 /// A picture with something to see in every channel.
 fn gradient() -> clip_model::Result<Image> {
     const SIDE: usize = 64;
-    let pixel = |i: usize| [i % SIDE * 4, i / SIDE * 4, (i % SIDE ^ i / SIDE) * 4].map(|v| v as u8);
+    let pixel = |i: usize| [i % SIDE * 4, i / SIDE * 4, ((i % SIDE) ^ (i / SIDE)) * 4].map(|v| v as u8);
     Image::new(SIDE, SIDE, (0..SIDE * SIDE).flat_map(pixel).collect())
 }
 
