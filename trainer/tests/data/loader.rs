@@ -1,6 +1,7 @@
 //! The loader: order, determinism, resuming, and samples that cannot be used.
 
 use std::collections::BTreeSet;
+use std::slice::from_ref;
 
 use clip_model::preprocess;
 use clip_trainer::Error;
@@ -198,7 +199,7 @@ fn odd_pictures_are_no_trouble() {
     for augment in
         [Augment::default(), Augment { crop_scale: Some([0.2, 1.0]), ..Augment::default() }, strong()]
     {
-        for batch in batches(&[shard.clone()], LoaderOptions { augment, ..options() }, 12) {
+        for batch in batches(from_ref(&shard), LoaderOptions { augment, ..options() }, 12) {
             assert_eq!(batch.skipped, 0);
             assert!(batch.images.iter().all(|value| (0.0..=1.0).contains(value)));
         }

@@ -1,5 +1,7 @@
 //! Shards: plain, gzip, with long names, broken in every way.
 
+use std::slice::from_ref;
+
 use clip_trainer::Error;
 use clip_trainer::data::{Loader, Sample, read_captions, samples};
 
@@ -64,7 +66,7 @@ fn samples_without_picture_or_caption_are_left_out_and_counted() {
         ("d.txt", b" \n\n"),
     ];
     let shard = write(dir.path(), "s.tar", &tar(&files));
-    let mut all = samples(&[shard.clone()]);
+    let mut all = samples(from_ref(&shard));
     assert_eq!(all.by_ref().map(|s| s.unwrap().key).collect::<Vec<_>>(), ["c"]);
     assert_eq!(all.unusable(), 3);
     let batch = &batches(&[shard], options(), 1)[0];
@@ -83,7 +85,7 @@ fn a_shard_that_was_cut_is_named_with_the_place() {
     let cuts = [1, 100, 512, 600, 1023, 1024, 1500, 2047, 2048, 3000, last - 1, last, last + 511];
     for cut in cuts {
         let path = write(dir.path(), "cut.tar", &whole[..cut]);
-        let error = samples(&[path.clone()]).find_map(Result::err).unwrap_or_else(|| panic!("cut at {cut}"));
+        let error = samples(from_ref(&path)).find_map(Result::err).unwrap_or_else(|| panic!("cut at {cut}"));
         let message = error.to_string();
         assert!(matches!(error, Error::Shard { offset, .. } if offset <= cut as u64), "{message}");
         assert!(message.contains("cut.tar"), "{message}");
@@ -118,7 +120,7 @@ fn what_is_no_tar_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     for (name, bytes) in [("text.tar", b"hello, this is no archive ".repeat(100)), ("empty.tar", vec![])] {
         let path = write(dir.path(), name, &bytes);
-        let error = samples(&[path.clone()]).find_map(Result::err).unwrap();
+        let error = samples(from_ref(&path)).find_map(Result::err).unwrap();
         assert!(matches!(error, Error::Shard { .. }) && error.to_string().contains(name), "{error}");
         assert_eq!(failure(&[path], options()).to_string(), error.to_string());
     }
@@ -133,7 +135,7 @@ fn a_shard_without_samples_is_an_error() {
         (tar(&[("a.png", b"x".as_slice()), ("b.txt", b"y")]), 2),
     ] {
         let path = write(dir.path(), "s.tar", &files);
-        let error = samples(&[path.clone()]).find_map(Result::err).unwrap();
+        let error = samples(from_ref(&path)).find_map(Result::err).unwrap();
         assert!(matches!(error, Error::EmptyShard { unusable, .. } if unusable == left_out), "{error}");
         assert!(matches!(failure(&[path], options()), Error::EmptyShard { .. }));
     }
