@@ -4,6 +4,7 @@
 //! default for the kind of layer.
 
 use clip_model::config::{Config, ImageTower};
+use clip_model::shapes::summarize;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::Device;
@@ -27,7 +28,7 @@ enum Fill {
 /// The first parameters of `config`; the same seed gives the same ones on every machine.
 pub fn parameters(config: &Config, seed: u64, device: Device) -> Result<Parameters> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    Parameters::new(config, device, |name, shape| {
+    Parameters::new(&summarize(config).tensors, device, |name, shape| {
         let count = shape.iter().product();
         Ok(match fill_of(config, name, shape) {
             Fill::Constant(value) => vec![value as f32; count],
@@ -129,5 +130,56 @@ fn pytorch_default(config: &Config, name: &str, last: &str, shape: &[usize]) -> 
             linear_bias(resnet.features())
         }
         _ => Fill::Constant(0.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deviation(parameters: &Parameters, name: &str) -> f64 {
+        parameters.tensor(name).std(false).double_value(&[])
+    }
+
+    /// The figures of OpenAI's `initialize_parameters` for RN50 with a text tower of 2 layers.
+    #[test]
+    fn spread_is_that_of_the_authors() {
+        let mut config = Config::named("RN50").unwrap();
+        (config.text.layers, config.text.vocab_size) = (2, 1000);
+        let p = parameters(&config, 1, Device::Cpu).unwrap();
+        for (name, expected) in [
+            ("token_embedding.weight", 0.02),
+            ("positional_embedding", 0.01),
+            ("text_projection", 512f64.powf(-0.5)),
+            ("transformer.resblocks.1.attn.in_proj_weight", 512f64.powf(-0.5)),
+            ("transformer.resblocks.1.attn.out_proj.weight", 512f64.powf(-0.5) * 4f64.powf(-0.5)),
+            ("transformer.resblocks.1.mlp.c_fc.weight", 1024f64.powf(-0.5)),
+            ("transformer.resblocks.1.mlp.c_fc.bias", 512f64.powf(-0.5) / 3f64.sqrt()),
+            ("visual.attnpool.q_proj.weight", 2048f64.powf(-0.5)),
+            ("visual.attnpool.positional_embedding", 2048f64.powf(-0.5)),
+            ("visual.layer2.0.conv2.weight", (128.0 * 9f64).powf(-0.5) / 3f64.sqrt()),
+            ("visual.layer2.0.bn3.weight", 0.0),
+            ("visual.bn1.bias", 0.0),
+        ] {
+            let found = deviation(&p, name);
+            assert!((found - expected).abs() <= 0.1 * expected, "{name}: {found}, expected {expected}");
+        }
+        let value = |name: &str| p.tensor(name).mean(None).double_value(&[]);
+        // The stem's third batch norm is no end of a residual branch: at zero, all pictures would look the same.
+        assert_eq!((value("visual.bn3.weight"), value("visual.layer1.0.bn3.weight")), (1.0, 0.0));
+        assert_eq!((value("ln_final.weight"), value("visual.bn1.running_var")), (1.0, 1.0));
+        assert!((value("logit_scale").exp() - 1.0 / 0.07).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_weights_again() {
+        let config = Config::named("RN50").unwrap();
+        let fill = |seed| {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            (0..1000).map(|_| normal(&mut random)).collect::<Vec<f64>>()
+        };
+        assert_eq!(fill(3), fill(3));
+        assert_ne!(fill(3), fill(4));
+        assert_eq!(fill_of(&config, "visual.layer1.0.conv1.weight", &[64, 64, 1, 1]), Fill::Uniform(0.125));
     }
 }

@@ -9,6 +9,7 @@ use clip_model::Checkpoint;
 use clip_model::clip;
 use clip_model::config::{Activation, Config};
 use clip_model::ops::{Conv, Mask, Ops};
+use clip_model::shapes::summarize;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -53,8 +54,9 @@ impl Network {
     /// The network of a checkpoint, in evaluation mode.
     pub fn load(checkpoint: &Checkpoint, device: Device, precision: Precision) -> Result<Network> {
         let config = checkpoint.config.clone();
-        let parameters =
-            Parameters::new(&config, device, |name, _| Ok(checkpoint.tensor(name)?.to_f32()?))?;
+        let parameters = Parameters::new(&summarize(&config).tensors, device, |name, _| {
+            Ok(checkpoint.tensor(name)?.to_f32()?)
+        })?;
         Ok(Network::new(config, parameters, device, precision))
     }
 
@@ -218,5 +220,105 @@ impl Ops for Network {
         let x = x.squeeze_dim(1).to_kind(Kind::Float);
         let length = x.norm_scalaropt_dim(2.0, [1i64], true);
         &x / length.clamp_min(1e-12)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clip_model::cases::{Array, BATCH, CASES, Case};
+    use clip_model::shapes;
+
+    use super::*;
+    use crate::parameters::to_vec;
+
+    /// A network that has just the parameters of a case.
+    fn network(case: &Case, precision: Precision) -> Network {
+        let values = case.parameters();
+        let tensors: Vec<shapes::Tensor> = values
+            .iter()
+            .map(|v| shapes::Tensor {
+                name: v.name.clone(),
+                shape: v.shape.clone(),
+                learned: !v.name.contains(".running_"),
+            })
+            .collect();
+        let fill = |name: &str, _: &[usize]| {
+            Ok(values.iter().find(|v| v.name == name).map(|v| v.data.clone()).unwrap_or_default())
+        };
+        let parameters = Parameters::new(&tensors, Device::Cpu, fill).unwrap();
+        Network::new(Config::named("RN50").unwrap(), parameters, Device::Cpu, precision)
+    }
+
+    /// The inputs of all samples of a case, each with the batch axis in front.
+    fn inputs(case: &Case) -> Vec<Tensor> {
+        let samples: Vec<Vec<Array>> = (0..BATCH).map(|sample| case.sample(sample)).collect();
+        let input = |i: usize| {
+            let of_samples: Vec<Tensor> = samples
+                .iter()
+                .map(|inputs| {
+                    let shape: Vec<i64> = inputs[i].shape.iter().map(|&n| n as i64).collect();
+                    Tensor::from_slice(&inputs[i].data).view(shape.as_slice())
+                })
+                .collect();
+            let stacked = Tensor::stack(&of_samples, 0);
+            match case.inputs[i] {
+                clip_model::cases::Input::Ids(_) => stacked.to_kind(Kind::Int64),
+                clip_model::cases::Input::Values(_) => stacked,
+            }
+        };
+        (0..case.inputs.len()).map(input).collect()
+    }
+
+    fn largest_difference(case: &Case, precision: Precision) -> f32 {
+        let result = case.apply(&network(case, precision), &inputs(case));
+        let mut largest = 0f32;
+        for sample in 0..BATCH {
+            let expected = case.expected(sample);
+            let found = result.get(sample as i64);
+            let shape: Vec<usize> = found.size().into_iter().map(|n| n as usize).collect();
+            assert_eq!(shape, expected.shape, "{}", case.name);
+            let pairs = expected.data.iter().zip(to_vec(&found).unwrap());
+            largest = pairs.fold(largest, |l, (e, f)| l.max((e - f).abs()));
+        }
+        largest
+    }
+
+    #[test]
+    fn every_operation_gives_what_plain_loops_give() {
+        for case in CASES {
+            let difference = largest_difference(&case, Precision::Fp32);
+            assert!(difference < 1e-5, "{}: {difference}", case.name);
+        }
+    }
+
+    #[test]
+    fn bf16_rounds_and_no_more() {
+        let differences = CASES.map(|case| largest_difference(&case, Precision::Bf16));
+        for (case, difference) in CASES.iter().zip(differences) {
+            assert!(difference < 0.05, "{}: {difference}", case.name);
+        }
+        assert!(differences.iter().any(|&d| d > 1e-4), "bf16 must be used somewhere");
+    }
+
+    /// In training a batch is normalised by its own statistics, and the running variance takes a tenth of the
+    /// unbiased one, as in PyTorch.
+    #[test]
+    fn batch_norm_in_training() {
+        let case = CASES.iter().find(|c| c.name == "batch_norm").unwrap();
+        let mut network = network(case, Precision::Fp32);
+        network.set_training(true);
+        let before = to_vec(network.parameters.tensor("bn.running_var")).unwrap();
+        let x = &inputs(case)[0];
+        let y = network.batch_norm(x, "bn");
+        let axes = [0i64, 2, 3].as_slice();
+        let bias = to_vec(network.parameters.tensor("bn.bias")).unwrap();
+        for (mean, bias) in to_vec(&y.mean_dim(axes, false, Kind::Float)).unwrap().iter().zip(bias) {
+            assert!((mean - bias).abs() < 1e-5, "{mean} {bias}");
+        }
+        let unbiased = to_vec(&x.var_dim(axes, true, false)).unwrap();
+        let after = to_vec(network.parameters.tensor("bn.running_var")).unwrap();
+        for ((before, variance), after) in before.iter().zip(unbiased).zip(after) {
+            assert!((0.9 * before + 0.1 * variance - after).abs() < 1e-5, "{before} {variance} {after}");
+        }
     }
 }

@@ -129,3 +129,90 @@ pub fn finite(step: u64, what: &str, value: f64) -> Result<()> {
     }
     Err(Error::NotFinite { step, what: format!("the {what} is {value}") })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parameters::to_vec;
+    use clip_model::shapes;
+    use tch::Device;
+
+    fn parameters() -> Parameters {
+        let tensor = |name: &str, shape: &[usize]| shapes::Tensor {
+            name: name.into(),
+            shape: shape.to_vec(),
+            learned: true,
+        };
+        let tensors = [tensor("a.weight", &[2, 2]), tensor("a.bias", &[2]), tensor("logit_scale", &[])];
+        Parameters::new(&tensors, Device::Cpu, |_, shape| Ok(vec![0.5; shape.iter().product()])).unwrap()
+    }
+
+    /// The formula of the paper (Loshchilov & Hutter 2017, algorithm 2), in f64.
+    fn closed_form(gradients: &[f64], o: &Optim, lr: f64, decay: f64) -> f64 {
+        let (mut weight, mut first, mut second) = (0.5, 0.0, 0.0);
+        for (t, g) in gradients.iter().enumerate() {
+            first = o.beta1 * first + (1.0 - o.beta1) * g;
+            second = o.beta2 * second + (1.0 - o.beta2) * g * g;
+            let t = t as i32 + 1;
+            let (m, v) = (first / (1.0 - o.beta1.powi(t)), second / (1.0 - o.beta2.powi(t)));
+            weight -= lr * (m / (v.sqrt() + o.eps) + decay * weight);
+        }
+        weight
+    }
+
+    #[test]
+    fn steps_follow_the_formula_and_only_matrices_decay() {
+        let optim = Optim { weight_decay: 0.3, eps: 1e-3, ..Optim::default() };
+        let mut parameters = parameters();
+        let mut optimizer = AdamW::new(&parameters);
+        let slopes = [0.3, -0.7, 0.02, 1.5];
+        for slope in slopes {
+            let gradients = Gradients {
+                decayed: parameters.decayed.flat.full_like(slope),
+                plain: parameters.plain.flat.full_like(slope),
+            };
+            optimizer.step(&mut parameters, &gradients, &optim, 0.05);
+        }
+        for (name, decay) in [("a.weight", 0.3), ("a.bias", 0.0), ("logit_scale", 0.0)] {
+            let expected = closed_form(&slopes, &optim, 0.05, decay);
+            for found in to_vec(parameters.tensor(name)).unwrap() {
+                assert!((f64::from(found) - expected).abs() < 1e-6, "{name}: {found} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_are_found_by_name_and_clipped_together() {
+        let parameters = parameters();
+        let matrix = parameters.tensor("a.weight");
+        let loss = (matrix * matrix).sum(None) * 3.0
+            + parameters.tensor("a.bias").sum(None) * 4.0
+            + parameters.tensor("logit_scale");
+        let mut gradients = Gradients::of(&loss, &parameters).unwrap();
+        assert_eq!(to_vec(&gradients.named(&parameters, "a.weight").unwrap()).unwrap(), [3.0; 4]);
+        assert_eq!(to_vec(&gradients.named(&parameters, "logit_scale").unwrap()).unwrap(), [1.0]);
+        assert!(gradients.named(&parameters, "b").is_none());
+        let norm = (4.0f64 * 9.0 + 2.0 * 16.0 + 1.0).sqrt();
+        assert!((gradients.clip(0.0) - norm).abs() < 1e-6);
+        assert!((gradients.clip(100.0) - norm).abs() < 1e-6, "below the limit nothing is scaled");
+        assert!((gradients.clip(2.0) - norm).abs() < 1e-6);
+        assert!((gradients.clip(0.0) - 2.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn the_logit_scale_stops_at_100() {
+        let parameters = parameters();
+        no_grad(|| {
+            let _ = parameters.tensor("logit_scale").shallow_clone().fill_(9.0);
+        });
+        clamp_logit_scale(&parameters);
+        assert!((parameters.tensor("logit_scale").exp().double_value(&[]) - 100.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn what_is_not_finite_is_named() {
+        assert!(finite(3, "loss", 1.0).is_ok());
+        let message = finite(3, "loss", f64::NAN).unwrap_err().to_string();
+        assert!(message.contains("step 3: the loss is NaN") && message.contains("lower lr"), "{message}");
+    }
+}

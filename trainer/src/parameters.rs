@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use clip_model::checkpoint::Values;
-use clip_model::config::Config;
-use clip_model::shapes::summarize;
+use clip_model::shapes;
 use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
@@ -34,19 +33,19 @@ pub struct Group {
 }
 
 impl Parameters {
-    /// The tensors of `config` on `device`; `fill` gives the row-major values of each by its name and shape.
+    /// These tensors on `device`, those of a network as a rule ([`clip_model::shapes::summarize`]); `fill` gives the
+    /// row-major values of each by its name and shape.
     ///
     /// # Errors
     /// What `fill` returns; [`Error::Data`] when it gives a wrong number of values.
     pub fn new(
-        config: &Config,
+        tensors: &[shapes::Tensor],
         device: Device,
         mut fill: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>,
     ) -> Result<Parameters> {
-        let mut tensors = HashMap::new();
+        let mut by_name = HashMap::new();
         let mut groups = [(Vec::new(), Vec::new(), Vec::new()), (Vec::new(), Vec::new(), Vec::new())];
-        let wanted = summarize(config).tensors;
-        for tensor in &wanted {
+        for tensor in tensors {
             let values = fill(&tensor.name, &tensor.shape)?;
             if values.len() != tensor.elements() {
                 let (name, found, expected) = (&tensor.name, values.len(), tensor.elements());
@@ -60,7 +59,7 @@ impl Parameters {
                 flat.extend(values);
             } else {
                 let values = Tensor::f_from_slice(&values)?.f_reshape(shape)?.f_to_device(device)?;
-                tensors.insert(tensor.name.clone(), values);
+                by_name.insert(tensor.name.clone(), values);
             }
         }
         let [decayed, plain] = groups.map(|(names, shapes, flat)| -> Result<Group> {
@@ -70,13 +69,13 @@ impl Parameters {
                 let count: i64 = shape.iter().product();
                 // Detached, a view is a leaf of its own that still shares the memory.
                 let view = flat.f_narrow(0, start, count)?.f_view(shape.as_slice())?.f_detach()?;
-                tensors.insert(name.clone(), view.f_set_requires_grad(true)?);
+                by_name.insert(name.clone(), view.f_set_requires_grad(true)?);
                 start += count;
             }
             Ok(Group { names, flat })
         });
-        let names = wanted.into_iter().map(|t| t.name).collect();
-        Ok(Parameters { decayed: decayed?, plain: plain?, names, tensors })
+        let names = tensors.iter().map(|t| t.name.clone()).collect();
+        Ok(Parameters { decayed: decayed?, plain: plain?, names, tensors: by_name })
     }
 
     /// The tensor called `name`, which must be one of the network's.

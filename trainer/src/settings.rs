@@ -396,3 +396,61 @@ fn flatten(prefix: &str, value: &toml::Value, into: &mut Vec<(String, String)>) 
         other => into.push((prefix.to_owned(), other.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = "
+        [model]
+        embed_dim = 16
+        resnet = { image_size = 32, layers = [1, 1, 1, 1], width = 8 }
+        text = { context_length = 8, vocab_size = 520, width = 16, heads = 2, layers = 1 }
+    ";
+
+    #[test]
+    fn a_name_or_sizes() {
+        let named = Settings::parse("[model]\nname = \"ViT-B/32\"").unwrap();
+        assert_eq!(named.config().unwrap(), Config::named("ViT-B/32").unwrap());
+        assert_eq!(named.preprocess().unwrap().size, 224);
+        let small = Settings::parse(SMALL).unwrap();
+        assert_eq!(small.config().unwrap().text.vocab_size, 520);
+        assert_eq!(Settings::parse(&small.to_toml().unwrap()).unwrap(), small);
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        for (toml, part) in [
+            ("[optim]\nlr = 1.0", "missing field `model`"),
+            ("[model]\nname = \"RN51\"", "RN51"),
+            ("[model]\nname = \"RN50\"\nembed_dim = 3", "model.embed_dim must not be given"),
+            ("[model]\nembed_dim = 3", "model.resnet or model.vit is missing"),
+            ("[model]\nname = \"RN50\"\n[optim]\nlearning_rate = 1", "unknown field `learning_rate`"),
+            ("[model]\nname = \"RN50\"\n[optim]\nlr = -1.0", "optim.lr is -1"),
+            ("[model]\nname = \"RN50\"\n[optim]\nlr = nan", "optim.lr is NaN"),
+            ("[model]\nname = \"RN50\"\n[optim]\nbatch = 1", "optim.batch is 1"),
+            ("[model]\nname = \"RN50\"\n[optim]\nsteps = 10", "optim.warmup 500 is above optim.steps 10"),
+            ("[model]\nname = \"RN50\"\n[optim]\nbeta2 = 1.0", "optim.beta2 is 1"),
+            ("[model]\nname = \"RN50\"\n[optim]\nprecision = \"fp8\"", "fp8"),
+            ("[model]\nname = \"RN50\"\n[run]\ntemplate = \"a photo\"", "run.template"),
+        ] {
+            let message = Settings::parse(toml).unwrap_err().to_string();
+            assert!(message.contains(part), "{toml}: {message}");
+        }
+        let missing = Settings::read("no/such/file.toml".as_ref()).unwrap_err().to_string();
+        assert!(missing.contains("no/such/file.toml"), "{missing}");
+    }
+
+    #[test]
+    fn differences_are_named_and_those_in_run_do_not_count() {
+        let before = Settings::parse(SMALL).unwrap();
+        let mut now = before.clone();
+        now.run.log_every = 7;
+        assert_eq!(before.difference(&now).unwrap(), "");
+        now.optim.lr = 0.25;
+        now.model.activation = Some(ActivationName::Gelu);
+        let difference = before.difference(&now).unwrap();
+        assert!(difference.contains("optim.lr was 0.0005, now 0.25"), "{difference}");
+        assert!(difference.contains("model.activation was not given, now \"gelu\""), "{difference}");
+    }
+}

@@ -14,7 +14,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use clip_model::checkpoint::{self, Values, Weights};
+use clip_model::config::Config;
 use clip_model::openclip::OpenClip;
+use clip_model::shapes::summarize;
 use clip_model::{Checkpoint, Tokenizer, files};
 use tch::{Device, Tensor};
 
@@ -49,6 +51,8 @@ pub struct Run {
     pub optimizer: AdamW,
     /// The tokenizer.
     pub tokenizer: Tokenizer,
+    /// Whether it is another than OpenAI's.
+    own_tokenizer: bool,
     /// Steps done.
     pub step: u64,
     /// Samples drawn from the stream.
@@ -68,7 +72,7 @@ pub struct Start<'a> {
     pub shards: &'a [PathBuf],
     /// The device.
     pub device: Device,
-    /// A checkpoint whose weights are the first ones, in place of random ones.
+    /// A checkpoint whose weights and vocabulary are the first ones.
     pub init: Option<&'a Path>,
     /// Go on with the run in `folder`.
     pub resume: bool,
@@ -76,7 +80,7 @@ pub struct Start<'a> {
 
 /// Starts a run in an empty folder, or goes on with the one that is there.
 ///
-/// `tokenizer` makes the tokenizer of a new run.
+/// `tokenizer` makes the tokenizer of a new run; one that starts from a checkpoint takes the checkpoint's.
 ///
 /// # Errors
 /// [`Error::Folder`] when the folder is not empty and the run is new, or holds no state and the run is not;
@@ -103,19 +107,9 @@ pub fn start(start: &Start<'_>, tokenizer: impl FnOnce() -> Result<Tokenizer>) -
     }
     let settings = start.settings;
     let config = settings.config()?;
-    let parameters = match start.init {
-        None => init::parameters(&config, settings.optim.seed, start.device)?,
-        Some(path) => {
-            let checkpoint = Checkpoint::open(path)?;
-            if checkpoint.config != config {
-                return refuse(&format!(
-                    "the checkpoint {} has other sizes than [model]: {:?}, not {config:?}",
-                    path.display(),
-                    checkpoint.config
-                ));
-            }
-            Parameters::new(&config, start.device, |name, _| Ok(checkpoint.tensor(name)?.to_f32()?))?
-        }
+    let (parameters, tokenizer) = match start.init {
+        None => (init::parameters(&config, settings.optim.seed, start.device)?, tokenizer()?),
+        Some(path) => from_checkpoint(path, &config, start.device)?,
     };
     let run = Run {
         folder: folder.to_owned(),
@@ -123,13 +117,34 @@ pub fn start(start: &Start<'_>, tokenizer: impl FnOnce() -> Result<Tokenizer>) -
         shards: shard_names(start.shards),
         optimizer: AdamW::new(&parameters),
         network: Network::new(config, parameters, start.device, settings.optim.precision),
-        tokenizer: tokenizer()?,
+        own_tokenizer: is_own(&tokenizer),
+        tokenizer,
         step: 0,
         position: 0,
         skipped: 0,
     };
     run.save()?;
     Ok(run)
+}
+
+/// Weights and vocabulary of a checkpoint, which belong together.
+fn from_checkpoint(path: &Path, config: &Config, device: Device) -> Result<(Parameters, Tokenizer)> {
+    let checkpoint = Checkpoint::open(path)?;
+    if checkpoint.config != *config {
+        return Err(Error::Settings(format!(
+            "the checkpoint {} has other sizes than [model]: {:?}, not {config:?}",
+            path.display(),
+            checkpoint.config
+        )));
+    }
+    let tensors = summarize(config).tensors;
+    let parameters = Parameters::new(&tensors, device, |name, _| Ok(checkpoint.tensor(name)?.to_f32()?))?;
+    Ok((parameters, checkpoint.tokenizer()?))
+}
+
+/// Whether a tokenizer is another than OpenAI's, which a checkpoint then has to say.
+fn is_own(tokenizer: &Tokenizer) -> bool {
+    tokenizer.to_json() != Tokenizer::openai().to_json()
 }
 
 /// File names alone: a run may go on with its data in another place.
@@ -169,7 +184,8 @@ fn resume(start: &Start<'_>) -> Result<Run> {
         Ok(state.get(name).ok_or_else(|| broken(&format!("{name} is missing from the state")))?.to_f32()?)
     };
     let config = start.settings.config()?;
-    let parameters = Parameters::new(&config, start.device, |name, _| tensor(name))?;
+    let parameters = Parameters::new(&summarize(&config).tensors, start.device, |name, _| tensor(name))?;
+    let tokenizer = Tokenizer::open(&start.folder.join(checkpoint::TOKENIZER))?;
     let mut optimizer = AdamW::new(&parameters);
     optimizer.updates = number("step")?;
     for (name, moment) in moments_mut(&mut optimizer) {
@@ -188,7 +204,8 @@ fn resume(start: &Start<'_>) -> Result<Run> {
         settings: start.settings.clone(),
         shards: shard_names(start.shards),
         network: Network::new(config, parameters, start.device, start.settings.optim.precision),
-        tokenizer: Tokenizer::open(&start.folder.join(checkpoint::TOKENIZER))?,
+        own_tokenizer: is_own(&tokenizer),
+        tokenizer,
         step: optimizer.updates,
         optimizer,
         position: number("position")?,
@@ -249,7 +266,7 @@ impl Run {
         let openclip = OpenClip {
             config: self.network.config.clone(),
             preprocess: self.settings.preprocess()?,
-            own_tokenizer: self.settings.data.tokenizer != "openai",
+            own_tokenizer: self.own_tokenizer,
         };
         let format = match self.settings.run.weights {
             WeightFormat::Fp32 => checkpoint::WeightFormat::Fp32,

@@ -1,0 +1,259 @@
+//! Whole runs on small made-up shards: that they learn, resume, refuse and stop as promised.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use clip_model::Checkpoint;
+use clip_model::checkpoint::Weights;
+use clip_trainer::settings::{Settings, WeightFormat};
+use clip_trainer::state::STATE;
+use clip_trainer::train::{Job, train};
+use clip_trainer::{Error, Precision};
+use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+
+const RESNET: &str = "resnet = { image_size = 32, layers = [1, 1, 1, 1], width = 8 }";
+const VIT: &str = "vit = { image_size = 32, patch_size = 16, width = 32, layers = 2, head_width = 16 }";
+
+fn settings(tower: &str, optim: &str) -> String {
+    format!(
+        "[model]\nembed_dim = 32\n{tower}\n\
+         text = {{ context_length = 12, vocab_size = 520, width = 32, heads = 2, layers = 2 }}\n\
+         [data]\ntokenizer = \"train\"\nshuffle_buffer = 8\n\
+         [optim]\nbatch = 8\nseed = 1\n{optim}\n[run]\nlog_every = 1\ncheckpoint_every = 2\n"
+    )
+}
+
+/// A shard of 16 pictures in as many colours, which their captions name.
+fn shard(folder: &Path, name: &str) -> PathBuf {
+    let mut tar = tar::Builder::new(Vec::new());
+    for n in 0..16u8 {
+        let pixels: Vec<u8> = [(n & 3) * 80, (n >> 2) * 80, 255 - n * 15].repeat(20 * 30);
+        let mut png = Vec::new();
+        PngEncoder::new(&mut png).write_image(&pixels, 20, 30, ExtendedColorType::Rgb8).unwrap();
+        let caption = format!("colour number {n}\na picture of the colour {n}\n");
+        for (extension, bytes) in [("png", png), ("txt", caption.into_bytes())] {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, format!("{n:02}.{extension}"), &bytes[..]).unwrap();
+        }
+    }
+    let path = folder.join(name);
+    std::fs::write(&path, tar.into_inner().unwrap()).unwrap();
+    path
+}
+
+fn job(toml: &str, shards: &[PathBuf], out: &Path) -> Job {
+    // Several tests run side by side already.
+    tch::set_num_threads(1);
+    Job {
+        settings: Settings::parse(toml).unwrap(),
+        data: shards.to_vec(),
+        val: vec![],
+        out: out.to_owned(),
+        device: tch::Device::Cpu,
+        resume: false,
+        init: None,
+        decode_threads: 2,
+    }
+}
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clip-train"));
+    command.args(["--threads", "1"]).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn output(arguments: &[&str]) -> (Output, String) {
+    let output = program(arguments).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output, errors)
+}
+
+fn log(folder: &Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(folder.join("log.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Name, shape and bytes of every tensor.
+fn tensors(file: &Path) -> Vec<(String, Vec<usize>, Vec<u8>)> {
+    let weights = Weights::open(file).unwrap();
+    let mut names = weights.names();
+    names.sort();
+    let tensor = |name: String| {
+        let found = weights.get(&name).unwrap();
+        (name.clone(), found.shape.to_vec(), found.data.to_vec())
+    };
+    names.into_iter().map(tensor).collect()
+}
+
+#[test]
+fn learns_colours_and_evaluates_its_checkpoint() {
+    let root = tempfile::tempdir().unwrap();
+    let shard = shard(root.path(), "colours.tar");
+    let out = root.path().join("run");
+    let toml = settings(VIT, "steps = 150\nlr = 3e-3\nwarmup = 10\nbatch = 16");
+    let mut job = job(&toml.replace("batch = 8\n", ""), std::slice::from_ref(&shard), &out);
+    job.val = vec![shard.clone()];
+    job.settings.run.weights = WeightFormat::Fp16;
+    job.settings.run.checkpoint_every = 1000;
+    let reports = train(&job).unwrap();
+
+    let log = log(&out);
+    let loss = |line: &serde_json::Value| line["loss"].as_f64().unwrap();
+    assert_eq!(log.len(), 151, "150 steps and a validation");
+    assert!(loss(&log[149]) < 0.7 * loss(&log[0]), "{} {}", log[0], log[149]);
+    // Chance is 1 in 16.
+    assert!(reports[0].top1.value > 0.3 && reports[0].classes == 16, "{reports:?}");
+    assert!(reports[0].top5.value > reports[0].top1.value, "{reports:?}");
+    assert!(reports[0].image_to_text.value > 0.3 && reports[0].text_to_image.value > 0.15, "{reports:?}");
+
+    Checkpoint::open(&out).unwrap();
+    let (out, shard) = (out.to_str().unwrap(), shard.to_str().unwrap());
+    let (evaluation, errors) = output(&["--evaluate", out, "--val", shard, "--json"]);
+    assert!(evaluation.status.success(), "{errors}");
+    let found: serde_json::Value = serde_json::from_slice(&evaluation.stdout).unwrap();
+    assert_eq!(found[0]["shard"], "colours.tar");
+    assert!((found[0]["top1"]["value"].as_f64().unwrap() - reports[0].top1.value).abs() < 0.1, "{found}");
+
+    // Only the samples that a list of labels names count.
+    let labels = root.path().join("labels.txt");
+    std::fs::write(&labels, "colour number 3\ncolour number 9\ncolour number 12\n").unwrap();
+    let (evaluation, errors) =
+        output(&["--evaluate", out, "--val", shard, "--labels-file", labels.to_str().unwrap()]);
+    assert!(String::from_utf8_lossy(&evaluation.stdout).contains("3 pictures, 3 classes"), "{errors}");
+}
+
+/// Killed at some moment and resumed, a run ends with the very bytes of the run that was left alone: weights, batch
+/// norms' statistics, optimiser, position in the data and losses.
+#[test]
+fn a_killed_run_resumes_bit_for_bit() {
+    let root = tempfile::tempdir().unwrap();
+    let shards = [shard(root.path(), "a.tar"), shard(root.path(), "b.tar")];
+    let config = root.path().join("train.toml");
+    let text = settings(RESNET, "steps = 60\nlr = 1e-3\nwarmup = 5\nclip = 0.5");
+    std::fs::write(&config, text.replace("[optim]", "[data.augment]\nrotation = 15.0\n[optim]")).unwrap();
+    let (whole, broken) = (root.path().join("whole"), root.path().join("broken"));
+    let arguments = |out: &'static str| {
+        let mut words = vec!["--config", config.to_str().unwrap(), "-o", out, "--data"];
+        words.extend(shards.iter().map(|s| s.to_str().unwrap()));
+        words
+    };
+    let run = |out: &'static str, more: &[&str]| {
+        let mut command = program(&[&arguments(out), more].concat());
+        command.current_dir(root.path()).stdout(Stdio::null());
+        command
+    };
+    assert!(run("whole", &[]).status().unwrap().success());
+
+    let mut child = run("broken", &[]).stderr(Stdio::null()).spawn().unwrap();
+    let lines = || std::fs::read_to_string(broken.join("log.jsonl")).unwrap_or_default().lines().count();
+    while lines() < 7 && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let reached = lines();
+    assert!((7..60).contains(&reached), "killed after {reached} of 60 steps");
+    // What was there at the last save opens, whenever the run was killed.
+    Checkpoint::open(&broken).unwrap();
+
+    assert!(run("broken", &["--resume"]).status().unwrap().success());
+    assert_eq!(tensors(&whole.join(STATE)), tensors(&broken.join(STATE)));
+    let file = clip_model::checkpoint::WEIGHTS;
+    assert_eq!(tensors(&whole.join(file)), tensors(&broken.join(file)));
+    let losses = |folder: &Path| -> Vec<String> {
+        log(folder).iter().map(|line| format!("{} {} {}", line["step"], line["loss"], line["lr"])).collect()
+    };
+    assert_eq!(losses(&whole), losses(&broken));
+}
+
+#[test]
+fn folders_and_settings_that_do_not_fit_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let shards = [shard(root.path(), "a.tar")];
+    let toml = settings(VIT, "steps = 2\nwarmup = 1");
+    let out = root.path().join("run");
+    let message = |job: &Job| train(job).unwrap_err().to_string();
+
+    let mut first = job(&toml, &shards, &out);
+    first.resume = true;
+    assert!(message(&first).contains("no training state to resume from"));
+    std::fs::create_dir(&out).unwrap();
+    std::fs::write(out.join("notes.txt"), "mine").unwrap();
+    first.resume = false;
+    assert!(message(&first).contains("not empty"));
+    std::fs::remove_file(out.join("notes.txt")).unwrap();
+    train(&first).unwrap();
+    assert!(message(&first).contains("go on with it (--resume)"));
+
+    let mut changed = job(&toml, &[shard(root.path(), "b.tar")], &out);
+    changed.resume = true;
+    changed.settings.optim.lr = 0.125;
+    let text = message(&changed);
+    assert!(text.contains("optim.lr was 0.0005, now 0.125"), "{text}");
+    assert!(text.contains("shards were a.tar, now b.tar"), "{text}");
+    first.resume = true;
+    train(&first).unwrap();
+
+    let mut other = job(&settings(RESNET, "steps = 2\nwarmup = 1"), &shards, &root.path().join("other"));
+    other.init = Some(out.clone());
+    assert!(message(&other).contains("has other sizes than [model]"));
+    let mut large = job(&toml, &shards, &root.path().join("large"));
+    large.settings.data.tokenizer = "openai".into();
+    assert!(message(&large).contains("49408 tokens, the text tower's vocab_size is 520"));
+}
+
+#[test]
+fn starts_from_a_checkpoint_in_bf16() {
+    let root = tempfile::tempdir().unwrap();
+    let shards = [shard(root.path(), "a.tar")];
+    let toml = settings(RESNET, "steps = 3\nlr = 1e-3\nwarmup = 1");
+    let (first, second) = (root.path().join("first"), root.path().join("second"));
+    train(&job(&toml, &shards, &first)).unwrap();
+    let mut next = job(&toml, &shards, &second);
+    next.init = Some(first.clone());
+    next.settings.optim.precision = Precision::Bf16;
+    // The vocabulary comes with the weights, so that this one is never opened.
+    next.settings.data.tokenizer = "no/such/tokenizer.json".into();
+    train(&next).unwrap();
+    let vocabulary = |folder: &Path| std::fs::read(folder.join("tokenizer.json")).unwrap();
+    assert_eq!(vocabulary(&first), vocabulary(&second));
+    let file = clip_model::checkpoint::WEIGHTS;
+    assert_ne!(tensors(&first.join(file)), tensors(&second.join(file)));
+    assert!(log(&second).iter().all(|line| line["loss"].as_f64().is_some_and(f64::is_finite)));
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint() {
+    let root = tempfile::tempdir().unwrap();
+    let shards = [shard(root.path(), "a.tar")];
+    let out = root.path().join("run");
+    let error = train(&job(&settings(VIT, "steps = 9\nlr = 1e38\nwarmup = 0"), &shards, &out)).unwrap_err();
+    assert!(matches!(error, Error::NotFinite { step: 2, .. }), "{error}");
+    assert!(error.to_string().contains("lower lr"), "{error}");
+    let state = Weights::open(&out.join(STATE)).unwrap();
+    assert_eq!(state.note("step"), Some("0"));
+    let start = Checkpoint::open(&out).unwrap();
+    assert!(start.tensor("visual.proj").unwrap().to_f32().unwrap().iter().all(|v| v.is_finite()));
+}
+
+#[test]
+fn the_program_says_what_is_wrong_in_one_line() {
+    let root = tempfile::tempdir().unwrap();
+    let shard = shard(root.path(), "a.tar");
+    let config = root.path().join("train.toml");
+    std::fs::write(&config, settings(VIT, "steps = 2\nwarmup = 1\nmomentum = 0.9")).unwrap();
+    let (config, shard) = (config.to_str().unwrap(), shard.to_str().unwrap());
+    let out = root.path().join("run");
+    let out = out.to_str().unwrap();
+    let (run, errors) = output(&["--config", config, "--data", shard, "-o", out]);
+    assert_eq!(run.status.code(), Some(1));
+    assert!(errors.contains("train.toml") && errors.contains("unknown field `momentum`"), "{errors}");
+    let (run, errors) = output(&["--config", config, "--data", shard, "-o", out, "--device", "tpu"]);
+    assert_eq!(run.status.code(), Some(1));
+    assert!(errors.contains("device tpu: not known"), "{errors}");
+    let (run, errors) = output(&["--config", config]);
+    assert_eq!(run.status.code(), Some(2), "{errors}");
+}
