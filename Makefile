@@ -47,7 +47,8 @@ parity: .deps/python build ## compare with open_clip, transformers, Pillow and P
 
 .PHONY: bench
 bench: .deps/python build ## measure beside PyTorch and ONNX Runtime, side by side in one run
-	.deps/venv/bin/python tests/bench/compare.py
+	$(BUILD) --workspace --examples
+	.deps/venv/bin/python tests/bench/compare.py $(TARGET)/release/examples --json $(TARGET)/bench.json
 
 .PHONY: check
 check: .deps/onnxruntime $(LIBTORCH_HERE) ## formatting, lints, documentation, and that include/clip.h is up to date

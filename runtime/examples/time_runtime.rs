@@ -1,0 +1,63 @@
+//! Times one model folder on request, for tests/bench/compare.py.
+//!
+//!     time_runtime DIR THREADS < requests > replies
+//!
+//! Each line of the requests is `{"images": N}` (N pictures of the tower's size through preprocessing and the image
+//! tower), `{"texts": [TEXT...]}` (through the tokenizer and the text tower) or `{"file": PATH}` (decoded, resized,
+//! cropped and normalised). Each line of the replies is the time that took, in seconds.
+
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clip_runtime::{Clip, Image, Options};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Request {
+    Images(usize),
+    Texts(Vec<String>),
+    File(PathBuf),
+}
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let usage = "usage: time_runtime DIR THREADS < requests > replies";
+    let folder = arguments.next().context(usage)?;
+    let threads = arguments.next().context(usage)?.parse()?;
+    let options = Options { threads: Some(threads), ..Options::default() };
+    let clip = Clip::open_with(Path::new(&folder), &options)?;
+    let preprocess = &clip.manifest().preprocess;
+    let size = preprocess.size;
+
+    let mut out = std::io::stdout().lock();
+    for line in std::io::stdin().lock().lines() {
+        let seconds = match serde_json::from_str(&line?)? {
+            Request::Images(count) => {
+                let pixels = |n: usize| (0..size * size * 3).map(|i| (i * 31 + n * 97) as u8).collect();
+                let images: Result<Vec<Image>, _> =
+                    (0..count).map(|n| Image::new(size, size, pixels(n))).collect();
+                let images = images?;
+                let started = Instant::now();
+                clip.encode_images(&images)?;
+                started.elapsed()
+            }
+            Request::Texts(texts) => {
+                let started = Instant::now();
+                clip.encode_texts(&texts)?;
+                started.elapsed()
+            }
+            Request::File(path) => {
+                let mut input = vec![0.0; 3 * size * size];
+                let started = Instant::now();
+                preprocess.apply(&preprocess.open(&path)?, &mut input)?;
+                started.elapsed()
+            }
+        };
+        writeln!(out, "{}", seconds.as_secs_f64())?;
+        out.flush()?;
+    }
+    Ok(())
+}

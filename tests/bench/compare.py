@@ -1,0 +1,365 @@
+"""Measures beside PyTorch (open_clip) and ONNX Runtime on torch.onnx's own export, side by side in one run.
+
+    python tests/bench/compare.py target/release/examples [--only SECTION...] [--rounds N] [--json FILE] [--data ../shared/data]
+
+Everything is ViT-B/32 with random weights, the same for all. All programs stay alive and take turns: in each round each
+one is measured once, in an order that changes from round to round, and a ratio compares two times of the same round.
+Threads are pinned to the same number everywhere. Prints Markdown.
+
+  image       the image tower, 1 and 16 pictures; ours starts from 8-bit pixels, the peers from the finished tensor
+  text        1,000 short labels (ImageNet's class names), tokenizer included
+  preprocess  a 12-megapixel JPEG to the finished tensor
+  train       steps of 32 pairs in fp32 and bf16, no data loading: clip-train's step and open_clip's train_one_epoch
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "parity"))
+
+import numpy as np
+import onnxruntime
+import open_clip
+import torch
+from open_clip.loss import ClipLoss
+from open_clip.transform import image_transform
+from open_clip_train.train import train_one_epoch
+from PIL import Image
+from safetensors.torch import save_file
+
+import random_models
+
+MODEL = "ViT-B-32"
+SEED = 2103_00020
+PAIRS = 32
+# Texts in one call of a peer.
+CHUNK = 100
+
+
+class Program:
+    """One of our programs, kept alive: a line in, a time out."""
+
+    def __init__(self, *command):
+        arguments = [str(part) for part in command]
+        self.process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def time(self, request) -> float:
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        reply = self.process.stdout.readline()
+        if not reply:
+            raise RuntimeError(f"{self.process.args[0]} ended with {self.process.wait()}")
+        return float(reply)
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def timed(function):
+    """A measurement of a call in this process."""
+
+    def measure() -> float:
+        started = time.perf_counter()
+        function()
+        return time.perf_counter() - started
+
+    return measure
+
+
+def rounds(contestants: dict, count: int, warm: int = 1) -> dict[str, list[float]]:
+    """Measures all of them `count` times in turns; the one that begins changes."""
+    names = list(contestants)
+    for name in names:
+        for _ in range(warm):
+            contestants[name]()
+    times = {name: [] for name in names}
+    for number in range(count):
+        shift = number % len(names)
+        for name in names[shift:] + names[:shift]:
+            # The threads of the one before go to sleep.
+            time.sleep(0.05)
+            times[name].append(contestants[name]())
+    return times
+
+
+class Report:
+    """Collects rows, and prints them as they come."""
+
+    def __init__(self):
+        self.rows = []
+
+    def add(self, what: str, times: dict[str, list[float]], per: int = 0) -> None:
+        """The first of `times` is ours. With `per`, rates of so many pieces a time are shown in place of times."""
+        ours, *peers = times
+        entry = {"what": what, "seconds": times, "ratios": {}}
+        for peer in peers:
+            entry["ratios"][peer] = [b / a for a, b in zip(times[ours], times[peer])]
+        self.rows.append(entry)
+        cells = [spread(times[name], per) for name in times]
+        ratios = [ratio(entry["ratios"][peer]) for peer in peers]
+        print(f"| {what} | {' | '.join(cells)} | {' | '.join(ratios)} |", flush=True)
+
+    @staticmethod
+    def head(title: str, *names: str) -> None:
+        ours, *peers = names
+        columns = ["", *names, *(f"{ours} is faster than {peer} by" for peer in peers)]
+        print(f"\n### {title}\n\n| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
+
+
+def spread(seconds: list[float], per: int) -> str:
+    """Median (lowest to highest)."""
+    if per:
+        rates = sorted(per / value for value in seconds)
+        return f"{statistics.median(rates):.2f}/s ({rates[0]:.2f} to {rates[-1]:.2f})"
+    ms = sorted(1000 * value for value in seconds)
+    digits = 0 if ms[0] >= 100 else 1
+    return f"{statistics.median(ms):.{digits}f} ms ({ms[0]:.{digits}f} to {ms[-1]:.{digits}f})"
+
+
+def ratio(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f}x ({min(values):.2f} to {max(values):.2f})"
+
+
+# The peers
+
+
+def onnx_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+class Tower(torch.nn.Module):
+    """One tower with normalised embeddings, for torch.onnx."""
+
+    def __init__(self, encode):
+        super().__init__()
+        self.encode = encode
+
+    def forward(self, x):
+        return self.encode(x, normalize=True)
+
+
+def export_by_torch(model, folder: Path) -> tuple[Path, Path]:
+    """torch.onnx's own export of both towers, with a free batch size."""
+    size = model.visual.image_size[0]
+    inputs = {
+        "image": (model.encode_image, torch.zeros(2, 3, size, size)),
+        "text": (model.encode_text, torch.zeros(2, model.context_length, dtype=torch.long)),
+    }
+    paths = []
+    for name, (encode, example) in inputs.items():
+        tower = Tower(encode)
+        # Its parameters are those of the whole model; only the ones in use are exported.
+        tower.model = model
+        path = folder / f"torch-{name}.onnx"
+        batch = torch.export.Dim("batch", min=1, max=4096)
+        torch.onnx.export(tower, (example,), str(path), dynamo=True, external_data=False, dynamic_shapes=({0: batch},), verbose=False)
+        paths.append(path)
+    return paths[0], paths[1]
+
+
+# The sections
+
+
+def image(report: Report, bench) -> None:
+    report.head("Image tower, fp32", "libclip", "PyTorch (open_clip)", "ONNX Runtime (torch.onnx export)")
+    size = bench.model.visual.image_size[0]
+    session = onnx_session(bench.exported[0], bench.threads)
+    name = session.get_inputs()[0].name
+    for batch, more in ((1, 3), (16, 1)):
+        pixels = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(SEED))
+        array = pixels.numpy()
+        with torch.inference_mode():
+            rows = bench.model.encode_image(pixels, normalize=True).numpy()
+        assert np.abs(rows - session.run(None, {name: array})[0]).max() < 1e-4
+        times = rounds(
+            {
+                "libclip": lambda: bench.runtime.time({"images": batch}),
+                "PyTorch": timed(torch.inference_mode()(lambda: bench.model.encode_image(pixels, normalize=True))),
+                "ONNX Runtime": timed(lambda: session.run(None, {name: array})),
+            },
+            bench.rounds * more,
+            warm=3,
+        )
+        report.add(f"batch {batch}", times)
+
+
+def text(report: Report, bench) -> None:
+    report.head("Text tower with tokenizer, fp32", "libclip", "PyTorch (open_clip)", "ONNX Runtime (torch.onnx export)")
+    labels = bench.labels
+    session = onnx_session(bench.exported[1], bench.threads)
+    name = session.get_inputs()[0].name
+
+    def chunks():
+        for start in range(0, len(labels), CHUNK):
+            yield open_clip.tokenize(labels[start : start + CHUNK])
+
+    def pytorch():
+        with torch.inference_mode():
+            return [bench.model.encode_text(ids, normalize=True) for ids in chunks()]
+
+    def ort():
+        return [session.run(None, {name: ids.numpy()})[0] for ids in chunks()]
+
+    times = rounds(
+        {"libclip": lambda: bench.runtime.time({"texts": labels}), "PyTorch": timed(pytorch), "ONNX Runtime": timed(ort)},
+        max(3, bench.rounds // 3),
+    )
+    report.add(f"{len(labels):,} labels", times)
+
+
+def preprocess(report: Report, bench) -> None:
+    report.head("Decode and preprocess", "libclip", "Pillow and torchvision (open_clip)")
+    size = bench.model.visual.image_size[0]
+    transform = image_transform(size, is_train=False)
+    for width, height in ((4000, 3000), (500, 375)):
+        path = bench.folder / f"{width}.jpg"
+        photo(width, height).save(path, "JPEG", quality=90)
+        times = rounds(
+            {"libclip": lambda: bench.runtime.time({"file": str(path)}), "Pillow": timed(lambda: transform(Image.open(path)))},
+            bench.rounds * 2,
+            warm=2,
+        )
+        report.add(f"JPEG, {width}x{height}", times)
+
+
+def photo(width: int, height: int) -> Image.Image:
+    """Something with the detail of a photo: noise at every scale."""
+    rng = np.random.default_rng(SEED)
+    total = np.zeros((height, width, 3))
+    for step in (4, 16, 64, 256):
+        shape = (height // step + 2, width // step + 2, 3)
+        small = Image.fromarray(rng.integers(0, 255, shape, dtype=np.uint8))
+        total += np.asarray(small.resize((width, height), Image.Resampling.BICUBIC)) / 4
+    return Image.fromarray(total.astype(np.uint8))
+
+
+def train(report: Report, bench) -> None:
+    report.head("Training, samples per second", "clip-train", "PyTorch (open_clip)")
+    size = bench.model.visual.image_size[0]
+    pixels = torch.randn(PAIRS, 3, size, size, generator=torch.Generator().manual_seed(SEED))
+    captions = random.Random(SEED).sample(bench.captions, PAIRS)
+    ids = open_clip.tokenize(captions)
+    longest = int(ids.argmax(dim=1).max()) + 1
+    save_file({"images": pixels, "ids": ids[:, :longest].contiguous()}, bench.folder / "batch.safetensors")
+    for ours, theirs in (("fp32", "fp32"), ("bf16", "amp_bf16")):
+        program = Program(bench.examples / "time_steps", bench.checkpoint, bench.folder / "batch.safetensors", ours, bench.threads)
+        epoch = timed(open_clip_epoch(bench.config, pixels, ids, theirs))
+        times = rounds({"clip-train": lambda: program.time(1), "PyTorch": epoch}, max(3, bench.rounds // 3))
+        program.close()
+        report.add(f"{ours}, {PAIRS} pairs, longest caption {longest} tokens", times, per=PAIRS)
+
+
+def open_clip_epoch(config: dict, pixels: torch.Tensor, ids: torch.Tensor, precision: str):
+    """open_clip's own loop over one batch."""
+    torch.manual_seed(SEED)
+    model = open_clip.model.CLIP(**config, output_dict=True)
+    plain = [p for p in model.parameters() if p.ndim < 2]
+    rest = [p for p in model.parameters() if p.ndim >= 2]
+    groups = [{"params": plain, "weight_decay": 0.0}, {"params": rest, "weight_decay": 0.2}]
+    optimizer = torch.optim.AdamW(groups, lr=1e-6, betas=(0.9, 0.98), eps=1e-6)
+
+    class Loader(list):
+        num_batches = 1
+        num_samples = PAIRS
+
+    data = {"train": SimpleNamespace(dataloader=Loader([(pixels, ids)]), set_epoch=lambda epoch: None)}
+    arguments = SimpleNamespace(
+        device="cpu", precision=precision, distill=False, accum_freq=1, skip_scheduler=True, horovod=False, grad_clip_norm=None,
+        rank=0, local_rank=0, world_size=1, distributed=False, log_local=False, log_every_n_steps=1, batch_size=PAIRS, wandb=False, save_logs=False,
+    )
+    return lambda: train_one_epoch(model, data, ClipLoss(), 0, optimizer, None, None, None, arguments)
+
+
+SECTIONS = {"image": image, "text": text, "preprocess": preprocess, "train": train}
+
+# What stands in for ImageNet's class names and captions without the data folder.
+ADJECTIVES = "great white northern African little black electric golden wild red".split()
+NOUNS = "shark owl grey fox piano bus stop retriever mushroom tree frog water bottle".split()
+
+
+def label_list(data: Path) -> list[str]:
+    file = data / "clip" / "imagenet_classes.txt"
+    if file.exists():
+        return file.read_text().split("\n")[:1000]
+    print("skipped: data folder, see README (made-up labels in place of ImageNet's)")
+    return [f"{a} {b} {c}" for a in ADJECTIVES for b in NOUNS for c in NOUNS][:1000]
+
+
+def caption_list(labels: list[str]) -> list[str]:
+    """About as long as real captions: 10 to 15 tokens."""
+    return [f"a photo of a {a} beside a {b} on a sunny day." for a, b in zip(labels, labels[1:])]
+
+
+def machine(threads: int) -> str:
+    cpu = platform.processor() or "unknown"
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        if line.startswith("model name"):
+            cpu = line.split(":", 1)[1].strip()
+            break
+    flags = torch.backends.cpu.get_cpu_capability()
+    versions = f"open_clip {open_clip.__version__}, PyTorch {torch.__version__.split('+')[0]}, ONNX Runtime {onnxruntime.__version__}"
+    return f"{date.today()}, {cpu} ({flags}), {os.cpu_count()} cores, {threads} threads; {versions}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("examples", type=Path, help="the folder of the built examples; the programs lie in the one above")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--json", type=Path, help="where every single time is written")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("CLIP_DATA", ROOT.parent / "shared" / "data")))
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.set_num_interop_threads(1)
+
+    with tempfile.TemporaryDirectory(prefix="clip-bench-") as folder:
+        folder = Path(folder)
+        config = random_models.openai_config(MODEL)
+        size = config["vision_cfg"]["image_size"]
+        bench = SimpleNamespace(
+            folder=folder, examples=arguments.examples, threads=arguments.threads, rounds=arguments.rounds, config=config,
+            model=random_models.build(config, SEED, torch.zeros(1, 3, size, size)), checkpoint=folder / "checkpoint",
+        )
+        bench.labels = label_list(arguments.data)
+        bench.captions = caption_list(bench.labels)
+        random_models.write_checkpoint(bench.model, config, bench.checkpoint)
+        exported = folder / "exported"
+        subprocess.run([arguments.examples.parent / "clip-export", bench.checkpoint, "-o", exported], check=True, stdout=subprocess.DEVNULL)
+        if {"image", "text"} & set(arguments.only):
+            bench.exported = export_by_torch(bench.model, folder)
+        bench.runtime = Program(arguments.examples / "time_runtime", exported, arguments.threads)
+
+        print(f"\nMeasured {machine(arguments.threads)}.")
+        print("Medians of all rounds (lowest to highest); a ratio compares times of the same round.")
+        report = Report()
+        for name in arguments.only:
+            SECTIONS[name](report, bench)
+        bench.runtime.close()
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps({"machine": machine(arguments.threads), "rows": report.rows}, indent=1))
+        print(f"\nEvery single time is in {arguments.json}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

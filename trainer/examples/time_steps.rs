@@ -1,0 +1,47 @@
+//! Times training steps on request, for tests/bench/compare.py.
+//!
+//!     time_steps CHECKPOINT BATCH.safetensors PRECISION THREADS < requests > replies
+//!
+//! BATCH has `images` `[B, 3, S, S]` float32 and `ids` `[B, L]` int64; PRECISION is `fp32` or `bf16`. Each line of the
+//! requests is the number of steps to do, each line of the replies the time they took, in seconds.
+
+use std::collections::HashMap;
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clip_model::Checkpoint;
+use clip_trainer::network::{Network, Precision};
+use clip_trainer::optimizer::AdamW;
+use clip_trainer::settings::Optim;
+use clip_trainer::step::train_step;
+use tch::{Device, Tensor};
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [checkpoint, batch, precision, threads] = arguments.as_slice() else {
+        bail!("usage: time_steps CHECKPOINT BATCH.safetensors PRECISION THREADS < requests > replies");
+    };
+    tch::set_num_threads(threads.parse()?);
+    let precision: Precision = serde_json::from_value(precision.as_str().into())?;
+    let mut network = Network::load(&Checkpoint::open(Path::new(checkpoint))?, Device::Cpu, precision)?;
+    network.set_training(true);
+    let mut optimizer = AdamW::new(&network.parameters);
+    let optim = Optim::default();
+    let tensors: HashMap<String, Tensor> = Tensor::read_safetensors(batch)?.into_iter().collect();
+    let named = |name: &str| tensors.get(name).with_context(|| format!("{batch} has no tensor {name}"));
+    let (images, ids) = (named("images")?, named("ids")?);
+
+    let mut out = std::io::stdout().lock();
+    for line in std::io::stdin().lock().lines() {
+        let steps: usize = line?.trim().parse()?;
+        let started = Instant::now();
+        for _ in 0..steps {
+            train_step(&mut network, &mut optimizer, (images, ids), &optim, 1e-6)?;
+        }
+        writeln!(out, "{}", started.elapsed().as_secs_f64())?;
+        out.flush()?;
+    }
+    Ok(())
+}
