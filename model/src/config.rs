@@ -141,7 +141,7 @@ impl Config {
             text: TextTower::openai(text_width),
             activation: Activation::QuickGelu,
         };
-        Ok(match name.replace('/', "-").replace('@', "-").trim_end_matches("px") {
+        Ok(match name.replace(['/', '@'], "-").trim_end_matches("px") {
             "RN50" => resnet(1024, [3, 4, 6, 3], 64, 224, 512),
             "RN101" => resnet(512, [3, 4, 23, 3], 64, 224, 512),
             "RN50x4" => resnet(640, [4, 6, 10, 6], 80, 288, 640),
@@ -169,7 +169,7 @@ impl Config {
         };
         let divides = |field: &str, value: usize, by: &str, divisor: usize| {
             check(
-                divisor > 0 && value % divisor == 0,
+                divisor > 0 && value.is_multiple_of(divisor),
                 format!("{field} {value} is not a multiple of {by} {divisor}"),
             )
         };

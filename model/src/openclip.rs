@@ -374,9 +374,9 @@ fn refuse_unknown(section: &str, rest: &Map<String, Value>) -> Result<()> {
                     Neutral::Text(text) => value == text,
                 })
         });
-        if !neutral
-            && !(key.starts_with("timm_") && is_empty(rest.get("timm_model_name").unwrap_or(&Value::Null)))
-        {
+        let of_no_timm =
+            key.starts_with("timm_") && is_empty(rest.get("timm_model_name").unwrap_or(&Value::Null));
+        if !neutral && !of_no_timm {
             return Err(Error::Config(format!(
                 "{section}.{key} = {value} asks for a network that is not supported"
             )));

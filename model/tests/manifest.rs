@@ -34,6 +34,8 @@ fn manifest() -> Manifest {
     }
 }
 
+type Change = fn(&mut Value);
+
 /// What reading gives after `change` was done to a good manifest.
 fn read_changed(folder: &Path, change: impl FnOnce(&mut Value)) -> Result<Manifest, Error> {
     let mut value = serde_json::to_value(manifest()).unwrap();
@@ -65,7 +67,7 @@ fn what_is_not_a_manifest_is_refused() {
     assert!(matches!(Manifest::read(folder.path()), Err(Error::Io { action: "read", .. })));
     std::fs::write(folder.path().join(FILE), "{\"schema\": 1,").unwrap();
     assert!(matches!(Manifest::read(folder.path()), Err(Error::Json { .. })));
-    let changes: [fn(&mut Value); 5] = [
+    let changes: [Change; 5] = [
         |m| m["surprise"] = json!(1),
         |m| m["preprocess"]["surprise"] = json!(1),
         |m| m["image"]["engine"] = json!("abacus"),
@@ -80,7 +82,7 @@ fn what_is_not_a_manifest_is_refused() {
 #[test]
 fn values_that_make_no_sense_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let changes: [(&str, fn(&mut Value)); 8] = [
+    let changes: [(&str, Change); 8] = [
         ("../visual.onnx", |m| m["image"]["file"] = json!("../visual.onnx")),
         ("/etc/passwd", |m| m["text"]["file"] = json!("/etc/passwd")),
         ("\"..\"", |m| m["tokenizer"]["file"] = json!("..")),

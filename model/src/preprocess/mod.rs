@@ -69,6 +69,7 @@ pub enum Interpolation {
 impl Default for Preprocess {
     /// OpenAI's preprocessing at 224 pixels; transparent pixels over white, EXIF orientation applied, at most
     /// 178,956,970 pixels (where Pillow refuses, too).
+    #[allow(clippy::excessive_precision, reason = "the digits that OpenAI published")]
     fn default() -> Self {
         Preprocess {
             size: 224,
