@@ -1,5 +1,7 @@
 //! Whole runs on small made-up shards: that they learn, resume, refuse and stop as promised.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
