@@ -1,5 +1,6 @@
 //! One sample: a picture with its captions.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use super::shard::Shard;
@@ -100,7 +101,7 @@ impl Builder {
 
 /// All samples of some shards, in order, once; for validation.
 pub struct Samples {
-    shards: std::vec::IntoIter<PathBuf>,
+    shards: VecDeque<PathBuf>,
     current: Option<Shard>,
     warnings: Warnings,
     unusable: u64,
@@ -109,7 +110,12 @@ pub struct Samples {
 /// The samples of `shards`, in order. The iterator ends after the first error: a shard that is missing, broken or
 /// without samples. Samples without a picture or a caption are left out, with a warning on stderr.
 pub fn samples(shards: &[PathBuf]) -> Samples {
-    Samples { shards: shards.to_vec().into_iter(), current: None, warnings: Warnings::default(), unusable: 0 }
+    Samples {
+        shards: shards.iter().cloned().collect(),
+        current: None,
+        warnings: Warnings::default(),
+        unusable: 0,
+    }
 }
 
 impl Samples {
@@ -127,7 +133,7 @@ impl Samples {
                 self.unusable += shard.unusable;
                 self.current = None;
             }
-            let Some(path) = self.shards.next() else { return Ok(None) };
+            let Some(path) = self.shards.pop_front() else { return Ok(None) };
             self.current = Some(Shard::open(&path, self.warnings.clone())?);
         }
     }
@@ -139,7 +145,7 @@ impl Iterator for Samples {
     fn next(&mut self) -> Option<Self::Item> {
         let next = self.next_sample();
         if next.is_err() {
-            self.shards = Vec::new().into_iter();
+            self.shards.clear();
             self.current = None;
         }
         next.transpose()
