@@ -8,7 +8,7 @@ every length, a checkpoint folder from them, and on our side
   onnx          the folder that clip-export makes of it, run by clip-runtime (runtime/examples/embed.rs), from pictures
                 that are cropped already and from the strings
 in batches of 8, 3 and 1. Every exported graph passes the full check of onnx.checker. For the two architectures in FILES
-`clip-run embed` runs from the photo files too, with its own decoder, which has limits of its own.
+`clip-run embed` runs from the photo files too, decoding and cropping included, with limits of its own.
 """
 
 import argparse
@@ -41,9 +41,10 @@ import random_models
 
 ABSOLUTE = 1e-4
 COSINE = 0.99999
-# From files, where JPEG decoders round differently by a level or two.
+# From files, where a few pixels may be one level off.
 FILES = ("RN50", "ViT-B-32")
-FILES_COSINE = 0.999
+FILES_ABSOLUTE = 1e-3
+FILES_COSINE = 0.9999
 SEED = 2103_00020
 CONTEXT_LENGTH = 77
 
@@ -187,8 +188,8 @@ def libtorch_rows(examples: Path, checkpoint: Path, folder: Path, pixels, ids, i
     """The trainer's network; each text batch is cut at its longest text."""
     images = batches(pixels, image_sizes)
     texts = [(start, part[:, : max(map(length, part))]) for start, part in batches(ids, text_sizes)]
-    inputs = {f"images.{i:02}": part.contiguous() for i, (_, part) in enumerate(images)}
-    inputs |= {f"texts.{i:02}": part.contiguous() for i, (_, part) in enumerate(texts)}
+    inputs = {f"images.{i:02}": part.clone() for i, (_, part) in enumerate(images)}
+    inputs |= {f"texts.{i:02}": part.clone() for i, (_, part) in enumerate(texts)}
     save_file(inputs, folder / "inputs.safetensors")
     run(examples / "forward", checkpoint, folder / "inputs.safetensors", folder / "outputs.safetensors")
     outputs = load_file(folder / "outputs.safetensors")
@@ -322,7 +323,7 @@ def from_files(name, programs, exported, folder, inputs, reference, row, since) 
     label = f"{name}, clip-run from files against open_clip"
     row(
         "clip-run, from files ~ open_clip",
-        compare(label, "images", images, reference[0], absolute=1.0, cosine=FILES_COSINE),
+        compare(label, "images", images, reference[0], absolute=FILES_ABSOLUTE, cosine=FILES_COSINE),
         compare(label, "texts", texts, reference[1][nonempty]),
         since,
     )
