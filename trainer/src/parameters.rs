@@ -15,9 +15,9 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub struct Parameters {
     /// Matrices and kernels, which weight decay pulls towards zero.
-    pub decayed: Group,
+    pub(crate) decayed: Group,
     /// Gains, biases, the class embedding and the logit scale: everything of fewer than two axes.
-    pub plain: Group,
+    pub(crate) plain: Group,
     /// Names in the order of the network's definition.
     names: Vec<String>,
     tensors: HashMap<String, Tensor>,
