@@ -99,7 +99,7 @@ impl Log {
             text.push_str(&format!(", {} skipped", line.skipped));
         }
         match self.bar.is_hidden() {
-            true => eprintln!("step {}/{}: {text}", line.step, self.steps),
+            true => self.say(&format!("step {}/{}: {text}", line.step, self.steps)),
             false => self.bar.set_message(text),
         }
         self.write(line)?;
@@ -134,9 +134,11 @@ impl Log {
         self.events.flush()
     }
 
-    /// A line for the user, above the progress bar.
+    /// A line for the user, above the progress bar. A run goes on when nobody listens any more.
     pub fn say(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| {
+            let _ = writeln!(std::io::stderr(), "{line}");
+        });
     }
 
     fn write(&mut self, value: &impl Serialize) -> Result<()> {
