@@ -23,7 +23,8 @@ pub unsafe extern "C" fn clip_embed_images(
 ) -> clip_status {
     guard(|| unsafe {
         let model = argument::reference(model, "model")?;
-        let images: Vec<_> = argument::references(images, n, "images")?.iter().map(|i| i.0.clone()).collect();
+        let images: Vec<_> =
+            argument::references(images, n, "images")?.into_iter().map(|image| &image.0).collect();
         let room = room(model, n, embeddings, capacity)?;
         if n > 0 {
             write(room, &model.0.encode_images(&images)?);

@@ -1,5 +1,6 @@
 //! An open model folder.
 
+use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -128,7 +129,7 @@ impl Clip {
     /// # Errors
     /// [`Error::Engine`] when ONNX Runtime fails, for lack of memory for example; [`Error::Embedding`] when the
     /// model gives what is no embedding.
-    pub fn encode_images(&self, images: &[Image]) -> Result<Embeddings> {
+    pub fn encode_images<I: Borrow<Image> + Sync>(&self, images: &[I]) -> Result<Embeddings> {
         let size = self.manifest.preprocess.size;
         let pixels = 3 * size * size;
         let mut values = Vec::with_capacity(images.len() * self.embed_dim());
@@ -144,12 +145,12 @@ impl Clip {
     }
 
     /// Images to the image tower's input, `[images, 3, size, size]`, in parallel.
-    fn preprocess(&self, images: &[Image], input: &mut [f32]) -> Result<()> {
+    fn preprocess<I: Borrow<Image> + Sync>(&self, images: &[I], input: &mut [f32]) -> Result<()> {
         let pixels = input.len() / images.len().max(1);
         let share = images.len().div_ceil(self.threads).max(1);
-        let work = |images: &[Image], input: &mut [f32]| -> Result<()> {
+        let work = |images: &[I], input: &mut [f32]| -> Result<()> {
             for (image, out) in images.iter().zip(input.chunks_exact_mut(pixels)) {
-                self.manifest.preprocess.apply(image, out)?;
+                self.manifest.preprocess.apply(image.borrow(), out)?;
             }
             Ok(())
         };

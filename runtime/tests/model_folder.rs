@@ -83,7 +83,7 @@ fn results_are_in_the_order_of_the_input() {
 #[test]
 fn nothing_gives_nothing() {
     let clip = open();
-    assert_eq!(clip.encode_images(&[]).unwrap().len(), 0);
+    assert_eq!(clip.encode_images::<Image>(&[]).unwrap().len(), 0);
     assert_eq!(clip.encode_texts(&[""; 0]).unwrap().len(), 0);
     let labels = clip.label_set(&COLOURS, &[]).unwrap();
     assert!(clip.classify_batch(&[], &labels, 1).unwrap().is_empty());
