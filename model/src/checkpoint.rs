@@ -29,6 +29,9 @@ pub const WEIGHTS: &str = "open_clip_model.safetensors";
 /// The name of the tokenizer in a checkpoint folder.
 pub const TOKENIZER: &str = "tokenizer.json";
 
+/// What transformers wants to know of the tokenizer besides; not read by this crate.
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+
 /// An opened checkpoint whose tensors are exactly those of its configuration.
 #[derive(Debug)]
 pub struct Checkpoint {
@@ -279,7 +282,10 @@ pub fn write_into(
 ) -> Result<()> {
     openclip.write(folder)?;
     let json = tokenizer.to_json();
-    files::write_atomically(&folder.join(TOKENIZER), |out| std::io::Write::write_all(out, json.as_bytes()))?;
+    let config = tokenizer.to_config_json(openclip.config.text.context_length);
+    for (name, text) in [(TOKENIZER, json), (TOKENIZER_CONFIG, config)] {
+        files::write_atomically(&folder.join(name), |out| std::io::Write::write_all(out, text.as_bytes()))?;
+    }
     let statistics = tensors.iter().filter_map(|t| t.name.strip_suffix(".running_mean"));
     let count = (steps as i64).to_le_bytes();
     let counters = statistics.map(|norm| (format!("{norm}.num_batches_tracked"), Entry::Counter(count)));
@@ -376,6 +382,8 @@ mod tests {
         assert_eq!(opened.tensor("visual.proj").unwrap().shape, [64, 16]);
         assert_eq!(opened.tensor("visual.proj").unwrap().to_f32().unwrap(), vec![0.5; 64 * 16]);
         assert!((opened.logit_scale().unwrap() - 0.5f32.exp()).abs() < 1e-6);
+        let config = std::fs::read_to_string(folder.join(TOKENIZER_CONFIG)).unwrap();
+        assert!(config.contains(r#""pad_token": "<|endoftext|>""#), "{config}");
         assert!(matches!(save(&folder, &values(&tiny())), Err(Error::Io { action: "create", .. })));
     }
 

@@ -53,6 +53,23 @@ fn in_order<S: Serializer>(tokens: &&[String], serializer: S) -> Result<S::Ok, S
     serializer.collect_map(tokens.iter().map(String::as_str).chain([START, END]).zip(0usize..))
 }
 
+/// A `tokenizer_config.json` for a `tokenizer.json` whose start and end have these ids.
+pub(super) fn config(tokenizer_json: &str, [start, end]: [i32; 2], context_length: usize) -> String {
+    let file: Value = serde_json::from_str(tokenizer_json).unwrap_or_default();
+    let name = |id: i32| {
+        let mut special = file["added_tokens"].as_array().into_iter().flatten();
+        special.find(|token| token["id"] == id).map_or(Value::Null, |token| token["content"].clone())
+    };
+    let fields = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": name(start),
+        "eos_token": name(end),
+        "pad_token": name(end),
+        "model_max_length": context_length,
+    });
+    format!("{fields:#}\n")
+}
+
 /// A CLIP `tokenizer.json`: `tokens` by id, to which start and end are added as the last two; `merges` as two
 /// tokens with a space between them.
 pub(super) fn tokenizer_json(tokens: &[String], merges: &[String], normalizer: Value) -> String {

@@ -138,6 +138,12 @@ impl Tokenizer {
         }
     }
 
+    /// A `tokenizer_config.json` to stand beside [`Tokenizer::to_json`]: what transformers, and OpenCLIP through it, want
+    /// to know besides, above all what to pad with. Padding with the end is harmless, as the first end counts.
+    pub fn to_config_json(&self, context_length: usize) -> String {
+        json::config(&self.to_json(), [self.start_id(), self.end_id()], context_length)
+    }
+
     /// A `tokenizer.json` of this tokenizer: the one it was read from, or one for the built-in vocabulary, which
     /// Hugging Face's libraries open too (there with their own, simpler cleaning of text).
     pub fn to_json(&self) -> String {
