@@ -148,8 +148,9 @@ def onnx_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
 class Tower(torch.nn.Module):
     """One tower with normalised embeddings, for torch.onnx."""
 
-    def __init__(self, encode):
+    def __init__(self, model, encode):
         super().__init__()
+        self.model = model
         self.encode = encode
 
     def forward(self, x):
@@ -165,9 +166,8 @@ def export_by_torch(model, folder: Path) -> tuple[Path, Path]:
     }
     paths = []
     for name, (encode, example) in inputs.items():
-        tower = Tower(encode)
         # Its parameters are those of the whole model; only the ones in use are exported.
-        tower.model = model
+        tower = Tower(model, encode).eval()
         path = folder / f"torch-{name}.onnx"
         batch = torch.export.Dim("batch", min=1, max=4096)
         torch.onnx.export(tower, (example,), str(path), dynamo=True, external_data=False, dynamic_shapes=({0: batch},), verbose=False)
