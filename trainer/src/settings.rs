@@ -1,14 +1,17 @@
 //! The settings of a training run: a TOML file, checked in full before any work starts.
 
+mod model;
+
 use std::path::Path;
 
-use clip_model::config::{Activation, Config, ImageTower, ResNet, TextTower, ViT};
+use clip_model::config::Config;
 use clip_model::preprocess::Preprocess;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Augment;
 use crate::error::{Error, Result};
 use crate::network::Precision;
+pub use model::{ActivationName, Model, ResNetSizes, TextSizes, ViTSizes};
 
 /// Everything that shapes a run. Unknown fields are errors; what is left out has the value given here.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -25,94 +28,6 @@ pub struct Settings {
     /// What is written and when; nothing here changes the result.
     #[serde(default)]
     pub run: Run,
-}
-
-/// The network: the name of a published one, or all of its sizes.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Model {
-    /// One of the paper's nine models, `RN50` to `ViT-L/14@336px`; then nothing else is given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Width of the shared embedding space.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub embed_dim: Option<usize>,
-    /// Non-linearity of the transformers: `quick_gelu` (OpenAI's; the default) or `gelu`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub activation: Option<ActivationName>,
-    /// A modified ResNet as the image tower.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resnet: Option<ResNetSizes>,
-    /// A Vision Transformer as the image tower.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub vit: Option<ViTSizes>,
-    /// The text tower.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text: Option<TextSizes>,
-}
-
-/// The spelling of [`Activation`] in a settings file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ActivationName {
-    /// `x * sigmoid(1.702 x)`.
-    QuickGelu,
-    /// The exact Gaussian error linear unit.
-    Gelu,
-}
-
-/// Sizes of a modified ResNet, see [`ResNet`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ResNetSizes {
-    /// Side of the square input, pixels; a multiple of 32.
-    pub image_size: usize,
-    /// Bottleneck blocks in each of the four stages.
-    pub layers: [usize; 4],
-    /// Channels after the stem.
-    pub width: usize,
-    /// Channels per head of the attention pooling.
-    #[serde(default = "head_width")]
-    pub head_width: usize,
-}
-
-/// Sizes of a Vision Transformer, see [`ViT`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ViTSizes {
-    /// Side of the square input, pixels; a multiple of `patch_size`.
-    pub image_size: usize,
-    /// Side of a square patch, pixels.
-    pub patch_size: usize,
-    /// Channels of a token.
-    pub width: usize,
-    /// Transformer blocks.
-    pub layers: usize,
-    /// Channels per attention head.
-    #[serde(default = "head_width")]
-    pub head_width: usize,
-    /// Hidden width of a block's MLP over `width`.
-    #[serde(default = "mlp_ratio")]
-    pub mlp_ratio: f64,
-}
-
-/// Sizes of the text transformer, see [`TextTower`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TextSizes {
-    /// Longest sequence of token ids, start and end included.
-    pub context_length: usize,
-    /// Entries of the vocabulary.
-    pub vocab_size: usize,
-    /// Channels of a token.
-    pub width: usize,
-    /// Attention heads.
-    pub heads: usize,
-    /// Transformer blocks.
-    pub layers: usize,
-    /// Hidden width of a block's MLP over `width`.
-    #[serde(default = "mlp_ratio")]
-    pub mlp_ratio: f64,
 }
 
 /// What is done with the training data.
@@ -185,14 +100,6 @@ pub enum WeightFormat {
     Fp32,
     /// IEEE half precision, rounded to nearest.
     Fp16,
-}
-
-fn head_width() -> usize {
-    64
-}
-
-fn mlp_ratio() -> f64 {
-    4.0
 }
 
 impl Default for Data {
@@ -297,62 +204,7 @@ impl Settings {
 
     /// The network that `[model]` describes.
     pub fn config(&self) -> Result<Config> {
-        let m = &self.model;
-        if let Some(name) = &m.name {
-            let explicit = [
-                ("embed_dim", m.embed_dim.is_some()),
-                ("activation", m.activation.is_some()),
-                ("resnet", m.resnet.is_some()),
-                ("vit", m.vit.is_some()),
-                ("text", m.text.is_some()),
-            ];
-            if let Some((field, _)) = explicit.iter().find(|(_, given)| *given) {
-                return Err(Error::Settings(format!(
-                    "model.name {name:?} fixes all sizes, model.{field} must not be given with it"
-                )));
-            }
-            return Ok(Config::named(name)?);
-        }
-        let missing = |field: &str| Error::Settings(format!("model.{field} is missing (or give model.name)"));
-        let image = match (&m.resnet, &m.vit) {
-            (Some(r), None) => ImageTower::ResNet(ResNet {
-                image_size: r.image_size,
-                layers: r.layers,
-                width: r.width,
-                head_width: r.head_width,
-            }),
-            (None, Some(v)) => ImageTower::ViT(ViT {
-                image_size: v.image_size,
-                patch_size: v.patch_size,
-                width: v.width,
-                layers: v.layers,
-                head_width: v.head_width,
-                mlp_ratio: v.mlp_ratio,
-            }),
-            (Some(_), Some(_)) => {
-                return Err(Error::Settings(
-                    "model.resnet and model.vit are both given, one is needed".into(),
-                ));
-            }
-            (None, None) => return Err(missing("resnet or model.vit")),
-        };
-        let t = m.text.as_ref().ok_or_else(|| missing("text"))?;
-        let text = TextTower {
-            context_length: t.context_length,
-            vocab_size: t.vocab_size,
-            width: t.width,
-            heads: t.heads,
-            layers: t.layers,
-            mlp_ratio: t.mlp_ratio,
-        };
-        let activation = match m.activation.unwrap_or(ActivationName::QuickGelu) {
-            ActivationName::QuickGelu => Activation::QuickGelu,
-            ActivationName::Gelu => Activation::Gelu,
-        };
-        let embed_dim = m.embed_dim.ok_or_else(|| missing("embed_dim"))?;
-        let config = Config { embed_dim, image, text, activation };
-        config.validate()?;
-        Ok(config)
+        self.model.config()
     }
 
     /// How pictures become the image tower's input: OpenAI's mean and deviation, at the network's size.
