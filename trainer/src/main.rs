@@ -1,9 +1,10 @@
 //! `clip-train`: trains a CLIP model from image-text pairs, or evaluates a checkpoint.
 
+use std::any::Any;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Parser;
 use clip_model::{Checkpoint, templates};
 use clip_trainer::data::expand;
@@ -63,13 +64,26 @@ struct Arguments {
 
 fn main() -> ExitCode {
     keep_freed_memory();
-    match run(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    // What panics is told below, in one line.
+    std::panic::set_hook(Box::new(|_| {}));
+    let outcome = std::panic::catch_unwind(|| run(&arguments));
+    match outcome.unwrap_or_else(|panic| Err(failure(panic.as_ref()))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// A panic as an error. `tch` panics where libtorch refuses an operation, and hands on its message with a C++ backtrace.
+fn failure(panic: &(dyn Any + Send)) -> anyhow::Error {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    // The message of a `TchError` is shown as a Rust string, its line ends escaped.
+    let first = text.split(['\n']).next().and_then(|line| line.split("\\n").next()).unwrap_or(text);
+    anyhow!("the computation failed: {first}; where memory ran out, a smaller optim.batch needs less")
 }
 
 /// Tells glibc's allocator to keep what is freed: every step allocates the same large tensors, and to get them from the
@@ -145,4 +159,19 @@ fn evaluate(
         labels: arguments.labels_file.as_deref().map(templates::read_labels).transpose()?,
     };
     Ok(validator.run(&mut network, val)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Kind, Tensor};
+
+    #[test]
+    fn what_libtorch_refuses_becomes_one_line() {
+        let tensors = [[2, 3], [4, 5]].map(|shape| Tensor::ones(shape, (Kind::Float, tch::Device::Cpu)));
+        let panic = std::panic::catch_unwind(|| tensors[0].matmul(&tensors[1])).unwrap_err();
+        let message = failure(panic.as_ref()).to_string();
+        assert!(message.contains("mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)"), "{message}");
+        assert!(message.lines().count() == 1 && message.len() < 300, "{message}");
+    }
 }

@@ -271,6 +271,14 @@ mod tests {
     }
 
     #[test]
+    fn the_settings_that_come_with_the_source_are_valid() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for file in ["configs/vit-b-32.toml", "../models/emoji-tiny/train.toml"] {
+            Settings::read(&root.join(file)).unwrap();
+        }
+    }
+
+    #[test]
     fn errors_name_the_field() {
         for (toml, part) in [
             ("[optim]\nlr = 1.0", "missing field `model`"),
