@@ -1,5 +1,5 @@
 //! JPEG, decoded to the same bits as libjpeg-turbo with its defaults (accurate integer IDCT, smooth chroma), which is
-//! what Pillow uses. See docs/decisions/010-jpeg-decoder.md.
+//! what Pillow uses. See docs/decisions/004-jpeg-decoder.md.
 
 use image::DynamicImage;
 use image::metadata::Orientation;
