@@ -126,11 +126,14 @@ def reference(model, batches: dict[str, torch.Tensor], optim: dict, names: list[
     loss_function = ClipLoss()
     parameters = dict(model.named_parameters())
     model.train()
+    # As the trainer does: the same kernels, so that rounding decides alike near a ReLU's zero.
+    model.visual.to(memory_format=torch.channels_last)
     losses, gradients = [], {}
     for step in range(STEPS):
         schedule(step)
         optimizer.zero_grad()
-        loss = loss_function(*model(batches[f"images.{step:02}"], batches[f"ids.{step:02}"]))
+        images = batches[f"images.{step:02}"].to(memory_format=torch.channels_last)
+        loss = loss_function(*model(images, batches[f"ids.{step:02}"]))
         loss.backward()
         losses.append(loss.item())
         gradients |= {f"gradients.{step:02}.{name}": parameters[name].grad.clone() for name in names}
