@@ -325,6 +325,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--labels", type=int, default=1000, help="fewer for a quick look")
     parser.add_argument("--json", type=Path, help="where every single time is written")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("CLIP_DATA", ROOT.parent / "shared" / "data")))
     arguments = parser.parse_args()
@@ -339,7 +340,7 @@ def main() -> int:
             folder=folder, examples=arguments.examples, threads=arguments.threads, rounds=arguments.rounds, config=config,
             model=random_models.build(config, SEED, torch.zeros(1, 3, size, size)), checkpoint=folder / "checkpoint",
         )
-        bench.labels = label_list(arguments.data)
+        bench.labels = label_list(arguments.data)[: arguments.labels]
         bench.captions = caption_list(bench.labels)
         random_models.write_checkpoint(bench.model, config, bench.checkpoint)
         exported = folder / "exported"
