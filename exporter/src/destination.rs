@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use clip_model::{files, manifest};
+use clip_model::{Manifest, files, manifest};
 
 use crate::error::{Error, Result};
 
@@ -15,11 +15,19 @@ pub fn check(folder: &Path, replace: bool) -> Result<()> {
     if !replace {
         return Err(Error::Exists(folder.to_owned()));
     }
-    if folder.join(manifest::FILE).is_file() {
-        Ok(())
-    } else {
-        Err(Error::NotAModelFolder(folder.to_owned()))
+    // Only what a manifest knows may be removed; anything else in there is the user's.
+    let Ok(manifest) = Manifest::read(folder) else {
+        return Err(Error::NotAModelFolder(folder.to_owned()));
+    };
+    let own = [manifest::FILE, &manifest.image.file, &manifest.text.file, &manifest.tokenizer.file];
+    let io = |e| Error::Model(clip_model::Error::io("read", folder, e));
+    for entry in std::fs::read_dir(folder).map_err(io)? {
+        let name = entry.map_err(io)?.file_name();
+        if !own.iter().any(|&own| name == *own) {
+            return Err(Error::ForeignFile { folder: folder.to_owned(), file: name.into() });
+        }
     }
+    Ok(())
 }
 
 /// Creates `folder` with the files that `fill` writes. An older model folder stays untouched until the new one is
@@ -51,6 +59,8 @@ pub fn write(folder: &Path, replace: bool, fill: impl FnOnce(&Path) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clip_model::Preprocess;
+    use clip_model::manifest::{Encoder, Engine, Precision, TokenizerFile};
 
     fn entries(folder: &Path) -> Vec<String> {
         let names = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
@@ -62,8 +72,27 @@ mod tests {
     fn put(name: &'static str) -> impl FnOnce(&Path) -> Result<()> {
         move |folder| {
             std::fs::write(folder.join(name), name).unwrap();
-            std::fs::write(folder.join(manifest::FILE), "{}").unwrap();
-            Ok(())
+            let tower = |input: &str| Encoder {
+                file: name.into(),
+                sha256: String::new(),
+                engine: Engine::Onnx,
+                precision: Precision::Fp32,
+                input: input.into(),
+                output: "embedding".into(),
+            };
+            let tokenizer = TokenizerFile { file: name.into(), sha256: String::new(), context_length: 77 };
+            let manifest = Manifest {
+                schema: manifest::SCHEMA,
+                producer: "test".into(),
+                model: "test".into(),
+                embed_dim: 8,
+                logit_scale: 1.0,
+                preprocess: Preprocess::default(),
+                tokenizer,
+                image: tower("image"),
+                text: tower("ids"),
+            };
+            Ok(manifest.write(folder)?)
         }
     }
 
@@ -108,6 +137,17 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         assert!(matches!(write(&file, true, put("a")), Err(Error::NotAModelFolder(_))));
         assert_eq!(entries(&folder), ["dear.jpg"]);
+    }
+
+    #[test]
+    fn a_folder_with_the_users_own_files_is_never_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("model");
+        write(&folder, false, put("a")).unwrap();
+        std::fs::write(folder.join("notes.txt"), "mine").unwrap();
+        let message = write(&folder, true, put("b")).unwrap_err().to_string();
+        assert!(message.contains("notes.txt"), "{message}");
+        assert_eq!(entries(&folder), ["a", "clip.json", "notes.txt"]);
     }
 
     #[cfg(unix)]

@@ -16,8 +16,16 @@ pub enum Error {
     #[error("{} exists already: name another folder, or replace it with --force", .0.display())]
     Exists(PathBuf),
     /// What was to be replaced is no model folder.
-    #[error("{} is not replaced: it has no {} and so is no model folder", .0.display(), clip_model::manifest::FILE)]
+    #[error("{} is not replaced: it has no {} of this version and so is no model folder", .0.display(), clip_model::manifest::FILE)]
     NotAModelFolder(PathBuf),
+    /// What was to be replaced holds more than a model.
+    #[error("{} is not replaced: it holds {}, which is no part of the model", folder.display(), file.display())]
+    ForeignFile {
+        /// The folder.
+        folder: PathBuf,
+        /// The name of a file in it that would be lost.
+        file: PathBuf,
+    },
     /// An ONNX file cannot hold the weights of one tower.
     #[error(
         "{file} would have {size} bytes; an ONNX file holds at most {limit}, and weights beside it are not supported yet"

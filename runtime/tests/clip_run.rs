@@ -239,6 +239,22 @@ fn a_text_of_ten_thousand_words_is_cut() {
     assert_eq!(read_npy(&file).1.len(), 8);
 }
 
+#[cfg(unix)]
+#[test]
+fn embed_replaces_plain_files_alone() {
+    let pictures = Pictures::new();
+    let (target, link) = (pictures.path("target.npy"), pictures.path("link.npy"));
+    std::fs::write(&target, "kept").unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    for output in [link.as_path(), Path::new("/dev/full")] {
+        let output =
+            clip_run(&[&"embed", &colours::folder(), &"--texts", &"red", &"--force", &"-o", &output]);
+        refused(&output, &["is not a plain file"]);
+    }
+    assert!(link.is_symlink());
+    assert_eq!(std::fs::read_to_string(&target).unwrap(), "kept");
+}
+
 #[test]
 fn a_failed_embed_writes_nothing() {
     let pictures = Pictures::new();

@@ -1,6 +1,7 @@
 //! `clip-train`: trains a CLIP model from image-text pairs, or evaluates a checkpoint.
 
 use std::any::Any;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -122,8 +123,8 @@ fn run(arguments: &Arguments) -> Result<()> {
         _ => bail!("--config, --data and -o are needed"),
     };
     match arguments.json {
-        true => println!("{}", serde_json::to_string_pretty(&reports)?),
-        false => reports.iter().for_each(|report| println!("{report}")),
+        true => writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&reports)?)?,
+        false => reports.iter().try_for_each(|report| writeln!(std::io::stdout(), "{report}"))?,
     }
     Ok(())
 }

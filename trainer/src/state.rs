@@ -11,6 +11,7 @@
 //! what came after its last save, nothing else.
 
 use std::collections::HashMap;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use clip_model::checkpoint::{self, Values, Weights};
@@ -59,6 +60,8 @@ pub struct Run {
     pub position: u64,
     /// Samples left out because they could not be used.
     pub skipped: u64,
+    /// Keeps other processes out of the folder; the system lets go of it when this one ends, however it ends.
+    _lock: File,
 }
 
 /// How a run begins.
@@ -91,7 +94,7 @@ pub fn start(start: &Start<'_>, tokenizer: impl FnOnce() -> Result<Tokenizer>) -
     let has_state = folder.join(STATE).exists();
     if start.resume {
         return match has_state {
-            true => resume(start),
+            true => resume(start, lock(folder)?),
             false => refuse("there is no training state to resume from; start the run without --resume"),
         };
     }
@@ -101,6 +104,7 @@ pub fn start(start: &Start<'_>, tokenizer: impl FnOnce() -> Result<Tokenizer>) -
         );
     }
     std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+    let lock = lock(folder)?;
     let mut content = std::fs::read_dir(folder).map_err(|e| Error::io("read", folder, e))?;
     if content.next().is_some() {
         return refuse("the folder is not empty; choose another one");
@@ -122,6 +126,7 @@ pub fn start(start: &Start<'_>, tokenizer: impl FnOnce() -> Result<Tokenizer>) -
         step: 0,
         position: 0,
         skipped: 0,
+        _lock: lock,
     };
     run.save()?;
     Ok(run)
@@ -152,7 +157,20 @@ fn shard_names(shards: &[PathBuf]) -> Vec<String> {
     shards.iter().map(|p| p.file_name().unwrap_or(p.as_os_str()).to_string_lossy().into_owned()).collect()
 }
 
-fn resume(start: &Start<'_>) -> Result<Run> {
+/// Locks the output folder: two runs in it would overwrite each other.
+fn lock(folder: &Path) -> Result<File> {
+    let lock = File::open(folder).map_err(|e| Error::io("open", folder, e))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            let reason = "another clip-train is at work in this folder; choose another one".to_owned();
+            Err(Error::Folder { path: folder.to_owned(), reason })
+        }
+        Err(TryLockError::Error(e)) => Err(Error::io("lock", folder, e)),
+    }
+}
+
+fn resume(start: &Start<'_>, lock: File) -> Result<Run> {
     let path = start.folder.join(STATE);
     let state = Weights::open(&path)?;
     let broken =
@@ -210,6 +228,7 @@ fn resume(start: &Start<'_>) -> Result<Run> {
         optimizer,
         position: number("position")?,
         skipped: number("skipped")?,
+        _lock: lock,
     })
 }
 
@@ -274,5 +293,19 @@ impl Run {
         };
         checkpoint::write_into(&self.folder, &openclip, &self.tokenizer, &tensors, self.step, format)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_takes_one_run_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = lock(folder.path()).unwrap();
+        assert!(lock(folder.path()).unwrap_err().to_string().contains("another clip-train"));
+        drop(first);
+        lock(folder.path()).unwrap();
     }
 }

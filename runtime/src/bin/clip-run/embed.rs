@@ -1,6 +1,6 @@
 //! `clip-run embed`: images or texts to a NumPy file of embeddings.
 
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -54,11 +54,19 @@ Examples:
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let output = &arguments.output;
-    ensure!(
-        arguments.force || !output.exists(),
-        "{} exists: name another file, or replace it with --force",
-        output.display()
-    );
+    // The entry itself: what a link names is not looked at, since the link would be replaced.
+    if let Ok(there) = output.symlink_metadata() {
+        ensure!(
+            there.is_file(),
+            "{} is not a plain file: name a file to be written or replaced",
+            output.display()
+        );
+        ensure!(
+            arguments.force,
+            "{} exists: name another file, or replace it with --force",
+            output.display()
+        );
+    }
     images::check_paths(&arguments.input.images)?;
     let texts = texts(&arguments.input)?;
     let clip = arguments.common.open(&arguments.folder)?;
@@ -68,8 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     npy::write(output, &embeddings, clip.embed_dim())?;
     let rows = embeddings.len() / clip.embed_dim();
-    println!("{}: float32 [{rows}, {}]", output.display(), clip.embed_dim());
-    Ok(())
+    Ok(writeln!(io::stdout(), "{}: float32 [{rows}, {}]", output.display(), clip.embed_dim())?)
 }
 
 /// The texts, when texts are asked for.
@@ -85,9 +92,9 @@ fn texts(input: &Input) -> Result<Option<Vec<String>>> {
     Ok(Some(content.lines().map(str::to_owned).collect()))
 }
 
-fn read_stdin() -> std::io::Result<String> {
+fn read_stdin() -> io::Result<String> {
     let mut content = String::new();
-    std::io::stdin().read_to_string(&mut content)?;
+    io::stdin().read_to_string(&mut content)?;
     Ok(content)
 }
 
