@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use clip_model::config::Activation;
-use clip_model::ops::{Conv, Mask, Ops};
+use clip_model::ops::{Conv, Ops, Projections};
 
 use crate::onnx::Attribute::{Float, Int, Ints};
 use crate::onnx::{Attribute, Data, Graph};
@@ -18,6 +18,9 @@ pub const TEXT_LENGTH: usize = 0;
 
 /// Keeps the length of a vector from dividing by zero, as in PyTorch's `normalize`.
 const SMALLEST_LENGTH: f32 = 1e-12;
+
+/// Names of separate query, key and value maps.
+const MAPS: [&str; 3] = ["q_proj", "k_proj", "v_proj"];
 
 /// Interprets [`Ops`] as additions to a graph.
 #[derive(Debug)]
@@ -121,20 +124,44 @@ impl Interpreter {
         self.node("Gemm", &[&self.flat(x), weight, bias], vec![("transB", Int(1))])
     }
 
-    /// `[batch * length, heads * width]` as `[batch, heads, length, width]`.
-    fn heads(&self, x: &Value, heads: usize) -> String {
-        let (length, heads, width) = (x.shape[0], heads as i64, (x.shape[1] / heads) as i64);
+    /// `[batch * length, channels]` as `[batch, length, ...split]`, where the sizes in `split` multiply to the channels.
+    fn by_sample(&self, x: &Value, split: &[i64]) -> String {
         let rows = self.flat(x);
-        match length {
-            // A single token needs no transposition.
-            1 => self.reshape(&rows, &[-1, heads, 1, width]),
+        match x.shape[0] {
             TEXT_LENGTH => {
                 let ids = crate::tower::IDS;
-                let split = self.integers(&[heads, width]);
-                let shape = self.concat(&[&self.size(ids, 0), &self.size(ids, 1), &split], 0);
-                self.transpose(&self.node("Reshape", &[&rows, &shape], vec![]), &[0, 2, 1, 3])
+                let shape = self.concat(&[&self.size(ids, 0), &self.size(ids, 1), &self.integers(split)], 0);
+                self.node("Reshape", &[&rows, &shape], vec![])
             }
-            _ => self.transpose(&self.reshape(&rows, &[-1, length as i64, heads, width]), &[0, 2, 1, 3]),
+            length => self.reshape(&rows, &[&[-1, length as i64], split].concat()),
+        }
+    }
+
+    /// `[batch * length, heads * width]` as `[batch, heads, length, width]`.
+    fn heads(&self, x: &Value, heads: usize) -> String {
+        let split = [heads as i64, (x.shape[1] / heads) as i64];
+        self.transpose(&self.by_sample(x, &split), &[0, 2, 1, 3])
+    }
+
+    /// The weight of the query (0), key (1) or value (2) map of an attention over `channels`, in the given shape.
+    fn map_weight(&self, maps: Projections<'_>, part: usize, channels: usize, shape: &[usize]) -> String {
+        match maps {
+            Projections::Stacked(name) => {
+                let rows = part * channels..(part + 1) * channels;
+                self.weight_rows(&format!("{name}.in_proj_weight"), rows, shape)
+            }
+            Projections::Separate(name) => self.weight(&format!("{name}.{}.weight", MAPS[part]), shape),
+        }
+    }
+
+    /// The bias of such a map.
+    fn map_bias(&self, maps: Projections<'_>, part: usize, channels: usize) -> String {
+        match maps {
+            Projections::Stacked(name) => {
+                let rows = part * channels..(part + 1) * channels;
+                self.weight_rows(&format!("{name}.in_proj_bias"), rows, &[channels])
+            }
+            Projections::Separate(name) => self.weight(&format!("{name}.{}.bias", MAPS[part]), &[channels]),
         }
     }
 
@@ -251,52 +278,72 @@ impl Ops for Interpreter {
         Self::matrix(self.gemm(x, &weight, &bias), x.shape[0], out)
     }
 
-    fn in_projection(&self, x: &Value, name: &str, parts: Range<usize>) -> Vec<Value> {
-        let (length, channels, count) = (x.shape[0], x.shape[1], parts.len());
-        let (weight, bias) = (format!("{name}.in_proj_weight"), format!("{name}.in_proj_bias"));
-        let (weight, bias) = if count == 3 {
-            (self.weight(&weight, &[3 * channels, channels]), self.weight(&bias, &[3 * channels]))
-        } else {
-            let rows = parts.start * channels..parts.end * channels;
-            let weight = self.weight_rows(&weight, rows.clone(), &[rows.len(), channels]);
-            (weight, self.weight_rows(&bias, rows.clone(), &[rows.len()]))
-        };
-        let all = self.gemm(x, &weight, &bias);
-        let results = match count {
-            1 => vec![all],
-            _ => {
-                let sizes = self.integers(&vec![channels as i64; count]);
-                let attributes = vec![("axis", Int(1))];
-                self.graph.borrow_mut().node_with_results("Split", &[&all, &sizes], attributes, count)
-            }
-        };
-        results.into_iter().map(|name| Self::matrix(name, length, channels)).collect()
+    fn in_projection(&self, x: &Value, name: &str) -> [Value; 3] {
+        let (length, channels) = (x.shape[0], x.shape[1]);
+        let weight = self.weight(&format!("{name}.in_proj_weight"), &[3 * channels, channels]);
+        let bias = self.weight(&format!("{name}.in_proj_bias"), &[3 * channels]);
+        let stacked = self.gemm(x, &weight, &bias);
+        let sizes = self.integers(&[channels as i64; 3]);
+        let parts =
+            self.graph.borrow_mut().node_with_results("Split", &[&stacked, &sizes], vec![("axis", Int(1))]);
+        parts.map(|name| Self::matrix(name, length, channels))
     }
 
-    fn attention(&self, q: &Value, k: &Value, v: &Value, heads: usize, mask: Mask<'_, Value>) -> Value {
+    fn attention(&self, q: &Value, k: &Value, v: &Value, heads: usize, causal: bool) -> Value {
         let (length, channels) = (q.shape[0], q.shape[1]);
         let scale = self.number(((channels / heads) as f32).sqrt().recip());
         let queries = self.node("Mul", &[&self.heads(q, heads), &scale], vec![]);
         let keys = self.transpose(&self.heads(k, heads), &[0, 1, 3, 2]);
-        let scores = self.node("MatMul", &[&queries, &keys], vec![]); // [B, heads, Lq, L]
-        let scores = match mask {
-            Mask::None => scores,
-            Mask::Causal => {
+        let scores = self.node("MatMul", &[&queries, &keys], vec![]); // [B, heads, L, L]
+        let scores = match causal {
+            true => {
                 let mask = self.causal_mask(&self.size(crate::tower::IDS, 1));
                 self.node("Add", &[&scores, &mask], vec![])
             }
-            Mask::EndOfText(ids) => {
+            false => scores,
+        };
+        let weights = self.node("Softmax", &[&scores], vec![("axis", Int(-1))]);
+        let mixed = self.node("MatMul", &[&weights, &self.heads(v, heads)], vec![]); // [B, heads, L, width]
+        let mixed = self.transpose(&mixed, &[0, 2, 1, 3]);
+        Self::matrix(self.reshape(&mixed, &[-1, channels as i64]), length, channels)
+    }
+
+    fn attention_pool(
+        &self,
+        token: &Value,
+        x: &Value,
+        maps: Projections<'_>,
+        heads: usize,
+        ids: Option<&Value>,
+    ) -> Value {
+        let channels = x.shape[1];
+        let width = channels / heads;
+        let query = self.map_weight(maps, 0, channels, &[channels, channels]);
+        let key = self.map_weight(maps, 1, channels, &[heads, width, channels]);
+        let value = self.map_weight(maps, 2, channels, &[heads, width, channels]);
+        // Heads come first where their maps are applied, samples where tokens are mixed.
+        let swap = |x: &str| self.transpose(x, &[1, 0, 2]);
+        let q = self.gemm(token, &query, &self.map_bias(maps, 0, channels));
+        let q = self.node("Mul", &[&q, &self.number((width as f32).sqrt().recip())], vec![]);
+        let q = swap(&self.reshape(&q, &[-1, heads as i64, width as i64]));
+        let q = swap(&self.node("MatMul", &[&q, &key], vec![])); // [B, heads, D]
+        let tokens = if x.flat { self.by_sample(x, &[channels as i64]) } else { x.name.clone() };
+        let scores = self.node("MatMul", &[&q, &self.transpose(&tokens, &[0, 2, 1])], vec![]); // [B, heads, L]
+        let scores = match ids {
+            None => scores,
+            Some(ids) => {
                 let mask = self.causal_mask(&self.size(&ids.name, 1));
                 let row =
                     self.node("Gather", &[&mask, &self.end_position(&ids.name)], vec![("axis", Int(0))]);
-                let row = self.node("Unsqueeze", &[&row, &self.integers(&[1, 2])], vec![]); // [B, 1, 1, L]
+                let row = self.node("Unsqueeze", &[&row, &self.integers(&[1])], vec![]); // [B, 1, L]
                 self.node("Add", &[&scores, &row], vec![])
             }
         };
         let weights = self.node("Softmax", &[&scores], vec![("axis", Int(-1))]);
-        let mixed = self.node("MatMul", &[&weights, &self.heads(v, heads)], vec![]); // [B, heads, Lq, width]
-        let mixed = if length == 1 { mixed } else { self.transpose(&mixed, &[0, 2, 1, 3]) };
-        Self::matrix(self.reshape(&mixed, &[-1, channels as i64]), length, channels)
+        let mixed = swap(&self.node("MatMul", &[&weights, &tokens], vec![])); // [heads, B, D]
+        let mixed = swap(&self.node("MatMul", &[&mixed, &self.transpose(&value, &[0, 2, 1])], vec![]));
+        let mixed = self.reshape(&mixed, &[-1, channels as i64]);
+        Self::matrix(self.node("Add", &[&mixed, &self.map_bias(maps, 2, channels)], vec![]), 1, channels)
     }
 
     fn activation(&self, x: &Value, kind: Activation) -> Value {

@@ -1,13 +1,14 @@
 //! The network, written once over [`Ops`].
 //!
 //! Two savings that change no result are part of the definition. Only the pooled token leaves a transformer's last
-//! block, so there only it has a query, an output projection and an MLP. And the text tower is causal, so nothing
+//! block, so there only it has a query, an output projection and an MLP, and no token needs its key and value spelled
+//! out ([`Ops::attention_pool`]). And the text tower is causal, so nothing
 //! after the end-of-text token reaches it: interpreters may encode at the longest real length in a batch.
 //!
 //! Sources: the paper's section 2.4, and the parameter names and shapes of OpenAI's published models.
 
 use crate::config::{Activation, Config, ImageTower, ResNet, TextTower, ViT, mlp_width};
-use crate::ops::{Conv, Mask, Ops};
+use crate::ops::{Conv, Ops, Projections};
 
 /// Image `[3, S, S]`, normalised, to its embedding of length one, `[embed_dim]`.
 pub fn encode_image<O: Ops>(o: &O, config: &Config, image: &O::T) -> O::T {
@@ -84,15 +85,12 @@ impl<T> Transformer<'_, T> {
         let normed = o.layer_norm(x, &format!("{name}.ln_1"));
         let attn = format!("{name}.attn");
         if !last {
-            let qkv = o.in_projection(&normed, &attn, 0..3);
-            let mask = if self.ids.is_some() { Mask::Causal } else { Mask::None };
-            let mixed = o.attention(&qkv[0], &qkv[1], &qkv[2], self.heads, mask);
+            let [q, k, v] = o.in_projection(&normed, &attn);
+            let mixed = o.attention(&q, &k, &v, self.heads, self.ids.is_some());
             return self.rest_of_block(o, x, &mixed, name);
         }
-        let q = o.in_projection(&self.pool(o, &normed), &attn, 0..1); // [1, D]
-        let kv = o.in_projection(&normed, &attn, 1..3);
-        let mask = self.ids.map_or(Mask::None, Mask::EndOfText);
-        let mixed = o.attention(&q[0], &kv[0], &kv[1], self.heads, mask);
+        let token = self.pool(o, &normed); // [1, D]
+        let mixed = o.attention_pool(&token, &normed, Projections::Stacked(&attn), self.heads, self.ids);
         self.rest_of_block(o, &self.pool(o, x), &mixed, name)
     }
 
@@ -163,12 +161,10 @@ fn bottleneck<O: Ops>(o: &O, x: &O::T, name: &str, planes: usize, stride: usize,
 
 /// Attention whose only query is the mean of all pixels, `[C, H, W] -> [1, embed_dim]`.
 fn attention_pool<O: Ops>(o: &O, r: &ResNet, embed_dim: usize, x: &O::T) -> O::T {
-    let (side, features) = (r.image_size / 32, r.features());
+    let side = r.image_size / 32;
     let x = o.prepend_mean(&o.tokens(x)); // [1 + H W, C]
     let x = o.add_positions(&x, "visual.attnpool.positional_embedding", 1 + side * side);
-    let q = o.linear(&o.first_token(&x), "visual.attnpool.q_proj", features);
-    let k = o.linear(&x, "visual.attnpool.k_proj", features);
-    let v = o.linear(&x, "visual.attnpool.v_proj", features);
-    let x = o.attention(&q, &k, &v, r.heads(), Mask::None);
+    let maps = Projections::Separate("visual.attnpool");
+    let x = o.attention_pool(&o.first_token(&x), &x, maps, r.heads(), None);
     o.linear(&x, "visual.attnpool.c_proj", embed_dim)
 }

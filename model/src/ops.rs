@@ -4,8 +4,6 @@
 //! `[C, H, W]` for images and `[L, D]` for sequences of `L` tokens of `D` channels.
 //! Parameters are named as in OpenAI's and OpenCLIP's state dicts.
 
-use std::ops::Range;
-
 use crate::config::Activation;
 
 /// An interpreter of the network in [`crate::clip`].
@@ -46,18 +44,27 @@ pub trait Ops {
     /// Affine map, `[L, D] -> [L, out]`. Uses `name.weight`: `[out, D]` and `name.bias`: `[out]`.
     fn linear(&self, x: &Self::T, name: &str, out: usize) -> Self::T;
 
-    /// The query (0), key (1) and value (2) maps that PyTorch's `MultiheadAttention` stacks in
-    /// `name.in_proj_weight`: `[3 D, D]` and `name.in_proj_bias`: `[3 D]`; those in `parts`, each `[L, D] -> [L, D]`.
-    fn in_projection(&self, x: &Self::T, name: &str, parts: Range<usize>) -> Vec<Self::T>;
+    /// Query, key and value, each `[L, D] -> [L, D]`, by the maps that PyTorch's `MultiheadAttention` stacks in
+    /// `name.in_proj_weight`: `[3 D, D]` and `name.in_proj_bias`: `[3 D]`.
+    fn in_projection(&self, x: &Self::T, name: &str) -> [Self::T; 3];
 
-    /// Scaled dot-product attention in `heads` heads: queries `[Lq, D]`, keys and values `[L, D]`, result `[Lq, D]`.
-    fn attention(
+    /// Scaled dot-product attention in `heads` heads, queries, keys and values `[L, D] -> [L, D]`. With `causal`, a
+    /// query sees the keys at its own position and before.
+    fn attention(&self, q: &Self::T, k: &Self::T, v: &Self::T, heads: usize, causal: bool) -> Self::T;
+
+    /// Attention with a single query, which comes from `token`: `[1, D]`, over the tokens of `x`: `[L, D]`, projected
+    /// by `maps`; result `[1, D]`. With `ids`, `[L]`, the query sees the tokens up to the end of the text.
+    ///
+    /// No interpreter needs the keys and values of all tokens for that. With `q` the query and `K`, `k` and `V`, `v`
+    /// the key and value maps of one head, the scores `q . (K x_i + k)` are `(Kᵀ q) . x_i` plus what all of them share
+    /// and the softmax ignores, and the mixture `sum w_i (V x_i + v)` is `V (sum w_i x_i) + v`.
+    fn attention_pool(
         &self,
-        q: &Self::T,
-        k: &Self::T,
-        v: &Self::T,
+        token: &Self::T,
+        x: &Self::T,
+        maps: Projections<'_>,
         heads: usize,
-        mask: Mask<'_, Self::T>,
+        ids: Option<&Self::T>,
     ) -> Self::T;
 
     /// The configured non-linearity.
@@ -97,13 +104,11 @@ pub struct Conv {
     pub padding: usize,
 }
 
-/// Which keys a query may see.
+/// Names of the query, key and value maps of an attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mask<'a, T> {
-    /// All of them.
-    None,
-    /// Those at its own position and before.
-    Causal,
-    /// The one query stands at the end-of-text position of these ids: the keys up to there.
-    EndOfText(&'a T),
+pub enum Projections<'a> {
+    /// One above the other in `name.in_proj_weight`: `[3 D, D]` and `name.in_proj_bias`: `[3 D]`.
+    Stacked(&'a str),
+    /// `.weight`: `[D, D]` and `.bias`: `[D]` of `name.q_proj`, `name.k_proj` and `name.v_proj`.
+    Separate(&'a str),
 }

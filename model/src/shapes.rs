@@ -1,11 +1,10 @@
 //! The interpreter that computes nothing but shapes: it lists a network's tensors and counts its parameters and FLOPs.
 
 use std::cell::{Cell, RefCell};
-use std::ops::Range;
 
 use crate::clip;
 use crate::config::{Activation, Config};
-use crate::ops::{Conv, Mask, Ops};
+use crate::ops::{Conv, Ops, Projections};
 
 /// A tensor that a checkpoint must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +85,11 @@ impl Shapes {
         self.record(name, shape, true);
     }
 
+    fn stacked(&self, name: &str, width: usize) {
+        self.learned(&format!("{name}.in_proj_weight"), &[3 * width, width]);
+        self.learned(&format!("{name}.in_proj_bias"), &[3 * width]);
+    }
+
     fn multiply_accumulates(&self, factors: &[usize]) {
         self.flops.set(self.flops.get() + 2 * factors.iter().map(|&f| f as u64).product::<u64>());
     }
@@ -154,16 +158,38 @@ impl Ops for Shapes {
         vec![x[0], out]
     }
 
-    fn in_projection(&self, x: &Self::T, name: &str, parts: Range<usize>) -> Vec<Self::T> {
-        self.learned(&format!("{name}.in_proj_weight"), &[3 * x[1], x[1]]);
-        self.learned(&format!("{name}.in_proj_bias"), &[3 * x[1]]);
-        self.multiply_accumulates(&[x[0], x[1], x[1], parts.len()]);
-        vec![x.clone(); parts.len()]
+    fn in_projection(&self, x: &Self::T, name: &str) -> [Self::T; 3] {
+        self.stacked(name, x[1]);
+        self.multiply_accumulates(&[3, x[0], x[1], x[1]]);
+        [x.clone(), x.clone(), x.clone()]
     }
 
-    fn attention(&self, q: &Self::T, k: &Self::T, _: &Self::T, _: usize, _: Mask<'_, Self::T>) -> Self::T {
+    fn attention(&self, q: &Self::T, k: &Self::T, _: &Self::T, _: usize, _: bool) -> Self::T {
         self.multiply_accumulates(&[2, q[0], k[0], k[1]]);
         q.clone()
+    }
+
+    fn attention_pool(
+        &self,
+        token: &Self::T,
+        x: &Self::T,
+        maps: Projections<'_>,
+        heads: usize,
+        _: Option<&Self::T>,
+    ) -> Self::T {
+        let (length, width) = (x[0], x[1]);
+        match maps {
+            Projections::Stacked(name) => self.stacked(name, width),
+            Projections::Separate(name) => {
+                for map in ["q_proj", "k_proj", "v_proj"] {
+                    self.learned(&format!("{name}.{map}.weight"), &[width, width]);
+                    self.learned(&format!("{name}.{map}.bias"), &[width]);
+                }
+            }
+        }
+        self.multiply_accumulates(&[3, width, width]); // the query, and the key and value maps around the sum
+        self.multiply_accumulates(&[2, heads, length, width]); // scores and sum
+        token.clone()
     }
 
     fn activation(&self, x: &Self::T, _: Activation) -> Self::T {

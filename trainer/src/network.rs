@@ -3,12 +3,10 @@
 //! With [`Precision::Bf16`], convolutions and matrix products take bf16 operands, as PyTorch's autocast does; layer
 //! norms, the final normalisation and the loss compute in fp32, and the weights themselves are always fp32.
 
-use std::ops::Range;
-
 use clip_model::Checkpoint;
 use clip_model::clip;
 use clip_model::config::{Activation, Config};
-use clip_model::ops::{Conv, Mask, Ops};
+use clip_model::ops::{Conv, Ops, Projections};
 use clip_model::shapes::summarize;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
@@ -83,6 +81,24 @@ impl Network {
 
     fn parameter(&self, name: &str) -> &Tensor {
         self.parameters.tensor(name)
+    }
+
+    /// Weight and bias of the query (0), key (1) or value (2) map of an attention, as operands.
+    fn projection(&self, maps: Projections<'_>, part: i64, width: i64) -> (Tensor, Tensor) {
+        match maps {
+            Projections::Stacked(name) => {
+                let rows = |suffix: &str| {
+                    let stacked = self.parameter(&format!("{name}.in_proj_{suffix}"));
+                    self.operand(&stacked.narrow(0, part * width, width))
+                };
+                (rows("weight"), rows("bias"))
+            }
+            Projections::Separate(name) => {
+                let map = ["q_proj", "k_proj", "v_proj"][part as usize];
+                let tensor = |suffix: &str| self.operand(self.parameter(&format!("{name}.{map}.{suffix}")));
+                (tensor("weight"), tensor("bias"))
+            }
+        }
     }
 
     /// An operand of a convolution or matrix product.
@@ -164,31 +180,49 @@ impl Ops for Network {
         self.operand(x).linear(&weight, Some(&bias))
     }
 
-    fn in_projection(&self, x: &Tensor, name: &str, parts: Range<usize>) -> Vec<Tensor> {
-        let (width, start, count) = (x.size()[2], parts.start as i64, parts.len() as i64);
-        let rows = |suffix: &str| {
-            let stacked = self.parameter(&format!("{name}.in_proj_{suffix}"));
-            self.operand(&stacked.narrow(0, start * width, count * width))
-        };
-        self.operand(x).linear(&rows("weight"), Some(&rows("bias"))).chunk(count, 2)
+    fn in_projection(&self, x: &Tensor, name: &str) -> [Tensor; 3] {
+        let width = x.size()[2];
+        let weight = self.operand(self.parameter(&format!("{name}.in_proj_weight")));
+        let bias = self.operand(self.parameter(&format!("{name}.in_proj_bias")));
+        let stacked = self.operand(x).linear(&weight, Some(&bias));
+        [0, 1, 2].map(|part| stacked.narrow(2, part * width, width))
     }
 
-    fn attention(&self, q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, mask: Mask<'_, Tensor>) -> Tensor {
-        let heads = heads as i64;
-        let (batch, queries, width) = (q.size()[0], q.size()[1], q.size()[2]);
-        let keys = k.size()[1];
-        let visible = match mask {
-            Mask::EndOfText(ids) => {
-                let end = ids.argmax(1, true); // [B, 1]
-                let positions = Tensor::arange(keys, (Kind::Int64, ids.device()));
-                Some(positions.le_tensor(&end).view([batch, 1, 1, keys]))
+    fn attention(&self, q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, causal: bool) -> Tensor {
+        let size = q.size();
+        let [q, k, v] = [q, k, v].map(|x| split_heads(x, heads as i64));
+        let x = Tensor::scaled_dot_product_attention(&q, &k, &v, None::<&Tensor>, 0.0, causal, None, false);
+        x.transpose(1, 2).reshape(size.as_slice())
+    }
+
+    fn attention_pool(
+        &self,
+        token: &Tensor,
+        x: &Tensor,
+        maps: Projections<'_>,
+        heads: usize,
+        ids: Option<&Tensor>,
+    ) -> Tensor {
+        let (batch, length, width, heads) = (x.size()[0], x.size()[1], x.size()[2], heads as i64);
+        let [query, key, value] = [0, 1, 2].map(|part| self.projection(maps, part, width));
+        // By heads: `[heads, D / heads, D]`, and what they are multiplied with `[heads, B, ...]`.
+        let [key_weight, value_weight] = [key.0, value.0].map(|w| w.view([heads, width / heads, width]));
+        let x = self.operand(x);
+        let q = self.operand(token).linear(&query.0, Some(&query.1)) * (heads as f64 / width as f64).sqrt();
+        let q = q.view([batch, heads, width / heads]).transpose(0, 1);
+        let scores = q.matmul(&key_weight).transpose(0, 1).matmul(&x.transpose(1, 2)); // [B, heads, L]
+        let scores = match ids {
+            None => scores,
+            Some(ids) => {
+                let positions = Tensor::arange(length, (Kind::Int64, ids.device()));
+                let hidden = positions.gt_tensor(&ids.argmax(1, true)).unsqueeze(1); // [B, 1, L]
+                scores.masked_fill(&hidden, f64::NEG_INFINITY)
             }
-            Mask::None | Mask::Causal => None,
         };
-        let causal = matches!(mask, Mask::Causal);
-        let (q, k, v) = (split_heads(q, heads), split_heads(k, heads), split_heads(v, heads));
-        let x = Tensor::scaled_dot_product_attention(&q, &k, &v, visible.as_ref(), 0.0, causal, None, false);
-        x.transpose(1, 2).reshape([batch, queries, width])
+        let weights = self.operand(&scores.softmax(-1, Kind::Float));
+        let mixed = weights.matmul(&x).transpose(0, 1); // [heads, B, D]
+        let mixed = mixed.matmul(&value_weight.transpose(1, 2)).transpose(0, 1); // [B, heads, D / heads]
+        mixed.reshape([batch, 1, width]) + value.1
     }
 
     fn activation(&self, x: &Tensor, kind: Activation) -> Tensor {

@@ -41,8 +41,12 @@ impl Gradients {
         let (decayed, plain) = (&parameters.decayed, &parameters.plain);
         let learned: Vec<&Tensor> = parameters.learned(decayed).chain(parameters.learned(plain)).collect();
         let gradients = Tensor::f_run_backward(&[loss], &learned, false, false)?;
-        let flat: Vec<Tensor> =
-            gradients.iter().map(|g| g.f_reshape([-1])).collect::<std::result::Result<_, _>>()?;
+        // The bias of a single query's keys has no influence and so no gradient.
+        let flat = gradients.iter().zip(&learned).map(|(gradient, tensor)| match gradient.defined() {
+            true => gradient.f_reshape([-1]),
+            false => tensor.f_zeros_like()?.f_reshape([-1]),
+        });
+        let flat: Vec<Tensor> = flat.collect::<std::result::Result<_, _>>()?;
         let (first, second) = flat.split_at(decayed.names.len());
         Ok(Gradients { decayed: Tensor::f_cat(first, 0)?, plain: Tensor::f_cat(second, 0)? })
     }

@@ -152,16 +152,15 @@ impl Graph {
         self.nodes[position].outputs[0].clone()
     }
 
-    /// Adds an operator with `results` results; returns their names.
-    pub fn node_with_results(
+    /// Adds an operator with `N` results; returns their names.
+    pub fn node_with_results<const N: usize>(
         &mut self,
         op: &'static str,
         inputs: &[&str],
         attributes: Vec<(&'static str, Attribute)>,
-        results: usize,
-    ) -> Vec<String> {
-        let position = self.position(op, inputs, attributes, results);
-        self.nodes[position].outputs.clone()
+    ) -> [String; N] {
+        let position = self.position(op, inputs, attributes, N);
+        std::array::from_fn(|i| self.nodes[position].outputs[i].clone())
     }
 
     fn position(

@@ -7,7 +7,7 @@ mod reference;
 
 use crate::checkpoint::Values;
 use crate::config::Activation;
-use crate::ops::{Conv, Mask, Ops};
+use crate::ops::{Conv, Ops, Projections};
 use crate::shapes::{Shapes, Tensor};
 pub use reference::{Array, Reference};
 
@@ -56,14 +56,14 @@ pub const CASES: [Case; 28] = [
     case("add_positions: the first rows", &[Numbers(&[5, 4])]),
     case("layer_norm", &[Numbers(&[5, 6])]),
     case("linear", &[Numbers(&[5, 6])]),
-    case("in_projection: query of all", &[Numbers(&[5, 6])]),
-    case("in_projection: value of all", &[Numbers(&[5, 6])]),
-    case("in_projection: query alone", &[Numbers(&[5, 6])]),
-    case("in_projection: key without query", &[Numbers(&[5, 6])]),
+    case("in_projection: query", &[Numbers(&[5, 6])]),
+    case("in_projection: key", &[Numbers(&[5, 6])]),
+    case("in_projection: value", &[Numbers(&[5, 6])]),
     case("attention: everything", &[Numbers(&[5, 6]), Numbers(&[5, 6]), Numbers(&[5, 6])]),
-    case("attention: one query", &[Numbers(&[1, 6]), Numbers(&[5, 6]), Numbers(&[5, 6])]),
     case("attention: causal", &[Ids(5), Numbers(&[5, 6]), Numbers(&[5, 6]), Numbers(&[5, 6])]),
-    case("attention: up to the end of text", &[Ids(5), Numbers(&[1, 6]), Numbers(&[5, 6]), Numbers(&[5, 6])]),
+    case("attention_pool: stacked maps", &[Numbers(&[1, 6]), Numbers(&[5, 6])]),
+    case("attention_pool: separate maps", &[Numbers(&[1, 6]), Numbers(&[5, 6])]),
+    case("attention_pool: up to the end of text", &[Ids(5), Numbers(&[1, 6]), Numbers(&[5, 6])]),
     case("activation: QuickGELU", &[Numbers(&[5, 6])]),
     case("activation: GELU", &[Numbers(&[5, 6])]),
     case("add", &[Numbers(&[5, 6]), Numbers(&[5, 6])]),
@@ -100,15 +100,29 @@ impl Case {
             }
             "layer_norm" => o.layer_norm(&x[0], "ln"),
             "linear" => o.linear(&x[0], "fc", 4),
-            "in_projection: query of all" => o.in_projection(&x[0], "attn", 0..3).swap_remove(0),
-            "in_projection: value of all" => o.in_projection(&x[0], "attn", 0..3).swap_remove(2),
-            "in_projection: query alone" => o.in_projection(&x[0], "attn", 0..1).swap_remove(0),
-            "in_projection: key without query" => o.in_projection(&x[0], "attn", 1..3).swap_remove(0),
-            "attention: everything" | "attention: one query" => {
-                o.attention(&x[0], &x[1], &x[2], 2, Mask::None)
+            "in_projection: query" => {
+                let [q, _, _] = o.in_projection(&x[0], "attn");
+                q
             }
-            "attention: causal" => o.attention(&x[1], &x[2], &x[3], 2, Mask::Causal),
-            "attention: up to the end of text" => o.attention(&x[1], &x[2], &x[3], 3, Mask::EndOfText(&x[0])),
+            "in_projection: key" => {
+                let [_, k, _] = o.in_projection(&x[0], "attn");
+                k
+            }
+            "in_projection: value" => {
+                let [_, _, v] = o.in_projection(&x[0], "attn");
+                v
+            }
+            "attention: everything" => o.attention(&x[0], &x[1], &x[2], 2, false),
+            "attention: causal" => o.attention(&x[1], &x[2], &x[3], 2, true),
+            "attention_pool: stacked maps" => {
+                o.attention_pool(&x[0], &x[1], Projections::Stacked("attn"), 2, None)
+            }
+            "attention_pool: separate maps" => {
+                o.attention_pool(&x[0], &x[1], Projections::Separate("pool"), 3, None)
+            }
+            "attention_pool: up to the end of text" => {
+                o.attention_pool(&x[1], &x[2], Projections::Stacked("attn"), 3, Some(&x[0]))
+            }
             "activation: QuickGELU" => o.activation(&x[0], Activation::QuickGelu),
             "activation: GELU" => o.activation(&x[0], Activation::Gelu),
             "add" => o.add(&x[0], &x[1]),

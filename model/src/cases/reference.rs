@@ -1,11 +1,10 @@
 //! The interpreter that computes with plain loops, one sample at a time: slow, and easy to check by reading.
 
 use std::collections::HashMap;
-use std::ops::Range;
 
 use crate::checkpoint::Values;
 use crate::config::Activation;
-use crate::ops::{Conv, Mask, Ops};
+use crate::ops::{Conv, Ops, Projections};
 
 /// A tensor of one sample, row-major. Token ids are whole numbers.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +60,30 @@ impl<'a> Reference<'a> {
         let (width, out) = (x.shape[1], bias.len());
         Array::from_fn(&[x.shape[0], out], |i| {
             bias[i % out] + dot(x.row(i / out), &weight[i % out * width..][..width])
+        })
+    }
+
+    /// Part `part` of the stacked query, key and value maps.
+    fn stacked(&self, x: &Array, name: &str, part: usize) -> Array {
+        let weight = self.get(&format!("{name}.in_proj_weight"));
+        let bias = self.get(&format!("{name}.in_proj_bias"));
+        let d = x.shape[1];
+        Self::affine(x, &weight[part * d * d..][..d * d], &bias[part * d..][..d])
+    }
+
+    /// Attention; query number `i` sees the keys up to number `last(i)`.
+    fn mix(q: &Array, k: &Array, v: &Array, heads: usize, last: impl Fn(usize) -> usize) -> Array {
+        let width = q.shape[1] / heads;
+        Array::from_fn(&q.shape, |i| {
+            let (query, channel) = (i / q.shape[1], i % q.shape[1]);
+            let head = channel / width * width..(channel / width + 1) * width;
+            let last = last(query);
+            let score = |key: usize| dot(&q.row(query)[head.clone()], &k.row(key)[head.clone()]);
+            let weights: Vec<f64> =
+                (0..=last).map(|key| f64::from(score(key) / (width as f32).sqrt()).exp()).collect();
+            let mixed: f64 =
+                weights.iter().enumerate().map(|(key, w)| w * f64::from(v.row(key)[channel])).sum();
+            (mixed / weights.iter().sum::<f64>()) as f32
         })
     }
 }
@@ -180,32 +203,32 @@ impl Ops for Reference<'_> {
         Self::affine(x, self.get(&format!("{name}.weight")), self.get(&format!("{name}.bias")))
     }
 
-    fn in_projection(&self, x: &Array, name: &str, parts: Range<usize>) -> Vec<Array> {
-        let (weight, bias) =
-            (self.get(&format!("{name}.in_proj_weight")), self.get(&format!("{name}.in_proj_bias")));
-        let d = x.shape[1];
-        parts
-            .map(|p| Self::affine(x, &weight[p * d * d..(p + 1) * d * d], &bias[p * d..(p + 1) * d]))
-            .collect()
+    fn in_projection(&self, x: &Array, name: &str) -> [Array; 3] {
+        [0, 1, 2].map(|part| self.stacked(x, name, part))
     }
 
-    fn attention(&self, q: &Array, k: &Array, v: &Array, heads: usize, mask: Mask<'_, Array>) -> Array {
-        let width = q.shape[1] / heads;
-        Array::from_fn(&q.shape, |i| {
-            let (query, channel) = (i / q.shape[1], i % q.shape[1]);
-            let head = channel / width * width..(channel / width + 1) * width;
-            let last = match mask {
-                Mask::None => k.shape[0] - 1,
-                Mask::Causal => query,
-                Mask::EndOfText(ids) => ids.highest(),
-            };
-            let score = |key: usize| dot(&q.row(query)[head.clone()], &k.row(key)[head.clone()]);
-            let weights: Vec<f64> =
-                (0..=last).map(|key| f64::from(score(key) / (width as f32).sqrt()).exp()).collect();
-            let mixed: f64 =
-                weights.iter().enumerate().map(|(key, w)| w * f64::from(v.row(key)[channel])).sum();
-            (mixed / weights.iter().sum::<f64>()) as f32
-        })
+    fn attention(&self, q: &Array, k: &Array, v: &Array, heads: usize, causal: bool) -> Array {
+        Self::mix(q, k, v, heads, |query| if causal { query } else { k.shape[0] - 1 })
+    }
+
+    /// With every key and value spelled out.
+    fn attention_pool(
+        &self,
+        token: &Array,
+        x: &Array,
+        maps: Projections<'_>,
+        heads: usize,
+        ids: Option<&Array>,
+    ) -> Array {
+        let last = ids.map_or(x.shape[0] - 1, Array::highest);
+        let [q, k, v] = match maps {
+            Projections::Stacked(name) => {
+                [(token, 0), (x, 1), (x, 2)].map(|(x, part)| self.stacked(x, name, part))
+            }
+            Projections::Separate(name) => [(token, "q_proj"), (x, "k_proj"), (x, "v_proj")]
+                .map(|(x, map)| self.linear(x, &format!("{name}.{map}"), x.shape[1])),
+        };
+        Self::mix(&q, &k, &v, heads, |_| last)
     }
 
     fn activation(&self, x: &Array, kind: Activation) -> Array {
