@@ -63,6 +63,14 @@ impl Interpreter {
         self.graph.borrow_mut().node(op, inputs, attributes)
     }
 
+    /// What `body` adds computes in float32 in every precision.
+    fn exact<R>(&self, body: impl FnOnce() -> R) -> R {
+        let before = self.graph.borrow_mut().set_exact(true);
+        let result = body();
+        self.graph.borrow_mut().set_exact(before);
+        result
+    }
+
     fn integers(&self, values: &[i64]) -> String {
         self.graph.borrow_mut().integers(values)
     }
@@ -165,6 +173,45 @@ impl Interpreter {
         }
     }
 
+    /// [`Ops::attention_pool`].
+    fn pool(
+        &self,
+        token: &Value,
+        x: &Value,
+        maps: Projections<'_>,
+        heads: usize,
+        ids: Option<&Value>,
+    ) -> Value {
+        let channels = x.shape[1];
+        let width = channels / heads;
+        let query = self.map_weight(maps, 0, channels, &[channels, channels]);
+        let key = self.map_weight(maps, 1, channels, &[heads, width, channels]);
+        let value = self.map_weight(maps, 2, channels, &[heads, width, channels]);
+        // Heads come first where their maps are applied, samples where tokens are mixed.
+        let swap = |x: &str| self.transpose(x, &[1, 0, 2]);
+        let q = self.gemm(token, &query, &self.map_bias(maps, 0, channels));
+        let q = self.node("Mul", &[&q, &self.number((width as f32).sqrt().recip())], vec![]);
+        let q = swap(&self.reshape(&q, &[-1, heads as i64, width as i64]));
+        let q = swap(&self.node("MatMul", &[&q, &key], vec![])); // [B, heads, D]
+        let tokens = if x.flat { self.by_sample(x, &[channels as i64]) } else { x.name.clone() };
+        let scores = self.node("MatMul", &[&q, &self.transpose(&tokens, &[0, 2, 1])], vec![]); // [B, heads, L]
+        let scores = match ids {
+            None => scores,
+            Some(ids) => {
+                let mask = self.causal_mask(&self.size(&ids.name, 1));
+                let row =
+                    self.node("Gather", &[&mask, &self.end_position(&ids.name)], vec![("axis", Int(0))]);
+                let row = self.node("Unsqueeze", &[&row, &self.integers(&[1])], vec![]); // [B, 1, L]
+                self.node("Add", &[&scores, &row], vec![])
+            }
+        };
+        let weights = self.node("Softmax", &[&scores], vec![("axis", Int(-1))]);
+        let mixed = swap(&self.node("MatMul", &[&weights, &tokens], vec![])); // [heads, B, D]
+        let mixed = swap(&self.node("MatMul", &[&mixed, &self.transpose(&value, &[0, 2, 1])], vec![]));
+        let mixed = self.reshape(&mixed, &[-1, channels as i64]);
+        Self::matrix(self.node("Add", &[&mixed, &self.map_bias(maps, 2, channels)], vec![]), 1, channels)
+    }
+
     /// What is added to attention scores, `[length, length]`: minus infinity right of the diagonal.
     fn causal_mask(&self, length: &str) -> String {
         let n = self.context_length;
@@ -265,11 +312,8 @@ impl Ops for Interpreter {
         let bias = self.weight(&format!("{name}.bias"), &[channels]);
         let attributes = vec![("axis", Int(-1)), ("epsilon", Float(1e-5))];
         let rows = self.flat(x);
-        Self::matrix(
-            self.node("LayerNormalization", &[&rows, &gain, &bias], attributes),
-            x.shape[0],
-            channels,
-        )
+        let normed = self.exact(|| self.node("LayerNormalization", &[&rows, &gain, &bias], attributes));
+        Self::matrix(normed, x.shape[0], channels)
     }
 
     fn linear(&self, x: &Value, name: &str, out: usize) -> Value {
@@ -302,7 +346,7 @@ impl Ops for Interpreter {
             }
             false => scores,
         };
-        let weights = self.node("Softmax", &[&scores], vec![("axis", Int(-1))]);
+        let weights = self.exact(|| self.node("Softmax", &[&scores], vec![("axis", Int(-1))]));
         let mixed = self.node("MatMul", &[&weights, &self.heads(v, heads)], vec![]); // [B, heads, L, width]
         let mixed = self.transpose(&mixed, &[0, 2, 1, 3]);
         Self::matrix(self.reshape(&mixed, &[-1, channels as i64]), length, channels)
@@ -316,34 +360,7 @@ impl Ops for Interpreter {
         heads: usize,
         ids: Option<&Value>,
     ) -> Value {
-        let channels = x.shape[1];
-        let width = channels / heads;
-        let query = self.map_weight(maps, 0, channels, &[channels, channels]);
-        let key = self.map_weight(maps, 1, channels, &[heads, width, channels]);
-        let value = self.map_weight(maps, 2, channels, &[heads, width, channels]);
-        // Heads come first where their maps are applied, samples where tokens are mixed.
-        let swap = |x: &str| self.transpose(x, &[1, 0, 2]);
-        let q = self.gemm(token, &query, &self.map_bias(maps, 0, channels));
-        let q = self.node("Mul", &[&q, &self.number((width as f32).sqrt().recip())], vec![]);
-        let q = swap(&self.reshape(&q, &[-1, heads as i64, width as i64]));
-        let q = swap(&self.node("MatMul", &[&q, &key], vec![])); // [B, heads, D]
-        let tokens = if x.flat { self.by_sample(x, &[channels as i64]) } else { x.name.clone() };
-        let scores = self.node("MatMul", &[&q, &self.transpose(&tokens, &[0, 2, 1])], vec![]); // [B, heads, L]
-        let scores = match ids {
-            None => scores,
-            Some(ids) => {
-                let mask = self.causal_mask(&self.size(&ids.name, 1));
-                let row =
-                    self.node("Gather", &[&mask, &self.end_position(&ids.name)], vec![("axis", Int(0))]);
-                let row = self.node("Unsqueeze", &[&row, &self.integers(&[1])], vec![]); // [B, 1, L]
-                self.node("Add", &[&scores, &row], vec![])
-            }
-        };
-        let weights = self.node("Softmax", &[&scores], vec![("axis", Int(-1))]);
-        let mixed = swap(&self.node("MatMul", &[&weights, &tokens], vec![])); // [heads, B, D]
-        let mixed = swap(&self.node("MatMul", &[&mixed, &self.transpose(&value, &[0, 2, 1])], vec![]));
-        let mixed = self.reshape(&mixed, &[-1, channels as i64]);
-        Self::matrix(self.node("Add", &[&mixed, &self.map_bias(maps, 2, channels)], vec![]), 1, channels)
+        self.exact(|| self.pool(token, x, maps, heads, ids))
     }
 
     fn activation(&self, x: &Value, kind: Activation) -> Value {
@@ -394,9 +411,11 @@ impl Ops for Interpreter {
 
     fn l2_normalize(&self, x: &Value) -> Value {
         let row = self.flat(x); // one token a sample
-        let length = self.node("ReduceL2", &[&row], vec![("axes", Ints(vec![1])), ("keepdims", Int(1))]);
-        let length = self.node("Clip", &[&length, &self.number(SMALLEST_LENGTH)], vec![]);
-        Value::new(self.node("Div", &[&row, &length], vec![]), &x.shape[1..])
+        self.exact(|| {
+            let length = self.node("ReduceL2", &[&row], vec![("axes", Ints(vec![1])), ("keepdims", Int(1))]);
+            let length = self.node("Clip", &[&length, &self.number(SMALLEST_LENGTH)], vec![]);
+            Value::new(self.node("Div", &[&row, &length], vec![]), &x.shape[1..])
+        })
     }
 }
 

@@ -37,6 +37,7 @@ pub fn text(config: &Config) -> Graph {
 
 fn finish(interpreter: Interpreter, config: &Config, embedding: &Value) -> Graph {
     let mut graph = interpreter.into_graph();
+    graph.fold_batch_norms();
     let shape = vec![Axis::Named("batch"), Axis::Fixed(config.embed_dim)];
     graph.output(&embedding.name, EMBEDDING, Element::Float32, shape);
     graph

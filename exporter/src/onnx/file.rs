@@ -2,7 +2,8 @@
 
 use std::io::{Error, ErrorKind, Result, Write};
 
-use super::graph::{Attribute, Axis, Data, Element, Graph, Initializer, Node, Rows, Signature};
+use super::data;
+use super::graph::{Attribute, Axis, Graph, Initializer, Node, Rows, Signature};
 use super::protobuf::Message;
 
 /// Version of ONNX's default operator set that the graphs are written in.
@@ -139,10 +140,7 @@ fn value_info(signature: &Signature) -> Message {
 
 /// The field `GraphProto.initializer` with its tensor, up to where the tensor's data begins.
 fn tensor_head(initializer: &Initializer) -> Message {
-    let element = match initializer.data {
-        Data::Int64(_) => Element::Int64,
-        Data::Float32(_) | Data::Weight(_) => Element::Float32,
-    };
+    let element = initializer.data.element();
     let mut tensor = Message::default();
     initializer.shape.iter().for_each(|&n| tensor.int(1, n as i64)); // TensorProto.dims
     tensor.int(2, element as i64); // .data_type
@@ -157,11 +155,7 @@ fn tensor_head(initializer: &Initializer) -> Message {
 
 /// Bytes of an initializer's data.
 fn data_size(initializer: &Initializer) -> u64 {
-    let element = match initializer.data {
-        Data::Int64(_) => 8,
-        Data::Float32(_) | Data::Weight(_) => 4,
-    };
-    element * initializer.elements() as u64
+    initializer.data.element().size() * initializer.elements() as u64
 }
 
 fn write_data(initializer: &Initializer, out: &mut dyn Write, weights: &dyn Weights) -> Result<()> {
@@ -170,11 +164,8 @@ fn write_data(initializer: &Initializer, out: &mut dyn Write, weights: &dyn Weig
         written += bytes.len() as u64;
         out.write_all(bytes)
     };
-    match &initializer.data {
-        Data::Int64(values) => values.iter().try_for_each(|v| sink(&v.to_le_bytes()))?,
-        Data::Float32(values) => values.iter().try_for_each(|v| sink(&v.to_le_bytes()))?,
-        Data::Weight(rows) => weights.read(rows, &mut sink)?,
-    }
+    data::write(&initializer.data, weights, &mut sink)
+        .map_err(|e| Error::new(e.kind(), format!("{}: {e}", initializer.name)))?;
     let expected = data_size(initializer);
     if written == expected {
         return Ok(());

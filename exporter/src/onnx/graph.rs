@@ -1,6 +1,6 @@
 //! A graph of ONNX operators, built node by node.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// An ONNX graph. Weights are only named here; their values are asked for when the graph is written.
@@ -15,6 +15,8 @@ pub struct Graph {
     initializer_at: HashMap<String, usize>,
     /// The position of every node, by what it computes.
     node_at: HashMap<String, usize>,
+    /// Whether nodes are added that compute in float32 in every precision.
+    exact: bool,
 }
 
 /// An input or output of a graph.
@@ -42,10 +44,28 @@ pub enum Axis {
 pub enum Element {
     /// IEEE single precision.
     Float32 = 1,
+    /// 8-bit unsigned integer.
+    UInt8 = 2,
+    /// 8-bit signed integer.
+    Int8 = 3,
     /// 32-bit signed integer.
     Int32 = 6,
     /// 64-bit signed integer.
     Int64 = 7,
+    /// IEEE half precision.
+    Float16 = 10,
+}
+
+impl Element {
+    /// Bytes of one element.
+    pub fn size(self) -> u64 {
+        match self {
+            Element::UInt8 | Element::Int8 => 1,
+            Element::Float16 => 2,
+            Element::Float32 | Element::Int32 => 4,
+            Element::Int64 => 8,
+        }
+    }
 }
 
 /// One operator and the names of the values it takes and gives.
@@ -61,6 +81,8 @@ pub struct Node {
     pub outputs: Vec<String>,
     /// Attributes by name.
     pub attributes: Vec<(&'static str, Attribute)>,
+    /// Whether it computes in float32 in every precision, since a narrower format could overflow or lose too much.
+    pub exact: bool,
 }
 
 /// An attribute's value.
@@ -90,10 +112,43 @@ pub struct Initializer {
 pub enum Data {
     /// Integers written out here.
     Int64(Vec<i64>),
+    /// Biases of quantized products.
+    Int32(Vec<i32>),
+    /// Quantized weights, and zero points of signed numbers.
+    Int8(Vec<i8>),
+    /// Zero points of unsigned numbers.
+    UInt8(Vec<u8>),
     /// Numbers written out here.
     Float32(Vec<f32>),
     /// A checkpoint's tensor, or some of its rows; float32 in the file.
     Weight(Rows),
+    /// The weight of a convolution with a batch norm folded into it; float32 in the file.
+    Folded {
+        /// The convolution's own weight, output channels first.
+        weight: Rows,
+        /// Name of the batch norm.
+        norm: String,
+    },
+    /// The bias that the batch norm of this name leaves when it is folded into a convolution; float32 in the file.
+    FoldedBias(String),
+    /// Numbers of one of the float32 kinds, rounded to float16 in the file.
+    Half(Box<Data>),
+}
+
+impl Data {
+    /// The number format in the file.
+    pub fn element(&self) -> Element {
+        match self {
+            Data::Int64(_) => Element::Int64,
+            Data::Int32(_) => Element::Int32,
+            Data::Int8(_) => Element::Int8,
+            Data::UInt8(_) => Element::UInt8,
+            Data::Half(_) => Element::Float16,
+            Data::Float32(_) | Data::Weight(_) | Data::Folded { .. } | Data::FoldedBias(_) => {
+                Element::Float32
+            }
+        }
+    }
 }
 
 /// Consecutive rows (along the outermost axis) of a checkpoint's tensor.
@@ -141,6 +196,11 @@ impl Graph {
         self.outputs.push(Signature { name: name.to_owned(), element, shape });
     }
 
+    /// From here on, nodes compute in float32 in every precision, or no longer; returns how it was.
+    pub fn set_exact(&mut self, exact: bool) -> bool {
+        std::mem::replace(&mut self.exact, exact)
+    }
+
     /// Adds an operator with one result; returns the result's name. What was computed before is not computed again.
     pub fn node(
         &mut self,
@@ -179,9 +239,22 @@ impl Graph {
                 _ => (0..results).map(|i| format!("{name}_{i}")).collect(),
             };
             let inputs = inputs.iter().map(|&i| i.to_owned()).collect();
-            self.nodes.push(Node { op, name, inputs, outputs, attributes });
+            self.nodes.push(Node { op, name, inputs, outputs, attributes, exact: self.exact });
         }
         position
+    }
+
+    /// The constant of this name.
+    pub fn initializer(&self, name: &str) -> Option<&Initializer> {
+        self.initializer_at.get(name).map(|&i| &self.initializers[i])
+    }
+
+    /// Removes constants that no node reads any more.
+    pub fn drop_unused(&mut self) {
+        let read: HashSet<&str> = self.nodes.iter().flat_map(|n| &n.inputs).map(String::as_str).collect();
+        self.initializers.retain(|i| read.contains(i.name.as_str()));
+        self.initializer_at =
+            self.initializers.iter().enumerate().map(|(i, x)| (x.name.clone(), i)).collect();
     }
 
     /// A vector of integers, such as a shape; returns its name.

@@ -1,9 +1,12 @@
 //! As much of ONNX (<https://onnx.ai/onnx/repo-docs/IR.html>) as the two towers need: a graph of standard operators
 //! and a writer that streams weights into the file, so that memory stays at one tensor.
 
+mod data;
 mod file;
+mod fold;
 mod graph;
 mod protobuf;
 
+pub use data::numbers;
 pub use file::{LIMIT, OPSET, Weights};
 pub use graph::{Attribute, Axis, Data, Element, Graph, Initializer, Node, Rows, Signature};
