@@ -83,6 +83,9 @@
 /// A file of the model folder is not the one that its clip.json describes.
 #define CLIP_ERROR_HASH 23
 
+/// The model folder was written without what the call needs: an encoder, or labels.
+#define CLIP_ERROR_MISSING 24
+
 /// The bytes are no image that can be decoded.
 #define CLIP_ERROR_IMAGE 30
 
@@ -163,10 +166,11 @@ void clip_model_free(clip_model *model);
 /// Floats in one embedding. 0 for NULL.
 size_t clip_model_embed_dim(const clip_model *model);
 
-/// Width and height, in pixels, of the square that the model sees. Images of any size are resized to it. 0 for NULL.
+/// Width and height, in pixels, of the square that the model sees. Images of any size are resized to it. 0 for NULL
+/// and where there is no image encoder.
 size_t clip_model_image_size(const clip_model *model);
 
-/// Tokens, start and end included, after which texts are cut. 0 for NULL.
+/// Tokens, start and end included, after which texts are cut. 0 for NULL and where there is no text encoder.
 size_t clip_model_context_length(const clip_model *model);
 
 /// Encodes `n` labels ("cat", "traffic light"). Each is put into the `{}` of every template ("a photo of a {}."),

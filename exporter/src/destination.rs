@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use clip_model::{Manifest, files, manifest};
+use clip_model::{Manifest, files};
 
 use crate::error::{Error, Result};
 
@@ -19,7 +19,7 @@ pub fn check(folder: &Path, replace: bool) -> Result<()> {
     let Ok(manifest) = Manifest::read(folder) else {
         return Err(Error::NotAModelFolder(folder.to_owned()));
     };
-    let own = [manifest::FILE, &manifest.image.file, &manifest.text.file, &manifest.tokenizer.file];
+    let own = manifest.files();
     let io = |e| Error::Model(clip_model::Error::io("read", folder, e));
     for entry in std::fs::read_dir(folder).map_err(io)? {
         let name = entry.map_err(io)?.file_name();
@@ -60,7 +60,7 @@ pub fn write(folder: &Path, replace: bool, fill: impl FnOnce(&Path) -> Result<()
 mod tests {
     use super::*;
     use clip_model::Preprocess;
-    use clip_model::manifest::{Encoder, Engine, Precision, TokenizerFile};
+    use clip_model::manifest::{Element, Encoder, Engine, Precision, REPORT, SCHEMA};
 
     fn entries(folder: &Path) -> Vec<String> {
         let names = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
@@ -72,25 +72,29 @@ mod tests {
     fn put(name: &'static str) -> impl FnOnce(&Path) -> Result<()> {
         move |folder| {
             std::fs::write(folder.join(name), name).unwrap();
-            let tower = |input: &str| Encoder {
+            let image = Encoder {
                 file: name.into(),
                 sha256: String::new(),
+                data: Vec::new(),
                 engine: Engine::Onnx,
                 precision: Precision::Fp32,
-                input: input.into(),
+                input: "image".into(),
+                element: Element::Float32,
+                batch: None,
                 output: "embedding".into(),
             };
-            let tokenizer = TokenizerFile { file: name.into(), sha256: String::new(), context_length: 77 };
             let manifest = Manifest {
-                schema: manifest::SCHEMA,
+                schema: SCHEMA,
                 producer: "test".into(),
                 model: "test".into(),
                 embed_dim: 8,
                 logit_scale: 1.0,
                 preprocess: Preprocess::default(),
-                tokenizer,
-                image: tower("image"),
-                text: tower("ids"),
+                tokenizer: None,
+                image: Some(image),
+                text: None,
+                labels: None,
+                combined: None,
             };
             Ok(manifest.write(folder)?)
         }
@@ -118,8 +122,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("model");
         write(&folder, true, put("a")).unwrap();
+        std::fs::write(folder.join(REPORT), "{}").unwrap();
         assert!(matches!(write(&folder, true, failing), Err(Error::TooLarge { .. })));
-        assert_eq!(entries(&folder), ["a", "clip.json"]);
+        assert_eq!(entries(&folder), ["a", "clip.json", "report.json"]);
         write(&folder, true, put("b")).unwrap();
         assert_eq!(entries(&folder), ["b", "clip.json"]);
         assert_eq!(entries(root.path()), ["model"], "nothing is left behind");

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use clip_model::checkpoint::{Dtype, TensorRef};
-use clip_model::manifest::{Encoder, Engine, Precision, SCHEMA, TokenizerFile};
+use clip_model::manifest::{Element, Encoder, Engine, Precision, SCHEMA, TokenizerFile};
 use clip_model::{Checkpoint, Manifest, files};
 use clip_runtime::{Clip, Image};
 
@@ -70,8 +70,8 @@ pub fn export(
     let [(_, image), (_, text)] = &towers;
     let mut written = None;
     destination::write(folder, options.replace, |folder| {
-        let image = write_tower(checkpoint, image, IMAGE, folder, VISUAL, progress)?;
-        let text = write_tower(checkpoint, text, IDS, folder, TEXT, progress)?;
+        let image = write_tower(checkpoint, image, (IMAGE, Element::Float32), folder, VISUAL, progress)?;
+        let text = write_tower(checkpoint, text, (IDS, Element::Int32), folder, TEXT, progress)?;
         let json = folder.join(TOKENIZER);
         files::write_atomically(&json, |out| out.write_all(tokenizer.to_json().as_bytes()))?;
         let manifest = Manifest {
@@ -81,13 +81,15 @@ pub fn export(
             embed_dim: checkpoint.config.embed_dim,
             logit_scale,
             preprocess: checkpoint.preprocess.clone(),
-            tokenizer: TokenizerFile {
+            tokenizer: Some(TokenizerFile {
                 file: TOKENIZER.to_owned(),
                 sha256: files::sha256(&json)?,
                 context_length: checkpoint.config.text.context_length,
-            },
-            image,
-            text,
+            }),
+            image: Some(image),
+            text: Some(text),
+            labels: None,
+            combined: None,
         };
         manifest.write(folder)?;
         progress(Progress::Trial);
@@ -108,7 +110,7 @@ fn check_size(file: &'static str, size: u64) -> Result<()> {
 fn write_tower(
     checkpoint: &Checkpoint,
     graph: &Graph,
-    input: &str,
+    (input, element): (&str, Element),
     folder: &Path,
     file: &'static str,
     progress: &mut dyn FnMut(Progress),
@@ -132,9 +134,12 @@ fn write_tower(
     Ok(Encoder {
         file: file.to_owned(),
         sha256: files::sha256(&path)?,
+        data: Vec::new(),
         engine: Engine::Onnx,
         precision: Precision::Fp32,
         input: input.to_owned(),
+        element,
+        batch: None,
         output: EMBEDDING.to_owned(),
     })
 }

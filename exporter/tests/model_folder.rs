@@ -9,6 +9,7 @@ use clip_exporter::{Error, Options, Progress, export};
 use clip_model::cases::{Array, Reference, parameter};
 use clip_model::checkpoint::{Values, WeightFormat, write_into};
 use clip_model::config::{Activation, ImageTower, TextTower, ViT};
+use clip_model::manifest::Element;
 use clip_model::openclip::OpenClip;
 use clip_model::preprocess::Image;
 use clip_model::shapes::{Tensor, summarize};
@@ -141,13 +142,13 @@ fn the_manifest_says_everything() {
     assert_eq!((found.model.as_str(), found.embed_dim), ("tiny", 8));
     assert!((found.logit_scale - 2f32.exp()).abs() < 1e-5);
     assert_eq!(found.preprocess, checkpoint.preprocess);
-    assert_eq!(found.tokenizer.context_length, 12);
-    assert_eq!((found.image.input.as_str(), found.text.input.as_str()), ("image", "ids"));
-    for (file, hash) in [
-        (&found.image.file, &found.image.sha256),
-        (&found.text.file, &found.text.sha256),
-        (&found.tokenizer.file, &found.tokenizer.sha256),
-    ] {
+    let (image, text, tokenizer) = (found.image.unwrap(), found.text.unwrap(), found.tokenizer.unwrap());
+    assert_eq!(tokenizer.context_length, 12);
+    assert_eq!((image.input.as_str(), text.input.as_str()), ("image", "ids"));
+    assert_eq!((image.element, text.element), (Element::Float32, Element::Int32));
+    for (file, hash) in
+        [(&image.file, &image.sha256), (&text.file, &text.sha256), (&tokenizer.file, &tokenizer.sha256)]
+    {
         manifest::verified(&folder, file, hash).unwrap();
     }
     let size = |file: &str| std::fs::metadata(folder.join(file)).unwrap().len();

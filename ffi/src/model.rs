@@ -65,14 +65,17 @@ pub unsafe extern "C" fn clip_model_embed_dim(model: *const clip_model) -> usize
     unsafe { model.as_ref() }.map_or(0, |model| model.0.embed_dim())
 }
 
-/// Width and height, in pixels, of the square that the model sees. Images of any size are resized to it. 0 for NULL.
+/// Width and height, in pixels, of the square that the model sees. Images of any size are resized to it. 0 for NULL
+/// and where there is no image encoder.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_model_image_size(model: *const clip_model) -> usize {
-    unsafe { model.as_ref() }.map_or(0, |model| model.0.manifest().preprocess.size)
+    let manifest = unsafe { model.as_ref() }.map(|model| model.0.manifest());
+    manifest.and_then(|m| m.image.as_ref().map(|_| m.preprocess.size)).unwrap_or(0)
 }
 
-/// Tokens, start and end included, after which texts are cut. 0 for NULL.
+/// Tokens, start and end included, after which texts are cut. 0 for NULL and where there is no text encoder.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_model_context_length(model: *const clip_model) -> usize {
-    unsafe { model.as_ref() }.map_or(0, |model| model.0.manifest().tokenizer.context_length)
+    let manifest = unsafe { model.as_ref() }.map(|model| model.0.manifest());
+    manifest.and_then(|m| m.tokenizer.as_ref()).map_or(0, |tokenizer| tokenizer.context_length)
 }

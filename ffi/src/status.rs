@@ -28,6 +28,8 @@ pub const CLIP_ERROR_MODEL: i32 = 21;
 pub const CLIP_ERROR_SCHEMA: i32 = 22;
 /// A file of the model folder is not the one that its clip.json describes.
 pub const CLIP_ERROR_HASH: i32 = 23;
+/// The model folder was written without what the call needs: an encoder, or labels.
+pub const CLIP_ERROR_MISSING: i32 = 24;
 /// The bytes are no image that can be decoded.
 pub const CLIP_ERROR_IMAGE: i32 = 30;
 /// The image has more pixels than the model folder allows.
@@ -66,6 +68,7 @@ fn name(status: clip_status) -> &'static CStr {
         CLIP_ERROR_MODEL => c"CLIP_ERROR_MODEL",
         CLIP_ERROR_SCHEMA => c"CLIP_ERROR_SCHEMA",
         CLIP_ERROR_HASH => c"CLIP_ERROR_HASH",
+        CLIP_ERROR_MISSING => c"CLIP_ERROR_MISSING",
         CLIP_ERROR_IMAGE => c"CLIP_ERROR_IMAGE",
         CLIP_ERROR_IMAGE_SIZE => c"CLIP_ERROR_IMAGE_SIZE",
         CLIP_ERROR_PROMPT => c"CLIP_ERROR_PROMPT",
@@ -102,6 +105,7 @@ fn of_runtime(error: &clip_runtime::Error) -> clip_status {
             CLIP_ERROR_LIBRARY
         }
         Mismatch { .. } => CLIP_ERROR_MODEL,
+        Missing { .. } => CLIP_ERROR_MISSING,
         // `Engine`, `Embedding`, and what may come.
         _ => CLIP_ERROR_ENGINE,
     }
@@ -129,7 +133,7 @@ mod tests {
     #[test]
     fn codes_have_their_own_names_and_tens() {
         let known: Vec<_> = (-100..200).filter(|&code| name(code) != c"unknown status").collect();
-        assert_eq!(known, [0, 10, 11, 12, 13, 14, 20, 21, 22, 23, 30, 31, 32, 40, 41, 90]);
+        assert_eq!(known, [0, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 30, 31, 32, 40, 41, 90]);
         let names: std::collections::HashSet<_> = known.iter().map(|&code| name(code)).collect();
         assert_eq!(names.len(), known.len());
     }
@@ -147,6 +151,7 @@ mod tests {
             (E::Engine { action: "run", file: file(), reason: "memory".into() }, CLIP_ERROR_ENGINE),
             (E::Embedding { file: file(), row: 0, length: f32::NAN }, CLIP_ERROR_ENGINE),
             (E::LabelWithoutDirection { label: "cat".into() }, CLIP_ERROR_PROMPT),
+            (E::Missing { model: "emoji".into(), what: "text encoder" }, CLIP_ERROR_MISSING),
         ];
         for (error, code) in cases {
             assert_eq!(Error::from(error).status(), code);

@@ -14,6 +14,13 @@ pub const FILE: &str = "clip.json";
 /// The schema version that this build writes and reads.
 pub const SCHEMA: u64 = 1;
 
+/// The name of the report that an export's verification may leave in a model folder. It is for people: nothing that
+/// opens the folder reads it, so it has no hash.
+pub const REPORT: &str = "report.json";
+
+/// Largest fixed batch that [`Manifest::read`] accepts.
+pub const MAX_BATCH: usize = 4096;
+
 /// Describes a model folder. Unknown fields are errors: a reader that does not know a field must not guess.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,12 +37,21 @@ pub struct Manifest {
     pub logit_scale: f32,
     /// How an image becomes the image tower's input.
     pub preprocess: Preprocess,
-    /// How a text becomes the text tower's input.
-    pub tokenizer: TokenizerFile,
-    /// The image tower.
-    pub image: Encoder,
-    /// The text tower.
-    pub text: Encoder,
+    /// How a text becomes the text tower's input; there when [`Manifest::text`] is, and only then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<TokenizerFile>,
+    /// The image tower, unless only texts are encoded. At least one of the two is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Encoder>,
+    /// The text tower, unless only images are encoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Encoder>,
+    /// A label set that was encoded when the folder was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<LabelsFile>,
+    /// Both towers as one graph, for other programs: nothing of ours runs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub combined: Option<Combined>,
 }
 
 /// The tokenizer of a model folder.
@@ -58,14 +74,69 @@ pub struct Encoder {
     pub file: String,
     /// Lower-case hex SHA-256 of the file.
     pub sha256: String,
+    /// Files beside it that hold its weights; none when they are inside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<DataFile>,
     /// What runs the file.
     pub engine: Engine,
     /// Number format of weights and arithmetic.
     pub precision: Precision,
-    /// Name of the input: float32 `[B, 3, S, S]` for images, int32 `[B, L]` for texts.
+    /// Name of the input.
     pub input: String,
+    /// What the input holds, and so its shape.
+    pub element: Element,
+    /// Images or texts that every run must have; any number when it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<usize>,
     /// Name of the output: float32 `[B, embed_dim]`, rows of length one.
     pub output: String,
+}
+
+/// A file of weights beside a graph, which names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataFile {
+    /// File name inside the folder.
+    pub file: String,
+    /// Lower-case hex SHA-256 of the file.
+    pub sha256: String,
+}
+
+/// A label set of a model folder, see [`Manifest::labels`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabelsFile {
+    /// File name inside the folder.
+    pub file: String,
+    /// Lower-case hex SHA-256 of the file.
+    pub sha256: String,
+    /// Labels in it.
+    pub count: usize,
+}
+
+/// The graph that holds both towers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Combined {
+    /// File name inside the folder.
+    pub file: String,
+    /// Lower-case hex SHA-256 of the file.
+    pub sha256: String,
+    /// Files beside it that hold its weights; none when they are inside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<DataFile>,
+}
+
+/// What an encoder's input holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Element {
+    /// An image tower takes `[B, 3, S, S]`: channels normalised as [`Manifest::preprocess`] says.
+    Float32,
+    /// An image tower takes `[B, S, S, 3]`: packed bytes red, green, blue, which it normalises itself.
+    Uint8,
+    /// A text tower takes `[B, L]`: token ids.
+    Int32,
 }
 
 /// What runs an encoder's file.
@@ -82,6 +153,10 @@ pub enum Engine {
 pub enum Precision {
     /// IEEE single precision.
     Fp32,
+    /// IEEE half precision, single where half would overflow or lose.
+    Fp16,
+    /// 8-bit integers by way of QuantizeLinear and DequantizeLinear, float where integers would lose.
+    Int8,
 }
 
 impl Manifest {
@@ -89,7 +164,7 @@ impl Manifest {
     ///
     /// # Errors
     /// [`Error::SchemaVersion`] for a version this build does not know, [`Error::Config`] for values that make no
-    /// sense (a file name that leaves the folder, a logit scale that is not positive and finite).
+    /// sense (a file name that leaves the folder, a logit scale that is not positive and finite, no encoder at all).
     pub fn read(folder: &Path) -> Result<Manifest> {
         #[derive(Deserialize)]
         struct Version {
@@ -117,9 +192,21 @@ impl Manifest {
         files::write_atomically(&path, |out| std::io::Write::write_all(out, &json))
     }
 
+    /// The names of all files that a folder with this manifest may hold, the manifest and [`REPORT`] included.
+    pub fn files(&self) -> Vec<&str> {
+        let towers = self.image.iter().chain(&self.text);
+        let towers = towers.flat_map(|e| std::iter::once(&e.file).chain(e.data.iter().map(|d| &d.file)));
+        let combined = self.combined.iter();
+        let combined = combined.flat_map(|c| std::iter::once(&c.file).chain(c.data.iter().map(|d| &d.file)));
+        let tokenizer = self.tokenizer.iter().map(|t| &t.file);
+        let labels = self.labels.iter().map(|l| &l.file);
+        let listed = towers.chain(combined).chain(tokenizer).chain(labels);
+        [FILE, REPORT].into_iter().chain(listed.map(String::as_str)).collect()
+    }
+
     fn validate(&self) -> Result<()> {
         let bad = |what: String| Err(Error::Config(format!("{FILE}: {what}")));
-        for file in [&self.tokenizer.file, &self.image.file, &self.text.file] {
+        for file in self.files() {
             // A manifest from elsewhere must not make us open files outside its own folder.
             if Path::new(file).components().count() != 1 || Path::new(file).file_name().is_none() {
                 return bad(format!("{file:?} is not a plain file name"));
@@ -131,8 +218,35 @@ impl Manifest {
         if self.embed_dim == 0 || self.embed_dim > 1 << 20 {
             return bad(format!("embed_dim is {}", self.embed_dim));
         }
-        if !(3..=1 << 20).contains(&self.tokenizer.context_length) {
-            return bad(format!("context_length is {}", self.tokenizer.context_length));
+        if self.image.is_none() && self.text.is_none() {
+            return bad("there is neither an image nor a text encoder".to_owned());
+        }
+        if self.text.is_some() != self.tokenizer.is_some() {
+            return bad("a text encoder and a tokenizer belong together, and one is missing".to_owned());
+        }
+        let towers = [
+            ("image", &self.image, &[Element::Float32, Element::Uint8][..]),
+            ("text", &self.text, &[Element::Int32]),
+        ];
+        for (name, encoder, elements) in towers {
+            let Some(encoder) = encoder else { continue };
+            if !elements.contains(&encoder.element) {
+                return bad(format!("the {name} encoder takes {:?}, expected {elements:?}", encoder.element));
+            }
+            if encoder.batch.is_some_and(|n| !(1..=MAX_BATCH).contains(&n)) {
+                return bad(format!(
+                    "the {name} encoder's batch is {:?}, expected 1 to {MAX_BATCH}",
+                    encoder.batch
+                ));
+            }
+        }
+        if let Some(tokenizer) = &self.tokenizer
+            && !(3..=1 << 20).contains(&tokenizer.context_length)
+        {
+            return bad(format!("context_length is {}", tokenizer.context_length));
+        }
+        if self.labels.as_ref().is_some_and(|labels| labels.count == 0) {
+            return bad("the label set has no label".to_owned());
         }
         self.preprocess.validate()
     }

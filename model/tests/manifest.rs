@@ -4,17 +4,23 @@
 
 use std::path::Path;
 
-use clip_model::manifest::{Encoder, Engine, FILE, Precision, SCHEMA, TokenizerFile, verified};
+use clip_model::manifest::{
+    Combined, DataFile, Element, Encoder, Engine, FILE, LabelsFile, Precision, SCHEMA, TokenizerFile,
+    verified,
+};
 use clip_model::{Error, Manifest, Preprocess, files};
 use serde_json::{Value, json};
 
 fn manifest() -> Manifest {
-    let encoder = |file: &str, input: &str| Encoder {
+    let encoder = |file: &str, input: &str, element| Encoder {
         file: file.into(),
         sha256: "0".repeat(64),
+        data: Vec::new(),
         engine: Engine::Onnx,
         precision: Precision::Fp32,
         input: input.into(),
+        element,
+        batch: None,
         output: "embedding".into(),
     };
     Manifest {
@@ -24,14 +30,30 @@ fn manifest() -> Manifest {
         embed_dim: 16,
         logit_scale: 100.0,
         preprocess: Preprocess::default(),
-        tokenizer: TokenizerFile {
+        tokenizer: Some(TokenizerFile {
             file: "tokenizer.json".into(),
             sha256: "0".repeat(64),
             context_length: 77,
-        },
-        image: encoder("visual.onnx", "image"),
-        text: encoder("text.onnx", "ids"),
+        }),
+        image: Some(encoder("visual.onnx", "image", Element::Float32)),
+        text: Some(encoder("text.onnx", "ids", Element::Int32)),
+        labels: None,
+        combined: None,
     }
+}
+
+/// Everything that a manifest can say.
+fn full_manifest() -> Manifest {
+    let mut full = manifest();
+    let data = |file: &str| vec![DataFile { file: file.into(), sha256: "1".repeat(64) }];
+    let image = full.image.as_mut().unwrap();
+    (image.precision, image.element, image.batch) = (Precision::Int8, Element::Uint8, Some(4));
+    image.data = data("visual.onnx.data");
+    full.text.as_mut().unwrap().precision = Precision::Fp16;
+    full.labels = Some(LabelsFile { file: "labels.safetensors".into(), sha256: "2".repeat(64), count: 3 });
+    let (file, sha256) = ("clip.onnx".into(), "3".repeat(64));
+    full.combined = Some(Combined { file, sha256, data: data("clip.onnx.data") });
+    full
 }
 
 type Change = fn(&mut Value);
@@ -47,8 +69,27 @@ fn read_changed(folder: &Path, change: impl FnOnce(&mut Value)) -> Result<Manife
 #[test]
 fn what_is_written_is_read_back() {
     let folder = tempfile::tempdir().unwrap();
-    manifest().write(folder.path()).unwrap();
-    assert_eq!(Manifest::read(folder.path()).unwrap(), manifest());
+    let mut only_image = manifest();
+    (only_image.text, only_image.tokenizer) = (None, None);
+    let only_text = Manifest { image: None, ..manifest() };
+    for manifest in [manifest(), full_manifest(), only_image, only_text] {
+        manifest.write(folder.path()).unwrap();
+        assert_eq!(Manifest::read(folder.path()).unwrap(), manifest);
+    }
+}
+
+#[test]
+fn all_files_are_known() {
+    let known = ["clip.json", "report.json", "visual.onnx", "text.onnx", "tokenizer.json"];
+    let mut found = manifest().files().into_iter().map(str::to_owned).collect::<Vec<_>>();
+    found.sort();
+    let mut expected = known.to_vec();
+    expected.sort();
+    assert_eq!(found, expected);
+    let full = full_manifest();
+    for file in ["visual.onnx.data", "labels.safetensors", "clip.onnx", "clip.onnx.data"] {
+        assert!(full.files().contains(&file), "{file}");
+    }
 }
 
 #[test]
@@ -67,12 +108,14 @@ fn what_is_not_a_manifest_is_refused() {
     assert!(matches!(Manifest::read(folder.path()), Err(Error::Io { action: "read", .. })));
     std::fs::write(folder.path().join(FILE), "{\"schema\": 1,").unwrap();
     assert!(matches!(Manifest::read(folder.path()), Err(Error::Json { .. })));
-    let changes: [Change; 5] = [
+    let changes: [Change; 7] = [
         |m| m["surprise"] = json!(1),
         |m| m["preprocess"]["surprise"] = json!(1),
         |m| m["image"]["engine"] = json!("abacus"),
         |m| m["preprocess"]["resize_mode"] = json!("stretch"),
-        |m| drop(m.as_object_mut().unwrap().remove("text")),
+        |m| m["image"]["element"] = json!("float16"),
+        |m| m["image"]["precision"] = json!("int4"),
+        |m| drop(m["image"].as_object_mut().unwrap().remove("element")),
     ];
     for change in changes {
         assert!(matches!(read_changed(folder.path(), change), Err(Error::Json { .. })));
@@ -82,7 +125,7 @@ fn what_is_not_a_manifest_is_refused() {
 #[test]
 fn values_that_make_no_sense_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let changes: [(&str, Change); 8] = [
+    let changes: [(&str, Change); 17] = [
         ("../visual.onnx", |m| m["image"]["file"] = json!("../visual.onnx")),
         ("/etc/passwd", |m| m["text"]["file"] = json!("/etc/passwd")),
         ("\"..\"", |m| m["tokenizer"]["file"] = json!("..")),
@@ -91,6 +134,17 @@ fn values_that_make_no_sense_are_refused() {
         ("context_length", |m| m["tokenizer"]["context_length"] = json!(2)),
         ("size is 0", |m| m["preprocess"]["size"] = json!(0)),
         ("std", |m| m["preprocess"]["std"] = json!([1, 0, 1])),
+        ("belong together", |m| m["text"] = Value::Null),
+        ("belong together", |m| m["tokenizer"] = Value::Null),
+        ("neither", |m| {
+            ["image", "text", "tokenizer"].iter().for_each(|part| m[part] = Value::Null);
+        }),
+        ("image encoder takes Int32", |m| m["image"]["element"] = json!("int32")),
+        ("text encoder takes Uint8", |m| m["text"]["element"] = json!("uint8")),
+        ("batch is Some(0)", |m| m["image"]["batch"] = json!(0)),
+        ("no label", |m| m["labels"] = json!({ "file": "l", "sha256": "", "count": 0 })),
+        ("a/data", |m| m["image"]["data"] = json!([{ "file": "a/data", "sha256": "" }])),
+        ("a/clip", |m| m["combined"] = json!({ "file": "a/clip", "sha256": "" })),
     ];
     for (named, change) in changes {
         match read_changed(folder.path(), change) {

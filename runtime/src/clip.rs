@@ -4,21 +4,17 @@ use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use clip_model::manifest;
+use clip_model::Manifest;
 use clip_model::preprocess::Image;
 use clip_model::templates::Template;
-use clip_model::{Manifest, Tokenizer};
-use ort::value::TensorElementType;
 
 use crate::embeddings::{Embeddings, normalize};
-use crate::encoder::{Encoder, Signature};
 use crate::error::{Error, Result};
+use crate::images::ImageTower;
 use crate::labels::{LabelSet, Match, ModelId};
 use crate::library::{self, Library};
-use crate::texts;
-
-/// Images that run together. More gain nothing on a CPU and only take memory.
-const IMAGES_PER_RUN: usize = 32;
+use crate::texts::TextTower;
+use crate::thread::{default_threads, join};
 
 /// Texts of a label set that are held at once; 80 templates for 1,000 labels are 80,000.
 const TEXTS_AT_ONCE: usize = 8192;
@@ -37,7 +33,8 @@ pub struct Options {
     pub library: Option<PathBuf>,
 }
 
-/// An open model: both towers, ready to run.
+/// An open model: its towers, ready to run. A folder may hold only one of them; what needs the other is then refused
+/// with [`Error::Missing`].
 ///
 /// Share it between threads by reference or in an `Arc`. Images are preprocessed in parallel; runs of the same tower
 /// take turns, since each uses all threads of the model, while an image and a text run can overlap. To serve
@@ -47,9 +44,8 @@ pub struct Clip {
     manifest: Manifest,
     library: Library,
     threads: usize,
-    tokenizer: Tokenizer,
-    image: Encoder,
-    text: Encoder,
+    image: Option<ImageTower>,
+    text: Option<TextTower>,
     id: ModelId,
 }
 
@@ -62,8 +58,8 @@ impl Clip {
         Self::open_with(folder, &Options::default())
     }
 
-    /// Opens `folder`: reads its manifest, checks the hash of every file, opens both graphs, and checks that they
-    /// take and give what the manifest says. The text tower is run once on a text of the full context length.
+    /// Opens `folder`: reads its manifest, checks the hash of every file that is used, opens its graphs, and checks that
+    /// they take and give what the manifest says. The text tower is run once on a text of the full context length.
     ///
     /// # Errors
     /// [`Error::Model`] when the manifest or a file is missing, malformed or changed; [`Error::Mismatch`] when a graph does
@@ -78,30 +74,20 @@ impl Clip {
             None => default_threads(),
         };
         let manifest = Manifest::read(folder)?;
-        let tokenizer = manifest::verified(folder, &manifest.tokenizer.file, &manifest.tokenizer.sha256)?;
-        let tokenizer = Tokenizer::open(&tokenizer)?;
         let loaded = library::load(options.library.as_deref())?;
-
-        let size = i64::try_from(manifest.preprocess.size).unwrap_or(i64::MAX);
-        let image_shape = [Signature::FREE, 3, size, size];
-        let text_shape = [Signature::FREE; 2];
-        let open = |encoder, input_type, input_shape| {
-            let signature = Signature { encoder, input_type, input_shape, embed_dim: manifest.embed_dim };
-            Encoder::open(&loaded, folder, &signature, threads)
-        };
         // Hashing and optimising large graphs takes seconds; the towers do not wait for each other.
         let (image, text) = thread::scope(|scope| {
-            let image = scope.spawn(|| open(&manifest.image, TensorElementType::Float32, &image_shape));
-            let text = open(&manifest.text, TensorElementType::Int32, &text_shape);
+            let image = scope.spawn(|| {
+                let open = |encoder| ImageTower::open(&loaded, folder, &manifest, encoder, threads);
+                manifest.image.as_ref().map(open).transpose()
+            });
+            let open = |parts| TextTower::open(&loaded, folder, &manifest, parts, threads);
+            let text = manifest.text.as_ref().zip(manifest.tokenizer.as_ref()).map(open).transpose();
             (join(image), text)
         });
         let (image, text) = (image?, text?);
-        texts::probe(&text, &tokenizer, &manifest)?;
-
-        let hashes =
-            [&manifest.image.sha256, &manifest.text.sha256, &manifest.tokenizer.sha256].map(Clone::clone);
-        let id = ModelId { name: manifest.model.clone(), hashes };
-        Ok(Clip { manifest, library: loaded.library, threads, tokenizer, image, text, id })
+        let id = ModelId::of(&manifest);
+        Ok(Clip { manifest, library: loaded.library, threads, image, text, id })
     }
 
     /// What the folder says about itself.
@@ -127,42 +113,11 @@ impl Clip {
     /// The embeddings of images, in their order.
     ///
     /// # Errors
-    /// [`Error::Engine`] when ONNX Runtime fails, for lack of memory for example; [`Error::Embedding`] when the
-    /// model gives what is no embedding.
+    /// [`Error::Missing`] when the folder has no image encoder; [`Error::Engine`] when ONNX Runtime fails, for lack of
+    /// memory for example; [`Error::Embedding`] when the model gives what is no embedding.
     pub fn encode_images<I: Borrow<Image> + Sync>(&self, images: &[I]) -> Result<Embeddings> {
-        let size = self.manifest.preprocess.size;
-        let pixels = 3 * size * size;
-        let mut values = Vec::with_capacity(images.len() * self.embed_dim());
-        let mut input = vec![0.0; images.len().min(IMAGES_PER_RUN) * pixels];
-        for (run, batch) in images.chunks(IMAGES_PER_RUN).enumerate() {
-            let input = &mut input[..batch.len() * pixels];
-            self.preprocess(batch, input)?;
-            let rows = self.image.run(vec![batch.len(), 3, size, size], input)?;
-            self.image.check_lengths(&rows, |i| run * IMAGES_PER_RUN + i)?;
-            values.extend_from_slice(&rows);
-        }
-        Ok(Embeddings::new(values, self.embed_dim()))
-    }
-
-    /// Images to the image tower's input, `[images, 3, size, size]`, in parallel.
-    fn preprocess<I: Borrow<Image> + Sync>(&self, images: &[I], input: &mut [f32]) -> Result<()> {
-        let pixels = input.len() / images.len().max(1);
-        let share = images.len().div_ceil(self.threads).max(1);
-        let work = |images: &[I], input: &mut [f32]| -> Result<()> {
-            for (image, out) in images.iter().zip(input.chunks_exact_mut(pixels)) {
-                self.manifest.preprocess.apply(image.borrow(), out)?;
-            }
-            Ok(())
-        };
-        thread::scope(|scope| {
-            let mut shares = images.chunks(share).zip(input.chunks_mut(share * pixels));
-            let own = shares.next();
-            let others: Vec<_> =
-                shares.map(|(images, input)| scope.spawn(move || work(images, input))).collect();
-            let own = own.map_or(Ok(()), |(images, input)| work(images, input));
-            let others = others.into_iter().map(join);
-            std::iter::once(own).chain(others).collect()
-        })
+        let tower = self.image.as_ref().ok_or_else(|| self.missing("image encoder"))?;
+        Ok(Embeddings::new(tower.encode(images)?, self.embed_dim()))
     }
 
     /// The embeddings of texts, in their order. A text longer than the model's context is cut, as CLIP does.
@@ -170,10 +125,15 @@ impl Clip {
     /// Texts of similar length run together, so that short ones cost no more than they need.
     ///
     /// # Errors
-    /// As [`Clip::encode_images`].
+    /// As [`Clip::encode_images`], of the text encoder.
     pub fn encode_texts(&self, texts: &[impl AsRef<str>]) -> Result<Embeddings> {
-        let values = texts::encode(&self.text, &self.tokenizer, &self.manifest, texts)?;
-        Ok(Embeddings::new(values, self.embed_dim()))
+        let tower = self.text.as_ref().ok_or_else(|| self.missing("text encoder"))?;
+        Ok(Embeddings::new(tower.encode(texts)?, self.embed_dim()))
+    }
+
+    /// What the folder lacks, and what it has instead.
+    fn missing(&self, what: &'static str) -> Error {
+        Error::Missing { model: self.manifest.model.clone(), what }
     }
 
     /// Encodes labels, to be compared with images: each label in every template (`{}` alone when there is none),
@@ -236,16 +196,4 @@ impl Clip {
         let scale = self.manifest.logit_scale;
         Ok(images.rows().map(|image| labels.nearest(image, scale, top)).collect())
     }
-}
-
-/// What a thread returned; its panic goes on here.
-fn join<T>(thread: thread::ScopedJoinHandle<T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// One thread for each physical core, as far as the process may use them: a second thread on a core slows matrix
-/// products down.
-fn default_threads() -> usize {
-    let usable = thread::available_parallelism().map_or(1, usize::from);
-    num_cpus::get_physical().clamp(1, usable)
 }

@@ -25,6 +25,7 @@ pub(crate) struct Encoder {
     file: PathBuf,
     session: Mutex<Session>,
     output: String,
+    batch: Option<usize>,
     embed_dim: usize,
 }
 
@@ -32,7 +33,7 @@ pub(crate) struct Encoder {
 pub(crate) struct Signature<'a> {
     pub encoder: &'a manifest::Encoder,
     pub input_type: TensorElementType,
-    /// The input's shape, [`FREE`] where any size is taken.
+    /// The input's shape without the batch, [`FREE`] where any size is taken.
     pub input_shape: &'a [i64],
     pub embed_dim: usize,
 }
@@ -44,36 +45,66 @@ impl Signature<'_> {
 impl Encoder {
     /// Checks the hash of the graph in `folder`, opens it, and checks that it is what the manifest asks for.
     pub fn open(loaded: &Loaded, folder: &Path, signature: &Signature, threads: usize) -> Result<Encoder> {
+        let manifest::Encoder { input, output, batch, data, .. } = signature.encoder;
         let Engine::Onnx = signature.encoder.engine;
         let file = manifest::verified(folder, &signature.encoder.file, &signature.encoder.sha256)?;
+        for data in data {
+            manifest::verified(folder, &data.file, &data.sha256)?;
+        }
         let session = session(loaded, &file, threads).map_err(|e| Error::Engine {
             action: "open",
             file: file.clone(),
             reason: e.to_string(),
         })?;
-        let input = (signature.encoder.input.as_str(), signature.input_type, signature.input_shape);
-        let embed_dim = i64::try_from(signature.embed_dim).unwrap_or(i64::MAX);
-        let output = (signature.encoder.output.as_str(), TensorElementType::Float32, &[FREE, embed_dim][..]);
-        check(&file, "input", input, session.inputs())?;
-        check(&file, "output", output, session.outputs())?;
+        let size = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        let rows = batch.map_or(FREE, size);
+        let shape = [&[rows], signature.input_shape].concat();
+        let embedding = [rows, size(signature.embed_dim)];
+        check(&file, "input", (input, signature.input_type, &shape), session.inputs())?;
+        check(&file, "output", (output, TensorElementType::Float32, &embedding), session.outputs())?;
         Ok(Encoder {
             file,
             session: Mutex::new(session),
-            output: signature.encoder.output.clone(),
+            output: output.clone(),
+            batch: *batch,
             embed_dim: signature.embed_dim,
         })
     }
 
-    /// Runs the graph on `input`, a tensor of `shape` whose first dimension is the batch. Returns `[batch, embed_dim]`.
-    pub fn run<T: PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static>(
+    /// Rows that every run has, when the graph takes no other number: [`Encoder::run`] fills up what is missing.
+    pub fn batch(&self) -> Option<usize> {
+        self.batch
+    }
+
+    /// Runs the graph on `input`, a tensor of `shape` whose first dimension is the batch, at most [`Encoder::batch`].
+    /// Returns `[batch, embed_dim]`.
+    pub fn run<T: PrimitiveTensorElementType + std::fmt::Debug + Default + Clone + 'static>(
         &self,
-        shape: Vec<usize>,
+        shape: &[usize],
+        input: &[T],
+    ) -> Result<Vec<f32>> {
+        let rows = shape.first().copied().unwrap_or(0);
+        match self.batch {
+            Some(batch) if batch > rows => {
+                let mut filled = input.to_vec();
+                filled.resize(input.len() / rows.max(1) * batch, T::default());
+                let mut values = self.run_whole(&[&[batch], &shape[1..]].concat(), &filled)?;
+                values.truncate(rows * self.embed_dim);
+                Ok(values)
+            }
+            _ => self.run_whole(shape, input),
+        }
+    }
+
+    fn run_whole<T: PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static>(
+        &self,
+        shape: &[usize],
         input: &[T],
     ) -> Result<Vec<f32>> {
         let failed =
             |e: ort::Error| Error::Engine { action: "run", file: self.file.clone(), reason: e.to_string() };
         let rows = shape.first().copied().unwrap_or(0);
-        let input = TensorRef::from_array_view((shape, input)).map_err(failed)?;
+        let input = TensorRef::from_array_view((shape.to_vec(), input)).map_err(failed)?;
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let outputs = session.run(ort::inputs![input]).map_err(failed)?;
         let output = outputs.get(self.output.as_str()).map(|o| o.try_extract_tensor::<f32>());
@@ -122,7 +153,7 @@ fn check(
     found: &[Outlet],
 ) -> Result<()> {
     let fits = |outlet: &Outlet| match outlet.dtype() {
-        // A size that the graph leaves free fits; one that it fixes must be the manifest's, and never the batch.
+        // A size that the graph leaves free fits; one that it fixes must be the manifest's, the batch too.
         ValueType::Tensor { ty, shape: dims, .. } => {
             outlet.name() == name
                 && *ty == element
@@ -152,6 +183,7 @@ fn check(
 fn describe(name: &str, element: TensorElementType, shape: &[i64]) -> String {
     let element = match element {
         TensorElementType::Float32 => "float32".to_owned(),
+        TensorElementType::Uint8 => "uint8".to_owned(),
         TensorElementType::Int32 => "int32".to_owned(),
         other => format!("{other:?}").to_lowercase(),
     };

@@ -92,6 +92,16 @@ pub enum Error {
         /// Euclidean length of the embedding; NaN when it holds one.
         length: f32,
     },
+    /// Something was asked for that the model folder was exported without.
+    #[error(
+        "the model folder of {model:?} has no {what}: export it again with one (clip-export without --only)"
+    )]
+    Missing {
+        /// The manifest's name of the model.
+        model: String,
+        /// `image encoder` or `text encoder`.
+        what: &'static str,
+    },
     /// A label set without labels.
     #[error("the list of labels is empty: name at least one")]
     NoLabels,

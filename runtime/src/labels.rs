@@ -1,5 +1,8 @@
 //! Label sets, and which label fits an image.
 
+use clip_model::Manifest;
+use clip_model::manifest::Encoder;
+
 use crate::embeddings::{Embeddings, dot};
 
 /// Labels encoded by one model, to be compared with any number of images. Made by [`crate::Clip::label_set`];
@@ -17,8 +20,17 @@ pub struct LabelSet {
 pub(crate) struct ModelId {
     /// The manifest's name of the model, for messages only.
     pub name: String,
-    /// SHA-256 of image tower, text tower and tokenizer.
-    pub hashes: [String; 3],
+    /// SHA-256 of image tower, text tower and tokenizer, as far as the folder has them.
+    pub hashes: [Option<String>; 3],
+}
+
+impl ModelId {
+    pub fn of(manifest: &Manifest) -> ModelId {
+        let hash = |encoder: &Option<Encoder>| encoder.as_ref().map(|e| e.sha256.clone());
+        let tokenizer = manifest.tokenizer.as_ref().map(|t| t.sha256.clone());
+        let hashes = [hash(&manifest.image), hash(&manifest.text), tokenizer];
+        ModelId { name: manifest.model.clone(), hashes }
+    }
 }
 
 /// One label that was compared with an image.

@@ -19,9 +19,11 @@ mod clip;
 mod embeddings;
 mod encoder;
 mod error;
+mod images;
 mod labels;
 pub mod library;
 mod texts;
+mod thread;
 
 pub use clip::{Clip, Options};
 pub use clip_model::preprocess::Image;

@@ -1,9 +1,14 @@
 //! Texts to embeddings, without computing on padding.
 
-use clip_model::{Manifest, Tokenizer};
+use std::path::Path;
 
-use crate::encoder::Encoder;
+use clip_model::manifest::{self, TokenizerFile};
+use clip_model::{Manifest, Tokenizer};
+use ort::value::TensorElementType;
+
+use crate::encoder::{Encoder, Signature};
 use crate::error::{Error, Result};
+use crate::library::Loaded;
 
 /// Token ids that run together, padding included. Enough for matrix products at full speed; more only takes memory.
 const TOKENS_PER_RUN: usize = 2048;
@@ -13,39 +18,84 @@ const TOKENS_PER_RUN: usize = 2048;
 const PADDING: usize = 32;
 const PADDING_SHARE: usize = 8;
 
-/// The embeddings of `texts` in their order, `[texts, embed_dim]`.
-pub(crate) fn encode(
-    tower: &Encoder,
-    tokenizer: &Tokenizer,
-    manifest: &Manifest,
-    texts: &[impl AsRef<str>],
-) -> Result<Vec<f32>> {
-    let context = manifest.tokenizer.context_length;
-    let ids: Vec<Vec<i32>> = texts.iter().map(|text| tokenizer.encode(text.as_ref(), context)).collect();
-    let mut order: Vec<usize> = (0..ids.len()).collect();
-    order.sort_by_key(|&i| ids[i].len());
-    let lengths: Vec<usize> = order.iter().map(|&i| ids[i].len()).collect();
+/// The text tower and its tokenizer.
+#[derive(Debug)]
+pub(crate) struct TextTower {
+    encoder: Encoder,
+    tokenizer: Tokenizer,
+    context_length: usize,
+    embed_dim: usize,
+}
 
-    let dim = manifest.embed_dim;
-    let mut values = vec![0.0; ids.len() * dim];
-    let mut input = Vec::new();
-    let mut start = 0;
-    while start < order.len() {
-        let members = &order[start..start + run_size(&lengths[start..])];
-        start += members.len();
-        let length = members.last().map_or(0, |&i| ids[i].len());
-        input.clear();
-        for &i in members {
-            input.extend_from_slice(&ids[i]);
-            input.resize(input.len() + length - ids[i].len(), tokenizer.pad_id());
-        }
-        let rows = tower.run(vec![members.len(), length], &input)?;
-        tower.check_lengths(&rows, |row| members[row])?;
-        for (&i, row) in members.iter().zip(rows.chunks_exact(dim)) {
-            values[i * dim..(i + 1) * dim].copy_from_slice(row);
-        }
+impl TextTower {
+    /// Opens the graph that `encoder` describes and the tokenizer in `file`, and runs both once.
+    pub fn open(
+        loaded: &Loaded,
+        folder: &Path,
+        manifest: &Manifest,
+        (encoder, file): (&manifest::Encoder, &TokenizerFile),
+        threads: usize,
+    ) -> Result<TextTower> {
+        let tokenizer = Tokenizer::open(&manifest::verified(folder, &file.file, &file.sha256)?)?;
+        let (context_length, embed_dim) = (file.context_length, manifest.embed_dim);
+        let input_shape = [Signature::FREE];
+        let signature =
+            Signature { encoder, input_type: TensorElementType::Int32, input_shape: &input_shape, embed_dim };
+        let encoder = Encoder::open(loaded, folder, &signature, threads)?;
+        let tower = TextTower { encoder, tokenizer, context_length, embed_dim };
+        tower.probe()?;
+        Ok(tower)
     }
-    Ok(values)
+
+    /// The embeddings of `texts` in their order, `[texts, embed_dim]`.
+    pub fn encode(&self, texts: &[impl AsRef<str>]) -> Result<Vec<f32>> {
+        let encode = |text: &_| self.tokenizer.encode(AsRef::as_ref(text), self.context_length);
+        let ids: Vec<Vec<i32>> = texts.iter().map(encode).collect();
+        let mut order: Vec<usize> = (0..ids.len()).collect();
+        order.sort_by_key(|&i| ids[i].len());
+        let lengths: Vec<usize> = order.iter().map(|&i| ids[i].len()).collect();
+
+        let dim = self.embed_dim;
+        let mut values = vec![0.0; ids.len() * dim];
+        let mut input = Vec::new();
+        let mut start = 0;
+        while start < order.len() {
+            let size = run_size(&lengths[start..]).min(self.encoder.batch().unwrap_or(usize::MAX));
+            let members = &order[start..start + size];
+            start += size;
+            let length = members.last().map_or(0, |&i| ids[i].len());
+            input.clear();
+            for &i in members {
+                input.extend_from_slice(&ids[i]);
+                input.resize(input.len() + length - ids[i].len(), self.tokenizer.pad_id());
+            }
+            let rows = self.encoder.run(&[size, length], &input)?;
+            self.encoder.check_lengths(&rows, |row| members[row])?;
+            for (&i, row) in members.iter().zip(rows.chunks_exact(dim)) {
+                values[i * dim..(i + 1) * dim].copy_from_slice(row);
+            }
+        }
+        Ok(values)
+    }
+
+    /// Runs the text tower once on a text of the full context length that holds the highest token id, so that a
+    /// context or a vocabulary larger than the graph's shows when the folder is opened, not at the first long text.
+    fn probe(&self) -> Result<()> {
+        let (tokenizer, length) = (&self.tokenizer, self.context_length);
+        let highest = i32::try_from(tokenizer.vocab_size()).unwrap_or(i32::MAX).saturating_sub(1);
+        let mut ids = vec![highest; length];
+        ids[0] = tokenizer.start_id();
+        ids[length - 1] = tokenizer.end_id();
+        let rows = self.encoder.run(&[1, length], &ids).map_err(|e| match e {
+            Error::Engine { file, reason, .. } => Error::Mismatch {
+                file,
+                expected: format!("{length} tokens of a vocabulary of {}", tokenizer.vocab_size()),
+                found: format!("other sizes: {reason}"),
+            },
+            other => other,
+        })?;
+        self.encoder.check_lengths(&rows, |row| row)
+    }
 }
 
 /// How many of the next texts, shortest first, run together; at least one.
@@ -60,25 +110,6 @@ fn run_size(lengths: &[usize]) -> usize {
         }
     }
     lengths.len()
-}
-
-/// Runs the text tower once on a text of the full context length that holds the highest token id, so that a
-/// context or a vocabulary larger than the graph's shows when the folder is opened, not at the first long text.
-pub(crate) fn probe(tower: &Encoder, tokenizer: &Tokenizer, manifest: &Manifest) -> Result<()> {
-    let length = manifest.tokenizer.context_length;
-    let highest = i32::try_from(tokenizer.vocab_size()).unwrap_or(i32::MAX).saturating_sub(1);
-    let mut ids = vec![highest; length];
-    ids[0] = tokenizer.start_id();
-    ids[length - 1] = tokenizer.end_id();
-    let rows = tower.run(vec![1, length], &ids).map_err(|e| match e {
-        Error::Engine { file, reason, .. } => Error::Mismatch {
-            file,
-            expected: format!("{length} tokens of a vocabulary of {}", tokenizer.vocab_size()),
-            found: format!("other sizes: {reason}"),
-        },
-        other => other,
-    })?;
-    tower.check_lengths(&rows, |row| row)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod colours;
 use std::path::Path;
 
 use clip_runtime::{Clip, Error, Image, LabelSet, Match, Options, Template};
+use serde_json::{Value, json};
 
 const COLOURS: [&str; 3] = ["red", "green", "blue"];
 
@@ -174,9 +175,10 @@ fn a_folder_that_was_changed_is_refused() {
 #[test]
 fn a_graph_that_does_not_fit_the_manifest_is_refused() {
     type Change = fn(&mut serde_json::Value);
-    let changes: [(Change, &str, &[&str]); 6] = [
+    let changes: [(Change, &str, &[&str]); 8] = [
         (|m| m["preprocess"]["size"] = 16.into(), "visual.onnx", &["[*, 3, 16, 16]", "[*, 3, 8, 8]"]),
         (|m| m["embed_dim"] = 5.into(), "visual.onnx", &["[*, 5]", "[*, 4]"]),
+        (|m| m["image"]["element"] = "uint8".into(), "visual.onnx", &["uint8 [*, 8, 8, 3]", "[*, 3, 8, 8]"]),
         (|m| m["image"]["input"] = "pixels".into(), "visual.onnx", &["\"pixels\"", "\"image\""]),
         (|m| m["text"]["output"] = "features".into(), "text.onnx", &["\"features\"", "\"embedding\""]),
         (|m| m["tokenizer"]["context_length"] = 9.into(), "text.onnx", &["9 tokens", "8 by 9"]),
@@ -188,6 +190,15 @@ fn a_graph_that_does_not_fit_the_manifest_is_refused() {
             "visual.onnx",
             &["\"ids\" int32 [*, *]", "\"image\" float32 [*, 3, 8, 8]"],
         ),
+        (
+            |m| {
+                // Another graph where the batch should be free.
+                m["image"]["file"] = m["text"]["file"].clone();
+                m["image"]["sha256"] = m["text"]["sha256"].clone();
+            },
+            "text.onnx",
+            &["\"image\" float32 [*, 3, 8, 8]", "\"ids\" int32 [*, *]"],
+        ),
     ];
     for (change, file, parts) in changes {
         let folder = colours::changed(|_, manifest| change(manifest));
@@ -197,6 +208,46 @@ fn a_graph_that_does_not_fit_the_manifest_is_refused() {
             assert!(error.to_string().contains(part), "{part}: {error}");
         }
     }
+}
+
+#[test]
+fn a_folder_of_one_encoder_opens_and_says_what_it_lacks() {
+    let images = colours::changed(|folder, manifest| {
+        (manifest["text"], manifest["tokenizer"]) = (Value::Null, Value::Null);
+        std::fs::remove_file(folder.join("text.onnx")).unwrap();
+        std::fs::remove_file(folder.join("tokenizer.json")).unwrap();
+    });
+    let texts = colours::changed(|folder, manifest| {
+        manifest["image"] = Value::Null;
+        std::fs::remove_file(folder.join("visual.onnx")).unwrap();
+    });
+    let (images, texts) = (Clip::open(images.path()).unwrap(), Clip::open(texts.path()).unwrap());
+    let picture = plain(8, 8, [255, 0, 0]);
+    let both = open();
+    assert_eq!(images.encode_images(&[&picture]).unwrap(), both.encode_images(&[&picture]).unwrap());
+    let labels = texts.label_set(&COLOURS, &[]).unwrap();
+    assert_eq!(labels.embeddings(), both.label_set(&COLOURS, &[]).unwrap().embeddings());
+
+    let error = images.encode_texts(&["red"]).unwrap_err();
+    assert!(matches!(error, Error::Missing { what: "text encoder", .. }), "{error}");
+    assert!(error.to_string().contains("\"colours\" has no text encoder"), "{error}");
+    assert!(matches!(images.label_set(&COLOURS, &[]), Err(Error::Missing { .. })));
+    let error = texts.encode_images(&[&picture]).unwrap_err();
+    assert!(matches!(error, Error::Missing { what: "image encoder", .. }), "{error}");
+    assert!(matches!(texts.classify(&picture, &labels, 1), Err(Error::Missing { .. })));
+}
+
+#[test]
+fn a_file_of_weights_beside_a_graph_is_checked() {
+    let folder = colours::changed(|folder, manifest| {
+        std::fs::write(folder.join("visual.onnx.data"), [1, 2, 3]).unwrap();
+        let sha256 = clip_model::files::sha256(&folder.join("visual.onnx.data")).unwrap();
+        manifest["image"]["data"] = json!([{ "file": "visual.onnx.data", "sha256": sha256 }]);
+    });
+    Clip::open(folder.path()).unwrap();
+    colours::change_a_byte(&folder.path().join("visual.onnx.data"));
+    let error = refused(folder.path()).to_string();
+    assert!(error.contains("visual.onnx.data has sha256"), "{error}");
 }
 
 #[test]

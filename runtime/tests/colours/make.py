@@ -121,13 +121,14 @@ def sha256(file):
     return hashlib.sha256((FOLDER / file).read_bytes()).hexdigest()
 
 
-def encoder(file, input_):
+def encoder(file, input_, element):
     return {
         "file": file,
         "sha256": sha256(file),
         "engine": "onnx",
         "precision": "fp32",
         "input": input_,
+        "element": element,
         "output": "embedding",
     }
 
@@ -155,8 +156,8 @@ def encoder(file, input_):
                 "sha256": sha256("tokenizer.json"),
                 "context_length": CONTEXT,
             },
-            "image": encoder("visual.onnx", "image"),
-            "text": encoder("text.onnx", "ids"),
+            "image": encoder("visual.onnx", "image", "float32"),
+            "text": encoder("text.onnx", "ids", "int32"),
         },
         indent=2,
     )

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Result;
+use clip_model::manifest::{Encoder, Precision};
 use serde_json::json;
 
 use crate::Common;
@@ -37,12 +38,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     let side = manifest.preprocess.size;
+    let image = manifest.image.as_ref().map(|e| format!("{side}x{side} pixels, {}", precision(e)));
+    let text = manifest.text.as_ref().zip(manifest.tokenizer.as_ref());
+    let text = text.map(|(e, t)| format!("up to {} tokens, {}", t.context_length, precision(e)));
+    let none = || "no encoder".to_owned();
     for (name, value) in [
         ("model", manifest.model.clone()),
         ("written by", manifest.producer.clone()),
         ("embedding", format!("{} numbers", manifest.embed_dim)),
-        ("image", format!("{side}x{side} pixels")),
-        ("text", format!("up to {} tokens", manifest.tokenizer.context_length)),
+        ("image", image.unwrap_or_else(none)),
+        ("text", text.unwrap_or_else(none)),
         ("logit scale", manifest.logit_scale.to_string()),
         ("engine", format!("ONNX Runtime {}, CPU, {} threads", library.version, clip.threads())),
         ("library", library.path.display().to_string()),
@@ -50,4 +55,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         writeln!(out, "{name:<12} {value}")?;
     }
     Ok(())
+}
+
+/// Number format and what is fixed of an encoder.
+fn precision(encoder: &Encoder) -> String {
+    let precision = match encoder.precision {
+        Precision::Fp32 => "fp32",
+        Precision::Fp16 => "fp16",
+        Precision::Int8 => "int8",
+    };
+    encoder.batch.map_or_else(|| precision.to_owned(), |n| format!("{precision}, batches of {n}"))
 }
