@@ -26,10 +26,11 @@ pub enum Error {
         /// The name of a file in it that would be lost.
         file: PathBuf,
     },
-    /// An ONNX file cannot hold the weights of one tower.
-    #[error(
-        "{file} would have {size} bytes; an ONNX file holds at most {limit}, and weights beside it are not supported yet"
-    )]
+    /// Options contradict each other, or a number is out of range.
+    #[error("{0}")]
+    Options(String),
+    /// An ONNX file cannot hold a graph, even without its weights.
+    #[error("{file} would have {size} bytes; an ONNX file holds at most {limit}")]
     TooLarge {
         /// Name of the file.
         file: &'static str,
@@ -47,6 +48,9 @@ pub enum Error {
         /// The reason.
         source: std::io::Error,
     },
+    /// The label set could not be encoded.
+    #[error("the labels could not be encoded")]
+    Labels(#[source] clip_runtime::Error),
     /// The exported model does not run, or gives what is no embedding: it was not kept.
     #[error("the exported model failed its trial run and was not kept")]
     Trial(#[source] clip_runtime::Error),

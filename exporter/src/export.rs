@@ -1,30 +1,51 @@
 //! A checkpoint becomes a model folder.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
-use clip_model::checkpoint::{Dtype, TensorRef};
-use clip_model::manifest::{Element, Encoder, Engine, Precision, SCHEMA, TokenizerFile};
-use clip_model::{Checkpoint, Manifest, files};
+use clip_model::manifest::{Combined, Element, Encoder, Engine, Precision, SCHEMA, TokenizerFile};
+use clip_model::{Checkpoint, Manifest, Tokenizer, files};
 use clip_runtime::{Clip, Image};
 
 use crate::destination;
 use crate::error::{Error, Result};
-use crate::onnx::{Graph, LIMIT, Rows, Weights};
-use crate::tower::{self, EMBEDDING, IDS, IMAGE};
+use crate::labels::{self, Labels};
+use crate::onnx::OPSETS;
+use crate::tower::{self, EMBEDDING, Form, IDS, IMAGE};
+use crate::write::Part;
 
-/// File names in a model folder.
-const VISUAL: &str = "visual.onnx";
-const TEXT: &str = "text.onnx";
+/// File names in a model folder: a graph, and its weights where they lie beside it.
+const VISUAL: [&str; 2] = ["visual.onnx", "visual.onnx.data"];
+const TEXT: [&str; 2] = ["text.onnx", "text.onnx.data"];
+const COMBINED: [&str; 2] = ["clip.onnx", "clip.onnx.data"];
 const TOKENIZER: &str = "tokenizer.json";
 
 /// What is exported, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
     /// Human-readable name of the model, kept in its manifest.
     pub model: String,
     /// Whether a model folder that is there already may be replaced.
     pub replace: bool,
+    /// One encoder instead of both.
+    pub only: Option<Only>,
+    /// Operator set, batch and input of the graphs.
+    pub form: Form,
+    /// Whether weights go into files beside the graphs, however small they are; large ones always do.
+    pub external_data: bool,
+    /// Whether there is also one graph of both towers.
+    pub combined: bool,
+    /// Labels to be encoded once and kept in the folder.
+    pub labels: Option<Labels>,
+}
+
+/// The encoder that a folder holds, when it holds only one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Only {
+    /// The image encoder
+    Visual,
+    /// The text encoder
+    Text,
 }
 
 /// What an export is doing.
@@ -39,20 +60,24 @@ pub enum Progress {
         /// Bytes it will have.
         size: u64,
     },
+    /// The label set is encoded.
+    Labels,
     /// All files are written, and the model is run once.
     Trial,
 }
 
-/// Exports both towers of `checkpoint` as float32 ONNX files, with tokenizer and manifest, into `folder`. The folder
-/// appears, or replaces an older one, only after both towers have run once and given embeddings.
+/// Exports `checkpoint` as ONNX files, with tokenizer and manifest, into `folder`. The folder appears, or replaces an
+/// older one, only after each of its encoders has run once and given embeddings.
 ///
 /// Weights are copied tensor by tensor; those in half precision are widened, exactly.
 ///
 /// # Errors
 /// [`Error::Exists`] and [`Error::NotAModelFolder`] for a destination that must not be overwritten;
-/// [`Error::TooLarge`] when a tower does not fit into an ONNX file; [`Error::Write`] when the disk is full or a tensor
-/// has an unsupported number format; [`Error::Trial`] when the exported towers do not run, or give something else
-/// than embeddings (weights that are not finite), or ONNX Runtime is missing; [`Error::Model`] for the rest.
+/// [`Error::Options`] for options that contradict each other or are out of range; [`Error::TooLarge`] when a graph does
+/// not fit into an ONNX file; [`Error::Write`] when the disk is full or a tensor has an unsupported number format;
+/// [`Error::Labels`] when the labels cannot be encoded; [`Error::Trial`] when the exported encoders do not run, or give
+/// something else than embeddings (weights that are not finite), or ONNX Runtime is missing; [`Error::Model`] for the
+/// rest.
 pub fn export(
     checkpoint: &Checkpoint,
     folder: &Path,
@@ -61,36 +86,15 @@ pub fn export(
 ) -> Result<Manifest> {
     destination::check(folder, options.replace)?;
     // What can be refused is refused before anything is written.
-    let tokenizer = checkpoint.tokenizer()?;
-    let logit_scale = checkpoint.logit_scale()?;
-    let towers = [(VISUAL, tower::image(&checkpoint.config)), (TEXT, tower::text(&checkpoint.config))];
-    for (file, graph) in &towers {
-        check_size(file, graph.file_size())?;
-    }
-    let [(_, image), (_, text)] = &towers;
+    options.check()?;
+    let plan = Plan::new(checkpoint, options)?;
     let mut written = None;
     destination::write(folder, options.replace, |folder| {
-        let image = write_tower(checkpoint, image, (IMAGE, Element::Float32), folder, VISUAL, progress)?;
-        let text = write_tower(checkpoint, text, (IDS, Element::Int32), folder, TEXT, progress)?;
-        let json = folder.join(TOKENIZER);
-        files::write_atomically(&json, |out| out.write_all(tokenizer.to_json().as_bytes()))?;
-        let manifest = Manifest {
-            schema: SCHEMA,
-            producer: concat!("clip-export ", env!("CARGO_PKG_VERSION")).to_owned(),
-            model: options.model.clone(),
-            embed_dim: checkpoint.config.embed_dim,
-            logit_scale,
-            preprocess: checkpoint.preprocess.clone(),
-            tokenizer: Some(TokenizerFile {
-                file: TOKENIZER.to_owned(),
-                sha256: files::sha256(&json)?,
-                context_length: checkpoint.config.text.context_length,
-            }),
-            image: Some(image),
-            text: Some(text),
-            labels: None,
-            combined: None,
-        };
+        let mut manifest = plan.write(folder, progress)?;
+        if let Some(labels) = &options.labels {
+            progress(Progress::Labels);
+            manifest.labels = Some(labels::store(labels, checkpoint, &manifest, folder)?);
+        }
         manifest.write(folder)?;
         progress(Progress::Trial);
         trial(folder)?;
@@ -103,111 +107,139 @@ pub fn export(
     }
 }
 
-fn check_size(file: &'static str, size: u64) -> Result<()> {
-    if size > LIMIT { Err(Error::TooLarge { file, size, limit: LIMIT }) } else { Ok(()) }
-}
-
-fn write_tower(
-    checkpoint: &Checkpoint,
-    graph: &Graph,
-    (input, element): (&str, Element),
-    folder: &Path,
-    file: &'static str,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Encoder> {
-    let path = folder.join(file);
-    let out = std::fs::File::create(&path).map_err(|source| Error::Write { path: path.clone(), source })?;
-    let mut out = Counted {
-        out: io::BufWriter::with_capacity(1 << 20, out),
-        file,
-        done: 0,
-        size: graph.file_size(),
-        progress,
-    };
-    out.report();
-    let write = |out: &mut Counted<'_>| -> io::Result<()> {
-        graph.write(out, &Tensors(checkpoint))?;
-        out.flush()?;
-        out.out.get_ref().sync_all()
-    };
-    write(&mut out).map_err(|source| Error::Write { path: path.clone(), source })?;
-    Ok(Encoder {
-        file: file.to_owned(),
-        sha256: files::sha256(&path)?,
-        data: Vec::new(),
-        engine: Engine::Onnx,
-        precision: Precision::Fp32,
-        input: input.to_owned(),
-        element,
-        batch: None,
-        output: EMBEDDING.to_owned(),
-    })
-}
-
-/// A file that reports how much of it is written.
-struct Counted<'a> {
-    out: io::BufWriter<std::fs::File>,
-    file: &'static str,
-    done: u64,
-    size: u64,
-    progress: &'a mut dyn FnMut(Progress),
-}
-
-impl Counted<'_> {
-    fn report(&mut self) {
-        (self.progress)(Progress::Write { file: self.file, done: self.done, size: self.size });
-    }
-}
-
-impl Write for Counted<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.out.write(bytes)?;
-        self.done += n as u64;
-        self.report();
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
-/// The tensors of a checkpoint as float32.
-struct Tensors<'a>(&'a Checkpoint);
-
-impl Weights for Tensors<'_> {
-    fn read(&self, rows: &Rows, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        /// Elements that are widened at once.
-        const PIECE: usize = 1 << 20;
-        let tensor = self.0.tensor(&rows.tensor).map_err(io::Error::other)?;
-        let data = match (&rows.rows, tensor.shape.first()) {
-            (Some(range), Some(&count)) if count > 0 => {
-                let row = tensor.data.len() / count;
-                tensor.data.get(range.start * row..range.end * row).unwrap_or_default()
-            }
-            _ => tensor.data,
-        };
-        if tensor.dtype == Dtype::F32 {
-            return sink(data);
+impl Options {
+    fn check(&self) -> Result<()> {
+        let bad = |message: String| Err(Error::Options(message));
+        let Form { opset, batch, bytes } = self.form;
+        if !OPSETS.contains(&opset) {
+            let (first, last) = (OPSETS.start(), OPSETS.end());
+            return bad(format!("operator set {opset} is not supported: choose {first} to {last}"));
         }
-        let width = tensor.data.len() / tensor.shape.iter().product::<usize>().max(1);
-        for piece in data.chunks(PIECE * width.max(1)) {
-            let values = TensorRef { data: piece, ..tensor }
-                .to_f32()
-                .map_err(|e| io::Error::other(format!("{}: {e}", rows.tensor)))?;
-            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-            sink(&bytes)?;
+        let limit = clip_model::manifest::MAX_BATCH;
+        if let Some(found) = batch.filter(|n| !(1..=limit).contains(n)) {
+            return bad(format!("a batch of {found} is not supported: choose 1 to {limit}"));
+        }
+        if self.combined && self.only.is_some() {
+            return bad(
+                "a combined graph has both encoders: leave one of --combined and --only out".to_owned()
+            );
+        }
+        if self.only == Some(Only::Text) && bytes {
+            return bad("--uint8-input is about the image encoder, which --only text leaves out".to_owned());
+        }
+        if self.only == Some(Only::Text) && self.labels.is_some() {
+            return bad("labels are compared with images, whose encoder --only text leaves out".to_owned());
         }
         Ok(())
     }
 }
 
-/// Runs both towers once. The runtime refuses embeddings that are not finite or not of length one.
+/// What a model folder will hold.
+struct Plan<'a> {
+    checkpoint: &'a Checkpoint,
+    options: &'a Options,
+    image: Option<Part>,
+    text: Option<(Part, Tokenizer)>,
+    combined: Option<Part>,
+    logit_scale: f32,
+}
+
+impl<'a> Plan<'a> {
+    fn new(checkpoint: &'a Checkpoint, options: &'a Options) -> Result<Plan<'a>> {
+        let Options { only, form, external_data: external, .. } = *options;
+        let (config, preprocess) = (&checkpoint.config, &checkpoint.preprocess);
+        let logit_scale = checkpoint.logit_scale()?;
+        let tokenizer = checkpoint.tokenizer()?;
+        let image = || Part::new(VISUAL, tower::image(config, preprocess, form), external);
+        let text = || Part::new(TEXT, tower::text(config, form), external);
+        let combined = || {
+            let graph = tower::combined(config, preprocess, logit_scale, form);
+            Part::new(COMBINED, graph, external)
+        };
+        Ok(Plan {
+            checkpoint,
+            options,
+            image: (only != Some(Only::Text)).then(image).transpose()?,
+            text: (only != Some(Only::Visual)).then(text).transpose()?.map(|part| (part, tokenizer)),
+            combined: options.combined.then(combined).transpose()?,
+            logit_scale,
+        })
+    }
+
+    /// Writes graphs and tokenizer; the manifest is given back and not written yet.
+    fn write(&self, folder: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Manifest> {
+        let Plan { checkpoint, options, .. } = *self;
+        let element = if options.form.bytes { Element::Uint8 } else { Element::Float32 };
+        let image = self.image.as_ref();
+        let image = image.map(|part| self.encoder(part, (IMAGE, element), folder, progress)).transpose()?;
+        let text = self.text.as_ref();
+        let text =
+            text.map(|(part, _)| self.encoder(part, (IDS, Element::Int32), folder, progress)).transpose()?;
+        let tokenizer = self.text.as_ref();
+        let tokenizer =
+            tokenizer.map(|(_, tokenizer)| write_tokenizer(tokenizer, checkpoint, folder)).transpose()?;
+        let combined = self.combined.as_ref().map(|part| -> Result<Combined> {
+            let (sha256, data) = part.write(checkpoint, folder, progress)?;
+            Ok(Combined { file: part.file.to_owned(), sha256, data })
+        });
+        Ok(Manifest {
+            schema: SCHEMA,
+            producer: concat!("clip-export ", env!("CARGO_PKG_VERSION")).to_owned(),
+            model: options.model.clone(),
+            embed_dim: checkpoint.config.embed_dim,
+            logit_scale: self.logit_scale,
+            preprocess: checkpoint.preprocess.clone(),
+            tokenizer,
+            image,
+            text,
+            labels: None,
+            combined: combined.transpose()?,
+        })
+    }
+
+    /// Writes one encoder's graph.
+    fn encoder(
+        &self,
+        part: &Part,
+        (input, element): (&str, Element),
+        folder: &Path,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Encoder> {
+        let (sha256, data) = part.write(self.checkpoint, folder, progress)?;
+        Ok(Encoder {
+            file: part.file.to_owned(),
+            sha256,
+            data,
+            engine: Engine::Onnx,
+            precision: Precision::Fp32,
+            input: input.to_owned(),
+            element,
+            batch: self.options.form.batch,
+            output: EMBEDDING.to_owned(),
+        })
+    }
+}
+
+fn write_tokenizer(tokenizer: &Tokenizer, checkpoint: &Checkpoint, folder: &Path) -> Result<TokenizerFile> {
+    let path = folder.join(TOKENIZER);
+    files::write_atomically(&path, |out| out.write_all(tokenizer.to_json().as_bytes()))?;
+    Ok(TokenizerFile {
+        file: TOKENIZER.to_owned(),
+        sha256: files::sha256(&path)?,
+        context_length: checkpoint.config.text.context_length,
+    })
+}
+
+/// Runs the encoders once. The runtime refuses embeddings that are not finite or not of length one.
 fn trial(folder: &Path) -> Result<()> {
     let run = || -> clip_runtime::Result<()> {
         let clip = Clip::open(folder)?;
-        clip.encode_images(&[gradient()?])?;
-        clip.encode_texts(&["a photo of a cat", ""])?;
+        if clip.manifest().image.is_some() {
+            clip.encode_images(&[gradient()?])?;
+        }
+        if clip.manifest().text.is_some() {
+            clip.encode_texts(&["a photo of a cat", ""])?;
+        }
         Ok(())
     };
     run().map_err(Error::Trial)
@@ -218,26 +250,4 @@ fn gradient() -> clip_model::Result<Image> {
     const SIDE: usize = 64;
     let pixel = |i: usize| [i % SIDE * 4, i / SIDE * 4, ((i % SIDE) ^ (i / SIDE)) * 4].map(|v| v as u8);
     Image::new(SIDE, SIDE, (0..SIDE * SIDE).flat_map(pixel).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn towers_beyond_what_a_file_holds_are_refused() {
-        assert!(check_size(VISUAL, LIMIT).is_ok());
-        let message = check_size(VISUAL, LIMIT + 1).unwrap_err().to_string();
-        assert!(message.contains("visual.onnx would have 2147483648 bytes"), "{message}");
-    }
-
-    #[test]
-    fn all_nine_models_fit() {
-        for name in clip_model::config::NAMES {
-            let config = clip_model::Config::named(name).unwrap();
-            for graph in [tower::image(&config), tower::text(&config)] {
-                assert!(check_size(VISUAL, graph.file_size()).is_ok(), "{name}");
-            }
-        }
-    }
 }

@@ -100,6 +100,15 @@ impl Interpreter {
         self.node("Transpose", &[x], vec![("perm", Ints(order.to_vec()))])
     }
 
+    /// A reduction over axis 1, which stays with size one. Axes are an input since operator set 18.
+    fn reduce(&self, op: &'static str, x: &str) -> String {
+        let keep = ("keepdims", Int(1));
+        if self.graph.borrow().opset() < 18 {
+            return self.node(op, &[x], vec![("axes", Ints(vec![1])), keep]);
+        }
+        self.node(op, &[x, &self.integers(&[1])], vec![keep])
+    }
+
     /// Entry `axis` of the run-time shape of `x`, as a vector of one integer.
     fn size(&self, x: &str, axis: i64) -> String {
         self.node("Shape", &[x], vec![("start", Int(axis)), ("end", Int(axis + 1))])
@@ -274,7 +283,7 @@ impl Ops for Interpreter {
 
     fn prepend_mean(&self, x: &Value) -> Value {
         let tokens = self.nested(x);
-        let mean = self.node("ReduceMean", &[&tokens], vec![("axes", Ints(vec![1])), ("keepdims", Int(1))]);
+        let mean = self.reduce("ReduceMean", &tokens);
         Value::new(self.concat(&[&mean, &tokens], 1), &[x.shape[0] + 1, x.shape[1]])
     }
 
@@ -412,7 +421,7 @@ impl Ops for Interpreter {
     fn l2_normalize(&self, x: &Value) -> Value {
         let row = self.flat(x); // one token a sample
         self.exact(|| {
-            let length = self.node("ReduceL2", &[&row], vec![("axes", Ints(vec![1])), ("keepdims", Int(1))]);
+            let length = self.reduce("ReduceL2", &row);
             let length = self.node("Clip", &[&length, &self.number(SMALLEST_LENGTH)], vec![]);
             Value::new(self.node("Div", &[&row, &length], vec![]), &x.shape[1..])
         })

@@ -5,23 +5,26 @@
 //! use clip_model::Checkpoint;
 //!
 //! let checkpoint = Checkpoint::open("models/emoji-tiny".as_ref())?;
-//! let options = Options { model: "emoji-tiny".to_owned(), replace: false };
+//! let options = Options { model: "emoji-tiny".to_owned(), ..Options::default() };
 //! export(&checkpoint, "emoji".as_ref(), &options, &mut |_| {})?;
 //! # Ok::<(), clip_exporter::Error>(())
 //! ```
 //!
 //! The network itself is `clip-model`'s; here is only its interpreter that writes ONNX ([`tower`]). Graphs
-//! hold standard operators of operator set 17 alone, so that any engine can run them. This crate neither trains nor
+//! hold standard operators of one operator set (17 unless another is asked for) alone, so that any engine can run them. This crate neither trains nor
 //! prints; it runs a model once, through `clip-runtime`, to see that it works.
 
 mod destination;
 mod error;
 mod export;
 mod interpreter;
+mod labels;
 pub mod onnx;
 #[cfg(test)]
 mod testing;
 pub mod tower;
+mod write;
 
 pub use error::{Error, Result};
-pub use export::{Options, Progress, export};
+pub use export::{Only, Options, Progress, export};
+pub use labels::Labels;

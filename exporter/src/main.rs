@@ -7,7 +7,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use clip_exporter::{Options, export};
+use clip_exporter::onnx::OPSETS;
+use clip_exporter::tower::Form;
+use clip_exporter::{Labels, Only, Options, export};
+use clip_model::templates::{Template, read_labels};
 use clip_model::{Checkpoint, Manifest};
 
 use report::Report;
@@ -26,7 +29,8 @@ use report::Report;
     after_help = "Examples:\n  \
         clip-export models/emoji-tiny -o emoji\n  \
         clip-export ViT-B-32.safetensors -o vit-b-32 --name ViT-B/32\n  \
-        clip-export runs/mine -o mine --force --json"
+        clip-export runs/mine -o mine --force --json\n  \
+        clip-export runs/mine -o camera --only visual --uint8-input --labels things.txt --template \"a photo of a {}.\""
 )]
 struct Arguments {
     /// The checkpoint: a folder in OpenCLIP's layout (open_clip_config.json, open_clip_model.safetensors, and
@@ -41,6 +45,45 @@ struct Arguments {
     /// Name of the model, kept in clip.json [default: the checkpoint's file name]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+
+    /// Export one encoder alone
+    #[arg(long, value_name = "ENCODER")]
+    only: Option<Only>,
+
+    /// Also write clip.onnx, one graph of both encoders, for other programs: image and ids in; image_embedding,
+    /// text_embedding and logits_per_image out
+    #[arg(long)]
+    combined: bool,
+
+    /// File of labels, one a line, to be encoded once and kept in the folder: pictures are then classified without a
+    /// text encoder
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+
+    /// Text around a stored label, with {} in its place; given several times, the embeddings are averaged
+    /// [default: {}]
+    #[arg(long = "template", value_name = "TEXT", requires = "labels")]
+    templates: Vec<Template>,
+
+    /// File with one template a line, in addition to --template
+    #[arg(long = "templates", value_name = "FILE", requires = "labels")]
+    templates_file: Option<PathBuf>,
+
+    /// The image encoder takes packed RGB bytes, [batch, S, S, 3], and normalises them itself
+    #[arg(long)]
+    uint8_input: bool,
+
+    /// Fix the number of images, or texts, of every run
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+
+    /// Version of ONNX's operator set, 17 to 21
+    #[arg(long, value_name = "N", default_value_t = *OPSETS.start())]
+    opset: i64,
+
+    /// Write weights into files beside the graphs (visual.onnx.data); always done where a graph passes 2 GB
+    #[arg(long)]
+    external_data: bool,
 
     /// Replace FOLDER if it is a model folder; the old one stays until the new one is complete
     #[arg(long)]
@@ -62,19 +105,35 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let Arguments { checkpoint: path, output, name, force, json } = arguments;
+    let Arguments { checkpoint: path, output, name, json, .. } = arguments;
     let checkpoint =
         Checkpoint::open(path).with_context(|| format!("cannot open the checkpoint {}", path.display()))?;
     let model = match name {
         Some(name) => name.clone(),
         None => default_name(path)?,
     };
-    let options = Options { model, replace: *force };
+    let options = options(arguments, model)?;
     let mut report = Report::new();
     let manifest = export(&checkpoint, output, &options, &mut |progress| report.show(progress))
         .with_context(|| format!("cannot export {}", path.display()))?;
     report.finish();
     print(output, &manifest, *json)
+}
+
+fn options(arguments: &Arguments, model: String) -> anyhow::Result<Options> {
+    let labels = match &arguments.labels {
+        Some(file) => {
+            let mut templates = arguments.templates.clone();
+            if let Some(file) = &arguments.templates_file {
+                templates.extend(Template::read(file)?);
+            }
+            Some(Labels { labels: read_labels(file)?, templates })
+        }
+        None => None,
+    };
+    let Arguments { force, only, combined, external_data, .. } = *arguments;
+    let form = Form { opset: arguments.opset, batch: arguments.batch, bytes: arguments.uint8_input };
+    Ok(Options { model, replace: force, only, form, external_data, combined, labels })
 }
 
 /// The last part of the checkpoint's path, as the user would call it.

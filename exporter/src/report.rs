@@ -33,12 +33,14 @@ impl Report {
                 bar.set_message(file);
             }
             (Progress::Write { done, .. }, Some(bar)) => bar.set_position(done),
+            (Progress::Labels, Some(bar)) => bar.set_message("labels"),
+            (Progress::Labels, None) => eprintln!("encoding the labels"),
             (Progress::Trial, Some(bar)) => bar.set_message("trial run"),
             (Progress::Write { file, done: 0, size }, None) => {
                 eprintln!("{file}: {:.1} MB", size as f64 / 1e6);
             }
             (Progress::Write { .. }, None) => {}
-            (Progress::Trial, None) => eprintln!("trial run of both towers"),
+            (Progress::Trial, None) => eprintln!("trial run"),
         }
     }
 

@@ -1,45 +1,138 @@
-//! The two towers as ONNX graphs.
+//! The two towers as ONNX graphs, each on its own or both in one.
 
-use clip_model::{Config, clip};
+use clip_model::{Config, Preprocess, clip};
 
 use crate::interpreter::{Interpreter, TEXT_LENGTH, Value};
-use crate::onnx::{Axis, Element, Graph};
+use crate::onnx::{Attribute, Axis, Data, Element, Graph, OPSETS};
 
-/// Input of the image tower: float32 `[batch, 3, S, S]`, normalised pixels.
+/// Input of the image tower: float32 `[batch, 3, S, S]`, normalised pixels, or uint8 `[batch, S, S, 3]`, packed bytes
+/// red, green, blue.
 pub const IMAGE: &str = "image";
 
 /// Input of the text tower: int32 `[batch, length]`, token ids; what follows the end-of-text id has no influence.
 pub const IDS: &str = "ids";
 
-/// Output of both towers: float32 `[batch, embed_dim]`, rows of length one.
+/// Output of each tower: float32 `[batch, embed_dim]`, rows of length one.
 pub const EMBEDDING: &str = "embedding";
 
+/// The outputs of [`combined`]: both embeddings, and the scaled cosine of each image (rows) with each text.
+pub const COMBINED: [&str; 3] = ["image_embedding", "text_embedding", "logits_per_image"];
+
+/// What a graph looks like, beyond the network in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    /// The version of ONNX's operator set, one of [`OPSETS`].
+    pub opset: i64,
+    /// Images or texts that every run has; any number when it is None.
+    pub batch: Option<usize>,
+    /// Whether images come in as packed bytes that the graph normalises.
+    pub bytes: bool,
+}
+
+impl Default for Form {
+    fn default() -> Form {
+        Form { opset: *OPSETS.start(), batch: None, bytes: false }
+    }
+}
+
 /// The graph from [`IMAGE`] to [`EMBEDDING`]. `config` must be [valid](Config::validate).
-pub fn image(config: &Config) -> Graph {
-    let side = config.image.image_size();
-    let mut graph = Graph::new("visual");
-    let shape = vec![Axis::Named("batch"), Axis::Fixed(3), Axis::Fixed(side), Axis::Fixed(side)];
-    let name = graph.input(IMAGE, Element::Float32, shape);
+pub fn image(config: &Config, preprocess: &Preprocess, form: Form) -> Graph {
+    let batch = batch(form, "batch");
+    let (graph, image) = image_input(Graph::new("visual", form.opset), config, preprocess, form, &batch);
     let interpreter = Interpreter::new(graph, 0);
-    let embedding = clip::encode_image(&interpreter, config, &Value::new(name, &[3, side, side]));
-    finish(interpreter, config, &embedding)
+    let embedding = clip::encode_image(&interpreter, config, &image);
+    let mut graph = finish(interpreter);
+    graph.output(&embedding.name, EMBEDDING, Element::Float32, vec![batch, Axis::Fixed(config.embed_dim)]);
+    graph
 }
 
 /// The graph from [`IDS`] to [`EMBEDDING`]. `config` must be [valid](Config::validate).
-pub fn text(config: &Config) -> Graph {
-    let mut graph = Graph::new("text");
-    let shape = vec![Axis::Named("batch"), Axis::Named("length")];
-    let name = graph.input(IDS, Element::Int32, shape);
+pub fn text(config: &Config, form: Form) -> Graph {
+    let batch = batch(form, "batch");
+    let (graph, ids) = text_input(Graph::new("text", form.opset), &batch);
     let interpreter = Interpreter::new(graph, config.text.context_length);
-    let embedding = clip::encode_text(&interpreter, config, &Value::new(name, &[TEXT_LENGTH]));
-    finish(interpreter, config, &embedding)
+    let embedding = clip::encode_text(&interpreter, config, &ids);
+    let mut graph = finish(interpreter);
+    graph.output(&embedding.name, EMBEDDING, Element::Float32, vec![batch, Axis::Fixed(config.embed_dim)]);
+    graph
 }
 
-fn finish(interpreter: Interpreter, config: &Config, embedding: &Value) -> Graph {
+/// The graph from [`IMAGE`] and [`IDS`] to [`COMBINED`], each input with a batch axis of its own.
+pub fn combined(config: &Config, preprocess: &Preprocess, logit_scale: f32, form: Form) -> Graph {
+    let (images, texts) = (batch(form, "images"), batch(form, "texts"));
+    let (graph, image) = image_input(Graph::new("clip", form.opset), config, preprocess, form, &images);
+    let (graph, ids) = text_input(graph, &texts);
+    let interpreter = Interpreter::new(graph, config.text.context_length);
+    let image = clip::encode_image(&interpreter, config, &image).name;
+    let text = clip::encode_text(&interpreter, config, &ids).name;
+    // Folding comes last: it takes nodes away, and with them what the graph knows of what was computed.
+    let mut graph = interpreter.into_graph();
+    let before = graph.set_exact(true);
+    let transposed = graph.node("Transpose", &[&text], vec![("perm", Attribute::Ints(vec![1, 0]))]);
+    let cosines = graph.node("MatMul", &[&image, &transposed], vec![]);
+    let scale = graph.number(logit_scale);
+    let logits = graph.node("Mul", &[&cosines, &scale], vec![]);
+    graph.set_exact(before);
+    graph.fold_batch_norms();
+    let dim = Axis::Fixed(config.embed_dim);
+    let shapes = [vec![images.clone(), dim.clone()], vec![texts.clone(), dim], vec![images, texts]];
+    for ((value, name), shape) in [image, text, logits].iter().zip(COMBINED).zip(shapes) {
+        graph.output(value, name, Element::Float32, shape);
+    }
+    graph
+}
+
+fn batch(form: Form, name: &'static str) -> Axis {
+    form.batch.map_or(Axis::Named(name), Axis::Fixed)
+}
+
+/// Declares [`IMAGE`]; the value is float32, normalised, channels first.
+fn image_input(
+    mut graph: Graph,
+    config: &Config,
+    preprocess: &Preprocess,
+    form: Form,
+    batch: &Axis,
+) -> (Graph, Value) {
+    let side = config.image.image_size();
+    let [batch, sides, channels] = [batch.clone(), Axis::Fixed(side), Axis::Fixed(3)];
+    let name = if form.bytes {
+        let shape = vec![batch, sides.clone(), sides, channels];
+        let bytes = graph.input(IMAGE, Element::UInt8, shape);
+        normalized(&mut graph, preprocess, &bytes)
+    } else {
+        graph.input(IMAGE, Element::Float32, vec![batch, channels, sides.clone(), sides])
+    };
+    (graph, Value::new(name, &[3, side, side]))
+}
+
+/// Bytes `[batch, S, S, 3]` as `(byte / 255 - mean) / std`, `[batch, 3, S, S]`: one factor and one summand a channel.
+fn normalized(graph: &mut Graph, preprocess: &Preprocess, bytes: &str) -> String {
+    let channels = preprocess.mean.iter().zip(&preprocess.std);
+    let factors = preprocess.std.iter().map(|std| (1.0 / (255.0 * f64::from(*std))) as f32).collect();
+    let summands = channels.map(|(mean, std)| (-f64::from(*mean) / f64::from(*std)) as f32).collect();
+    let before = graph.set_exact(true);
+    let float = vec![("to", Attribute::Int(Element::Float32 as i64))];
+    let pixels = graph.node("Cast", &[bytes], float);
+    let factors = graph.constant("pixel_factor".to_owned(), vec![3], Data::Float32(factors));
+    let pixels = graph.node("Mul", &[&pixels, &factors], vec![]);
+    let summands = graph.constant("pixel_summand".to_owned(), vec![3], Data::Float32(summands));
+    let pixels = graph.node("Add", &[&pixels, &summands], vec![]);
+    let order = vec![("perm", Attribute::Ints(vec![0, 3, 1, 2]))];
+    let pixels = graph.node("Transpose", &[&pixels], order);
+    graph.set_exact(before);
+    pixels
+}
+
+/// Declares [`IDS`].
+fn text_input(mut graph: Graph, batch: &Axis) -> (Graph, Value) {
+    let name = graph.input(IDS, Element::Int32, vec![batch.clone(), Axis::Named("length")]);
+    (graph, Value::new(name, &[TEXT_LENGTH]))
+}
+
+fn finish(interpreter: Interpreter) -> Graph {
     let mut graph = interpreter.into_graph();
     graph.fold_batch_norms();
-    let shape = vec![Axis::Named("batch"), Axis::Fixed(config.embed_dim)];
-    graph.output(&embedding.name, EMBEDDING, Element::Float32, shape);
     graph
 }
 

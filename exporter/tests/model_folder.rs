@@ -2,65 +2,25 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::{Path, PathBuf};
+mod checkpoint;
+
+use std::path::Path;
 use std::process::{Command, Output};
 
+use checkpoint::{config, entries, tiny, vocabulary};
 use clip_exporter::{Error, Options, Progress, export};
-use clip_model::cases::{Array, Reference, parameter};
-use clip_model::checkpoint::{Values, WeightFormat, write_into};
-use clip_model::config::{Activation, ImageTower, TextTower, ViT};
+use clip_model::cases::{Array, Reference};
+use clip_model::checkpoint::{Values, WeightFormat};
 use clip_model::manifest::Element;
-use clip_model::openclip::OpenClip;
 use clip_model::preprocess::Image;
 use clip_model::shapes::{Tensor, summarize};
-use clip_model::{Checkpoint, Config, Manifest, Preprocess, Tokenizer, clip, manifest, tokenizer};
+use clip_model::{Checkpoint, Manifest, clip, manifest};
 use clip_runtime::Clip;
 
 const TOLERANCE: f32 = 1e-5;
 
-/// A vocabulary of bytes and a few merges.
-fn vocabulary() -> Tokenizer {
-    let captions = ["a red car", "a blue car", "two red cars on a blue road"].map(str::to_owned);
-    tokenizer::train(captions.into_iter(), 520).unwrap()
-}
-
-fn config() -> Config {
-    Config {
-        embed_dim: 8,
-        image: ImageTower::ViT(ViT {
-            image_size: 16,
-            patch_size: 8,
-            width: 16,
-            layers: 2,
-            head_width: 8,
-            mlp_ratio: 2.0,
-        }),
-        text: TextTower {
-            context_length: 12,
-            vocab_size: 520,
-            width: 16,
-            heads: 2,
-            layers: 2,
-            mlp_ratio: 2.0,
-        },
-        activation: Activation::Gelu,
-    }
-}
-
-/// Writes a checkpoint whose values are pseudo-random, after `change`.
-fn checkpoint(folder: &Path, format: WeightFormat, change: impl Fn(&mut Values)) -> PathBuf {
-    let mut tensors: Vec<Values> = summarize(&config()).tensors.into_iter().map(parameter).collect();
-    tensors.iter_mut().for_each(change);
-    let preprocess = Preprocess { size: 16, ..Preprocess::default() };
-    let openclip = OpenClip { config: config(), preprocess, own_tokenizer: true };
-    let folder = folder.join("checkpoint");
-    std::fs::create_dir(&folder).unwrap();
-    write_into(&folder, &openclip, &vocabulary(), &tensors, 0, format).unwrap();
-    folder
-}
-
 fn options(replace: bool) -> Options {
-    Options { model: "tiny".to_owned(), replace }
+    Options { model: "tiny".to_owned(), replace, ..Options::default() }
 }
 
 fn clip_export(arguments: &[&Path]) -> Output {
@@ -69,13 +29,6 @@ fn clip_export(arguments: &[&Path]) -> Output {
 
 fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn entries(folder: &Path) -> Vec<String> {
-    let names = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<_> = names.collect();
-    names.sort();
-    names
 }
 
 fn assert_close(found: &[f32], expected: &[f32], what: &str) {
@@ -88,7 +41,7 @@ fn assert_close(found: &[f32], expected: &[f32], what: &str) {
 /// Exports what `checkpoint` wrote, and compares embeddings of pictures and texts with plain loops over its tensors.
 fn exported_model_computes_what_the_checkpoint_says(format: WeightFormat) {
     let root = tempfile::tempdir().unwrap();
-    let checkpoint = Checkpoint::open(&checkpoint(root.path(), format, |_| ())).unwrap();
+    let checkpoint = Checkpoint::open(&tiny(root.path(), format, |_| ())).unwrap();
     let folder = root.path().join("model");
     let manifest = export(&checkpoint, &folder, &options(false), &mut |_| {}).unwrap();
     assert_eq!(manifest, Manifest::read(&folder).unwrap());
@@ -134,7 +87,7 @@ fn half_precision_weights_are_widened() {
 #[test]
 fn the_manifest_says_everything() {
     let root = tempfile::tempdir().unwrap();
-    let checkpoint = Checkpoint::open(&checkpoint(root.path(), WeightFormat::Fp32, |_| ())).unwrap();
+    let checkpoint = Checkpoint::open(&tiny(root.path(), WeightFormat::Fp32, |_| ())).unwrap();
     let folder = root.path().join("model");
     let mut steps = Vec::new();
     let found = export(&checkpoint, &folder, &options(false), &mut |step| steps.push(step)).unwrap();
@@ -167,7 +120,7 @@ fn the_manifest_says_everything() {
 #[test]
 fn the_same_checkpoint_gives_the_same_files() {
     let root = tempfile::tempdir().unwrap();
-    let checkpoint = Checkpoint::open(&checkpoint(root.path(), WeightFormat::Fp32, |_| ())).unwrap();
+    let checkpoint = Checkpoint::open(&tiny(root.path(), WeightFormat::Fp32, |_| ())).unwrap();
     let folder = root.path().join("model");
     let first = export(&checkpoint, &folder, &options(false), &mut |_| {}).unwrap();
     assert_eq!(export(&checkpoint, &folder, &options(true), &mut |_| {}).unwrap(), first);
@@ -181,7 +134,7 @@ fn a_model_that_gives_no_embeddings_is_not_kept() {
             values.data[0] = f32::NAN;
         }
     };
-    let checkpoint = Checkpoint::open(&checkpoint(root.path(), WeightFormat::Fp32, spoil)).unwrap();
+    let checkpoint = Checkpoint::open(&tiny(root.path(), WeightFormat::Fp32, spoil)).unwrap();
     let folder = root.path().join("model");
     let error = export(&checkpoint, &folder, &options(false), &mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::Trial(_)), "{error:?}");
@@ -196,7 +149,7 @@ fn an_unusable_logit_scale_is_refused() {
             values.data[0] = 1000.0;
         }
     };
-    let checkpoint = Checkpoint::open(&checkpoint(root.path(), WeightFormat::Fp32, spoil)).unwrap();
+    let checkpoint = Checkpoint::open(&tiny(root.path(), WeightFormat::Fp32, spoil)).unwrap();
     let error = export(&checkpoint, &root.path().join("model"), &options(false), &mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::Model(clip_model::Error::Config(_))), "{error:?}");
     assert_eq!(entries(root.path()), ["checkpoint"]);
@@ -205,7 +158,7 @@ fn an_unusable_logit_scale_is_refused() {
 #[test]
 fn the_command_prints_the_folder_or_json_and_refuses_to_overwrite() {
     let root = tempfile::tempdir().unwrap();
-    let checkpoint = checkpoint(root.path(), WeightFormat::Fp32, |_| ());
+    let checkpoint = tiny(root.path(), WeightFormat::Fp32, |_| ());
     let folder = root.path().join("deep/model");
     let (output, json, force) = (Path::new("-o"), Path::new("--json"), Path::new("--force"));
 
@@ -245,7 +198,7 @@ fn bad_checkpoints_are_refused_by_name() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(stderr(&refused).contains("nowhere"), "{}", stderr(&refused));
 
-    let checkpoint = checkpoint(root.path(), WeightFormat::Fp32, |_| ());
+    let checkpoint = tiny(root.path(), WeightFormat::Fp32, |_| ());
     let weights = checkpoint.join(clip_model::checkpoint::WEIGHTS);
     let whole = std::fs::read(&weights).unwrap();
     std::fs::write(&weights, &whole[..whole.len() - 1]).unwrap();
@@ -258,7 +211,7 @@ fn bad_checkpoints_are_refused_by_name() {
 #[test]
 fn a_missing_onnx_runtime_is_named_and_leaves_nothing() {
     let root = tempfile::tempdir().unwrap();
-    let checkpoint = checkpoint(root.path(), WeightFormat::Fp32, |_| ());
+    let checkpoint = tiny(root.path(), WeightFormat::Fp32, |_| ());
     let refused = Command::new(env!("CARGO_BIN_EXE_clip-export"))
         .arg(&checkpoint)
         .arg("-o")

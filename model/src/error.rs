@@ -61,6 +61,14 @@ pub enum Error {
         /// Hex digest of the file.
         found: String,
     },
+    /// A stored label set is damaged, or another model's.
+    #[error("{} is no label set for this model: {reason}", path.display())]
+    Labels {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A tokenizer file or vocabulary cannot be used.
     #[error("tokenizer: {0}")]
     Tokenizer(String),

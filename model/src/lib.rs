@@ -13,6 +13,7 @@ pub mod config;
 mod error;
 pub mod files;
 pub mod infer;
+pub mod labels;
 pub mod manifest;
 pub mod openclip;
 pub mod ops;

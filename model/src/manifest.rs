@@ -102,7 +102,7 @@ pub struct DataFile {
     pub sha256: String,
 }
 
-/// A label set of a model folder, see [`Manifest::labels`].
+/// A label set of a model folder, see [`crate::labels`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LabelsFile {

@@ -46,6 +46,7 @@ pub struct Clip {
     threads: usize,
     image: Option<ImageTower>,
     text: Option<TextTower>,
+    labels: Option<LabelSet>,
     id: ModelId,
 }
 
@@ -87,7 +88,8 @@ impl Clip {
         });
         let (image, text) = (image?, text?);
         let id = ModelId::of(&manifest);
-        Ok(Clip { manifest, library: loaded.library, threads, image, text, id })
+        let labels = LabelSet::stored(folder, &manifest)?;
+        Ok(Clip { manifest, library: loaded.library, threads, image, text, labels, id })
     }
 
     /// What the folder says about itself.
@@ -108,6 +110,11 @@ impl Clip {
     /// Threads that one call computes with.
     pub fn threads(&self) -> usize {
         self.threads
+    }
+
+    /// The label set that was encoded when the folder was written, if it was given one.
+    pub fn stored_labels(&self) -> Option<&LabelSet> {
+        self.labels.as_ref()
     }
 
     /// The embeddings of images, in their order.

@@ -1,11 +1,16 @@
 //! Label sets, and which label fits an image.
 
+use std::path::Path;
+
 use clip_model::Manifest;
-use clip_model::manifest::Encoder;
+use clip_model::labels::StoredLabels;
+use clip_model::manifest::{self, Encoder, LabelsFile};
 
 use crate::embeddings::{Embeddings, dot};
+use crate::error::Result;
 
-/// Labels encoded by one model, to be compared with any number of images. Made by [`crate::Clip::label_set`];
+/// Labels encoded by one model, to be compared with any number of images. Made by [`crate::Clip::label_set`]
+/// or stored in a model folder;
 /// shareable between threads.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelSet {
@@ -45,6 +50,15 @@ pub struct Match {
 }
 
 impl LabelSet {
+    /// Reads and checks the label set of a model folder, if it has one.
+    pub(crate) fn stored(folder: &Path, manifest: &Manifest) -> Result<Option<LabelSet>> {
+        let Some(LabelsFile { file, sha256, count }) = &manifest.labels else { return Ok(None) };
+        let path = manifest::verified(folder, file, sha256)?;
+        let StoredLabels { labels, embeddings, .. } = StoredLabels::read(&path, *count, manifest.embed_dim)?;
+        let embeddings = Embeddings::new(embeddings, manifest.embed_dim);
+        Ok(Some(LabelSet { labels, embeddings, model: ModelId::of(manifest) }))
+    }
+
     /// The labels as they were given, duplicates included.
     pub fn labels(&self) -> &[String] {
         &self.labels

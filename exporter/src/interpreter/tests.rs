@@ -3,7 +3,7 @@
 use clip_model::cases::{Array, BATCH, CASES, CONTEXT_LENGTH, Case, Input};
 
 use super::*;
-use crate::onnx::{Axis, Element};
+use crate::onnx::{Axis, Element, OPSETS};
 use crate::testing;
 use crate::tower::IDS;
 
@@ -21,8 +21,8 @@ fn value(case: &Case, name: String, input: &Input) -> Value {
     }
 }
 
-fn graph(case: &Case) -> Graph {
-    let mut graph = Graph::new("case");
+fn graph(case: &Case, opset: i64) -> Graph {
+    let mut graph = Graph::new("case", opset);
     let mut values = Vec::new();
     for (i, input) in case.inputs.iter().enumerate() {
         let (name, element) = match input {
@@ -44,8 +44,8 @@ fn graph(case: &Case) -> Graph {
     graph
 }
 
-fn run(case: &Case) -> Vec<f32> {
-    let mut session = testing::open(&graph(case), case.parameters());
+fn run(case: &Case, opset: i64) -> Vec<f32> {
+    let mut session = testing::open(&graph(case, opset), case.parameters());
     let samples: Vec<Vec<Array>> = (0..BATCH).map(|i| case.sample(i)).collect();
     let inputs = case.inputs.iter().enumerate().map(|(i, input)| {
         let batch = samples.iter().flat_map(|sample| sample[i].data.iter().copied());
@@ -59,9 +59,12 @@ fn run(case: &Case) -> Vec<f32> {
 }
 
 #[test]
-fn every_operation_is_that_of_plain_loops() {
+fn every_operation_of_every_operator_set_is_that_of_plain_loops() {
     for case in CASES {
         let expected: Vec<f32> = (0..BATCH).flat_map(|i| case.expected(i).data).collect();
-        testing::assert_close(&run(&case), &expected, TOLERANCE, case.name);
+        for opset in OPSETS {
+            let what = format!("{}, operator set {opset}", case.name);
+            testing::assert_close(&run(&case, opset), &expected, TOLERANCE, &what);
+        }
     }
 }

@@ -7,6 +7,8 @@ use std::ops::Range;
 #[derive(Debug, Default)]
 pub struct Graph {
     pub(super) name: String,
+    /// Version of ONNX's default operator set.
+    pub(super) opset: i64,
     pub(super) inputs: Vec<Signature>,
     pub(super) outputs: Vec<Signature>,
     pub(super) nodes: Vec<Node>,
@@ -168,9 +170,14 @@ impl Initializer {
 }
 
 impl Graph {
-    /// An empty graph.
-    pub fn new(name: &str) -> Graph {
-        Graph { name: name.to_owned(), ..Graph::default() }
+    /// An empty graph of operators of version `opset`, one of [`OPSETS`](super::OPSETS).
+    pub fn new(name: &str, opset: i64) -> Graph {
+        Graph { name: name.to_owned(), opset, ..Graph::default() }
+    }
+
+    /// Version of the operators.
+    pub fn opset(&self) -> i64 {
+        self.opset
     }
 
     /// The nodes so far, in an order in which they can run.
@@ -302,7 +309,7 @@ mod tests {
 
     #[test]
     fn what_was_computed_is_not_computed_again() {
-        let mut graph = Graph::new("test");
+        let mut graph = Graph::new("test", 17);
         let x = graph.input("x", Element::Float32, vec![Axis::Named("batch"), Axis::Fixed(4)]);
         let shape = graph.integers(&[-1, 2]);
         assert_eq!(shape, graph.integers(&[-1, 2]));

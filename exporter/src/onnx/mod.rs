@@ -8,5 +8,5 @@ mod graph;
 mod protobuf;
 
 pub use data::numbers;
-pub use file::{LIMIT, OPSET, Weights};
+pub use file::{LIMIT, OPSETS, Weights};
 pub use graph::{Attribute, Axis, Data, Element, Graph, Initializer, Node, Rows, Signature};

@@ -67,7 +67,8 @@ fn images_are_embedded_as_by_plain_loops_alone_and_in_a_batch() {
         let parameters = parameters(&config);
         let side = config.image.image_size();
         let pixels = |i: usize| uniform(&format!("image {i}"), 3 * side * side, -2.0, 2.0);
-        let mut session = testing::open(&image(&config), parameters.clone());
+        let mut session =
+            testing::open(&image(&config, &Preprocess::default(), Form::default()), parameters.clone());
         let mut encode = |images: &[Vec<f32>]| {
             let input = testing::numbers(&[images.len(), 3, side, side], images.concat());
             testing::run(&mut session, vec![(IMAGE.to_owned(), input)])
@@ -85,10 +86,40 @@ fn images_are_embedded_as_by_plain_loops_alone_and_in_a_batch() {
 }
 
 #[test]
+fn one_graph_holds_both_towers_and_compares_them() {
+    const SCALE: f32 = 3.5;
+    for config in configs() {
+        let parameters = parameters(&config);
+        let preprocess = Preprocess::default();
+        let (images, texts) = (3, 2);
+        let side = config.image.image_size();
+        let length = config.text.context_length;
+        let pixels = uniform("images", images * 3 * side * side, -2.0, 2.0);
+        let ids = [text_ids(&config, length), text_ids(&config, length)].concat();
+        let image = || (IMAGE.to_owned(), testing::numbers(&[images, 3, side, side], pixels.clone()));
+        let text = || (IDS.to_owned(), testing::ids(&[texts, length], ids.clone()));
+
+        let form = Form::default();
+        let mut session = testing::open(&combined(&config, &preprocess, SCALE, form), parameters.clone());
+        let outputs = session.run(vec![image(), text()]).unwrap();
+        let [image_rows, text_rows, logits] =
+            COMBINED.map(|name| outputs[name].try_extract_tensor::<f32>().unwrap().1.to_vec());
+
+        let mut session = testing::open(&super::image(&config, &preprocess, form), parameters.clone());
+        assert_close(&image_rows, &testing::run(&mut session, vec![image()]), TOLERANCE, "images");
+        let mut session = testing::open(&super::text(&config, form), parameters.clone());
+        assert_close(&text_rows, &testing::run(&mut session, vec![text()]), TOLERANCE, "texts");
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>() * SCALE;
+        let rows = image_rows.chunks(6).flat_map(|i| text_rows.chunks(6).map(move |t| dot(i, t)));
+        assert_close(&logits, &rows.collect::<Vec<_>>(), TOLERANCE, "logits");
+    }
+}
+
+#[test]
 fn texts_of_every_length_are_embedded_as_by_plain_loops() {
     for config in configs() {
         let parameters = parameters(&config);
-        let mut session = testing::open(&text(&config), parameters.clone());
+        let mut session = testing::open(&text(&config, Form::default()), parameters.clone());
         for length in 1..=config.text.context_length {
             let ids = text_ids(&config, length);
             let expected = expected_text(&config, &parameters, &ids);
@@ -102,7 +133,7 @@ fn texts_of_every_length_are_embedded_as_by_plain_loops() {
 fn what_follows_the_end_of_a_text_has_no_influence_and_neither_have_other_texts() {
     for config in configs() {
         let parameters = parameters(&config);
-        let mut session = testing::open(&text(&config), parameters.clone());
+        let mut session = testing::open(&text(&config, Form::default()), parameters.clone());
         let length = config.text.context_length;
         let texts: Vec<Vec<i32>> = (1..=length).map(|n| text_ids(&config, n)).collect();
         let end = config.text.vocab_size as i32 - 1;
@@ -138,7 +169,8 @@ fn sources(data: &Data) -> Vec<String> {
 fn graphs_hold_each_weight_once_and_compute_nothing_twice() {
     for config in configs() {
         let mut used = Vec::new();
-        for graph in [image(&config), text(&config)] {
+        for graph in [image(&config, &Preprocess::default(), Form::default()), text(&config, Form::default())]
+        {
             let count = |op: &str| graph.nodes().iter().filter(|n| n.op == op).count();
             assert!(count("ArgMax") <= 1 && count("Range") <= 1 && count("Expand") <= 1);
             assert_eq!(count("BatchNormalization"), 0, "all are folded");

@@ -1,0 +1,141 @@
+//! Graphs become files.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clip_model::Checkpoint;
+use clip_model::checkpoint::{Dtype, TensorRef};
+use clip_model::files;
+use clip_model::manifest::DataFile;
+
+use crate::error::{Error, Result};
+use crate::export::Progress;
+use crate::onnx::{Graph, LIMIT, Rows, Weights};
+
+/// A graph and the file that it will be.
+#[derive(Debug)]
+pub struct Part {
+    /// Name of the file.
+    pub file: &'static str,
+    /// Name of the file of its weights, when they do not go into the graph's own.
+    pub beside: Option<&'static str>,
+    /// The graph.
+    pub graph: Graph,
+}
+
+impl Part {
+    /// `graph` as `file`, its weights in `beside` when `external` asks for it or one file cannot hold them.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] for a graph that is too large even without its weights.
+    pub fn new([file, beside]: [&'static str; 2], graph: Graph, external: bool) -> Result<Part> {
+        let beside = (external || graph.file_size() > LIMIT).then_some(beside);
+        let size = beside.map_or_else(|| graph.file_size(), |name| graph.file_sizes_beside(name)[0]);
+        if size > LIMIT {
+            return Err(Error::TooLarge { file, size, limit: LIMIT });
+        }
+        Ok(Part { file, beside, graph })
+    }
+
+    /// Writes the files into `folder`; gives back the SHA-256 of the graph's, and the other file.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn write(
+        &self,
+        checkpoint: &Checkpoint,
+        folder: &Path,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(String, Vec<DataFile>)> {
+        let tensors = Tensors(checkpoint);
+        let graph = folder.join(self.file);
+        let Some(beside) = self.beside else {
+            let mut out = Output::create(&graph, self.file, self.graph.file_size(), progress)?;
+            let written = self.graph.write(&mut out, &tensors).and_then(|()| out.finish());
+            written.map_err(|source| Error::Write { path: graph.clone(), source })?;
+            return Ok((files::sha256(&graph)?, Vec::new()));
+        };
+        let path = folder.join(beside);
+        let [_, size] = self.graph.file_sizes_beside(beside);
+        let mut structure = Vec::new();
+        let mut out = Output::create(&path, beside, size, progress)?;
+        let written = self.graph.write_beside(&mut structure, &mut out, beside, &tensors);
+        let written = written.and_then(|()| out.finish());
+        written.map_err(|source| Error::Write { path: path.clone(), source })?;
+        files::write_atomically(&graph, |out| out.write_all(&structure))?;
+        let data = DataFile { file: beside.to_owned(), sha256: files::sha256(&path)? };
+        Ok((files::sha256(&graph)?, vec![data]))
+    }
+}
+
+/// A file that reports how much of it is written.
+struct Output<'a> {
+    out: BufWriter<File>,
+    file: &'static str,
+    done: u64,
+    size: u64,
+    progress: &'a mut dyn FnMut(Progress),
+}
+
+impl<'a> Output<'a> {
+    fn create(
+        path: &Path,
+        file: &'static str,
+        size: u64,
+        progress: &'a mut dyn FnMut(Progress),
+    ) -> Result<Output<'a>> {
+        let out = File::create(path).map_err(|source| Error::Write { path: PathBuf::from(path), source })?;
+        let out = Output { out: BufWriter::with_capacity(1 << 20, out), file, done: 0, size, progress };
+        (out.progress)(Progress::Write { file, done: 0, size });
+        Ok(out)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.out.flush()?;
+        self.out.get_ref().sync_all()
+    }
+}
+
+impl Write for Output<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.out.write(bytes)?;
+        self.done += n as u64;
+        (self.progress)(Progress::Write { file: self.file, done: self.done, size: self.size });
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// The tensors of a checkpoint as float32.
+struct Tensors<'a>(&'a Checkpoint);
+
+impl Weights for Tensors<'_> {
+    fn read(&self, rows: &Rows, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        /// Elements that are widened at once.
+        const PIECE: usize = 1 << 20;
+        let tensor = self.0.tensor(&rows.tensor).map_err(io::Error::other)?;
+        let data = match (&rows.rows, tensor.shape.first()) {
+            (Some(range), Some(&count)) if count > 0 => {
+                let row = tensor.data.len() / count;
+                tensor.data.get(range.start * row..range.end * row).unwrap_or_default()
+            }
+            _ => tensor.data,
+        };
+        if tensor.dtype == Dtype::F32 {
+            return sink(data);
+        }
+        let width = tensor.data.len() / tensor.shape.iter().product::<usize>().max(1);
+        for piece in data.chunks(PIECE * width.max(1)) {
+            let values = TensorRef { data: piece, ..tensor }
+                .to_f32()
+                .map_err(|e| io::Error::other(format!("{}: {e}", rows.tensor)))?;
+            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            sink(&bytes)?;
+        }
+        Ok(())
+    }
+}

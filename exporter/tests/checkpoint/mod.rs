@@ -1,0 +1,59 @@
+//! A tiny checkpoint for the tests of model folders.
+
+use std::path::{Path, PathBuf};
+
+use clip_model::cases::parameter;
+use clip_model::checkpoint::{Values, WeightFormat, write_into};
+use clip_model::config::{Activation, ImageTower, TextTower, ViT};
+use clip_model::openclip::OpenClip;
+use clip_model::shapes::summarize;
+use clip_model::{Config, Preprocess, Tokenizer, tokenizer};
+
+/// A vocabulary of bytes and a few merges.
+pub fn vocabulary() -> Tokenizer {
+    let captions = ["a red car", "a blue car", "two red cars on a blue road"].map(str::to_owned);
+    tokenizer::train(captions.into_iter(), 520).unwrap()
+}
+
+pub fn config() -> Config {
+    Config {
+        embed_dim: 8,
+        image: ImageTower::ViT(ViT {
+            image_size: 16,
+            patch_size: 8,
+            width: 16,
+            layers: 2,
+            head_width: 8,
+            mlp_ratio: 2.0,
+        }),
+        text: TextTower {
+            context_length: 12,
+            vocab_size: 520,
+            width: 16,
+            heads: 2,
+            layers: 2,
+            mlp_ratio: 2.0,
+        },
+        activation: Activation::Gelu,
+    }
+}
+
+/// Writes a checkpoint whose values are pseudo-random, after `change`.
+pub fn tiny(folder: &Path, format: WeightFormat, change: impl Fn(&mut Values)) -> PathBuf {
+    let mut tensors: Vec<Values> = summarize(&config()).tensors.into_iter().map(parameter).collect();
+    tensors.iter_mut().for_each(change);
+    let preprocess = Preprocess { size: 16, ..Preprocess::default() };
+    let openclip = OpenClip { config: config(), preprocess, own_tokenizer: true };
+    let folder = folder.join("checkpoint");
+    std::fs::create_dir(&folder).unwrap();
+    write_into(&folder, &openclip, &vocabulary(), &tensors, 0, format).unwrap();
+    folder
+}
+
+/// The names of what is in a folder, sorted.
+pub fn entries(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
+}

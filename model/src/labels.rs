@@ -1,0 +1,192 @@
+//! A label set as a file, so that a device needs no text encoder.
+//!
+//! The file is in the safetensors format: one tensor `embeddings`, float32 `[labels, embed_dim]`, rows of length one,
+//! and in the metadata, under `labels`, the JSON object `{"labels": [...], "templates": [...]}`.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use safetensors::tensor::TensorView;
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{Dtype, Weights};
+use crate::error::{Error, Result};
+use crate::files;
+
+/// The tensor's name.
+const TENSOR: &str = "embeddings";
+
+/// The metadata's key.
+const NOTE: &str = "labels";
+
+/// How far the length of an embedding may be from 1.
+const LENGTH_TOLERANCE: f64 = 1e-3;
+
+/// Labels with their embeddings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredLabels {
+    /// The labels, at least one.
+    pub labels: Vec<String>,
+    /// The templates that each label was put into, as text; none for labels that stood for themselves.
+    pub templates: Vec<String>,
+    /// One row of length one a label, `[labels, embed_dim]`.
+    pub embeddings: Vec<f32>,
+}
+
+/// What the metadata holds, as JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Note {
+    labels: Vec<String>,
+    templates: Vec<String>,
+}
+
+impl StoredLabels {
+    /// Writes `path` atomically. The same labels give the same bytes.
+    ///
+    /// # Errors
+    /// [`Error::Labels`] for what [`StoredLabels::read`] would refuse.
+    pub fn write(&self, path: &Path, embed_dim: usize) -> Result<()> {
+        self.check(path, embed_dim)?;
+        let note = Note { labels: self.labels.clone(), templates: self.templates.clone() };
+        let note =
+            serde_json::to_string(&note).map_err(|source| Error::Json { path: path.to_owned(), source })?;
+        let fail = |source| Error::Safetensors { path: path.to_owned(), source };
+        let data: Vec<u8> = self.embeddings.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let shape = vec![self.labels.len(), embed_dim];
+        let tensor = TensorView::new(Dtype::F32, shape, &data).map_err(fail)?;
+        // A single key, since several would come in any order.
+        let metadata = HashMap::from([(NOTE.to_owned(), note)]);
+        let bytes = safetensors::serialize([(TENSOR, tensor)], Some(metadata)).map_err(fail)?;
+        files::write_atomically(path, |out| std::io::Write::write_all(out, &bytes))
+    }
+
+    /// Reads a file of `count` labels for a model whose embeddings have `embed_dim` numbers.
+    ///
+    /// # Errors
+    /// [`Error::Safetensors`] for what is no such file; [`Error::Labels`] when something is missing, when labels,
+    /// embeddings and `count` are not equally many, or when an embedding has another width or is not of length one.
+    pub fn read(path: &Path, count: usize, embed_dim: usize) -> Result<StoredLabels> {
+        let bad = |reason: String| Error::Labels { path: path.to_owned(), reason };
+        let weights = Weights::open(path)?;
+        let note = weights.note(NOTE).ok_or_else(|| bad(format!("there is no {NOTE:?} in its metadata")))?;
+        let Note { labels, templates } =
+            serde_json::from_str(note).map_err(|e| bad(format!("{NOTE:?} in its metadata: {e}")))?;
+        let tensor = weights.get(TENSOR).ok_or_else(|| bad(format!("there is no tensor {TENSOR:?}")))?;
+        if tensor.dtype != Dtype::F32 || tensor.shape != [count, embed_dim] {
+            return Err(bad(format!(
+                "{TENSOR:?} is {:?} {:?}, expected F32 [{count}, {embed_dim}]",
+                tensor.dtype, tensor.shape
+            )));
+        }
+        let stored = StoredLabels { labels, templates, embeddings: tensor.to_f32()? };
+        stored.check(path, embed_dim)?;
+        Ok(stored)
+    }
+
+    fn check(&self, path: &Path, embed_dim: usize) -> Result<()> {
+        let bad = |reason: String| Err(Error::Labels { path: path.to_owned(), reason });
+        let (labels, numbers) = (self.labels.len(), self.embeddings.len());
+        if labels == 0 {
+            return bad("it has no label".to_owned());
+        }
+        if Some(numbers) != labels.checked_mul(embed_dim) {
+            return bad(format!("it has {labels} labels, and {numbers} numbers in rows of {embed_dim}"));
+        }
+        for (label, row) in self.labels.iter().zip(self.embeddings.chunks_exact(embed_dim)) {
+            let length = row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+            // NaN lies in no range.
+            if !(1.0 - LENGTH_TOLERANCE..=1.0 + LENGTH_TOLERANCE).contains(&length) {
+                return bad(format!("the embedding of {label:?} has length {length}, expected 1"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::{Values, write_weights};
+
+    fn stored() -> StoredLabels {
+        StoredLabels {
+            labels: vec!["cat".into(), "naïve \"dog\"".into()],
+            templates: vec!["a {}.".into()],
+            embeddings: vec![1.0, 0.0, 0.0, 0.0, 0.6, -0.8],
+        }
+    }
+
+    fn message(result: Result<impl std::fmt::Debug>) -> String {
+        let error = result.unwrap_err();
+        assert!(matches!(error, Error::Labels { .. }), "{error:?}");
+        error.to_string()
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_always_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b] = ["a", "b"].map(|name| folder.path().join(name));
+        stored().write(&a, 3).unwrap();
+        stored().write(&b, 3).unwrap();
+        assert_eq!(StoredLabels::read(&a, 2, 3).unwrap(), stored());
+        assert_eq!(std::fs::read(&a).unwrap(), std::fs::read(&b).unwrap());
+    }
+
+    #[test]
+    fn other_sizes_than_the_models_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels");
+        stored().write(&path, 3).unwrap();
+        let found = message(StoredLabels::read(&path, 3, 3));
+        assert!(found.contains("F32 [2, 3], expected F32 [3, 3]"), "{found}");
+        let found = message(StoredLabels::read(&path, 2, 4));
+        assert!(found.contains("F32 [2, 3], expected F32 [2, 4]"), "{found}");
+        assert!(message(stored().write(&path, 2)).contains("2 labels, and 6 numbers in rows of 2"));
+        let none = StoredLabels { labels: vec![], templates: vec![], embeddings: vec![] };
+        assert!(message(none.write(&path, 3)).contains("no label"));
+    }
+
+    #[test]
+    fn embeddings_that_are_none_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels");
+        for (value, shown) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (2.0, "2.15"), (0.0, "0.8")] {
+            let mut spoilt = stored();
+            spoilt.embeddings[4] = value;
+            spoilt.labels[1] = "dog".into();
+            let note = r#"{"labels": ["cat", "dog"], "templates": []}"#;
+            put(&path, TENSOR, &spoilt.embeddings, note);
+            for found in [message(StoredLabels::read(&path, 2, 3)), message(spoilt.write(&path, 3))] {
+                assert!(found.contains("dog") && found.contains(shown), "{found}");
+            }
+        }
+    }
+
+    /// A file that [`StoredLabels::write`] would not write.
+    fn put(path: &Path, tensor: &str, data: &[f32], note: &str) {
+        let tensor = Values { name: tensor.into(), shape: vec![2, 3], data: data.to_vec() };
+        write_weights(path, &[tensor], HashMap::from([(NOTE.to_owned(), note.to_owned())])).unwrap();
+    }
+
+    #[test]
+    fn files_that_lack_something_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels");
+        let good = stored().embeddings;
+        let lacks = |tensor: &str, note: &str| {
+            put(&path, tensor, &good, note);
+            message(StoredLabels::read(&path, 2, 3))
+        };
+        let whole = r#"{"labels": ["cat", "dog"], "templates": []}"#;
+        assert!(lacks("other", whole).contains("no tensor \"embeddings\""));
+        assert!(lacks(TENSOR, "cat,dog").contains("\"labels\" in its metadata"));
+        assert!(lacks(TENSOR, r#"{"labels": ["cat"], "templates": []}"#).contains("1 labels, and 6 numbers"));
+        assert!(lacks(TENSOR, r#"{"labels": ["cat", "dog"]}"#).contains("templates"));
+        let tensor = Values { name: TENSOR.into(), shape: vec![2, 3], data: good };
+        write_weights(&path, &[tensor], HashMap::new()).unwrap();
+        assert!(message(StoredLabels::read(&path, 2, 3)).contains("no \"labels\" in its metadata"));
+        std::fs::write(&path, "cat\ndog\n").unwrap();
+        assert!(matches!(StoredLabels::read(&path, 2, 3), Err(Error::Safetensors { .. })));
+    }
+}
