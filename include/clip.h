@@ -182,6 +182,11 @@ clip_status clip_labels_new(const clip_model *model,
                             size_t n_templates,
                             clip_labels **out);
 
+/// The labels that clip-export stored in the model folder (--labels), encoded already; CLIP_ERROR_MISSING when it has
+/// none.
+clip_status clip_labels_stored(const clip_model *model,
+                               clip_labels **out);
+
 /// Frees the label set. NULL is fine.
 void clip_labels_free(clip_labels *labels);
 

@@ -1,8 +1,8 @@
 /* Classifies pictures with a model folder:
  *
- *     classify MODEL_FOLDER LABELS_FILE IMAGE...
+ *     classify MODEL_FOLDER LABELS_FILE|- IMAGE...
  *
- * LABELS_FILE has one label a line. Prints the three labels that fit each picture best, with their probabilities.
+ * LABELS_FILE has one label a line; - stands for the labels that are stored in the folder. Prints the three labels that fit each picture best, with their probabilities.
  *
  *     cc -Iinclude examples/c/classify.c -o classify -Ltarget/release -lclip -Wl,-rpath,$PWD/target/release
  */
@@ -105,20 +105,21 @@ static int classify(const clip_model *model, const clip_labels *labels, const ch
     return 1;
 }
 
-/* clip_model_open, clip_labels_new: what all pictures share. Goes on after a picture that cannot be read. */
+/* clip_model_open, clip_labels_new or clip_labels_stored: what all pictures share. Goes on after a picture that cannot be read. */
 int main(int argc, char **argv)
 {
     clip_model *model = NULL;
     clip_labels *labels = NULL;
     label_list list = {NULL, NULL, 0};
     clip_status status;
-    int i, failed = 1;
+    int i, stored, failed = 1;
 
     if (argc < 4) {
-        fprintf(stderr, "usage: %s MODEL_FOLDER LABELS_FILE IMAGE...\n", argv[0]);
+        fprintf(stderr, "usage: %s MODEL_FOLDER LABELS_FILE|- IMAGE...\n", argv[0]);
         return 2;
     }
-    if (!read_labels(argv[2], &list))
+    stored = strcmp(argv[2], "-") == 0;
+    if (!stored && !read_labels(argv[2], &list))
         goto end;
     status = clip_model_open(argv[1], NULL, &model);
     if (status != CLIP_OK) {
@@ -126,7 +127,8 @@ int main(int argc, char **argv)
         goto end;
     }
     /* The labels as they are; with templates, "cat" could become "a photo of a cat.". */
-    status = clip_labels_new(model, list.lines, list.n, NULL, 0, &labels);
+    status = stored ? clip_labels_stored(model, &labels)
+                    : clip_labels_new(model, list.lines, list.n, NULL, 0, &labels);
     if (status != CLIP_OK) {
         complain(argv[2], status);
         goto end;

@@ -16,6 +16,18 @@ pub struct clip_labels {
     names: Vec<CString>,
 }
 
+impl clip_labels {
+    fn new(set: LabelSet) -> clip_labels {
+        // C sees a label up to the first zero in it.
+        let name = |label: &String| {
+            let text = label.split('\0').next().unwrap_or_default();
+            CString::new(text).unwrap_or_default()
+        };
+        let names = set.labels().iter().map(name).collect();
+        clip_labels { set, names }
+    }
+}
+
 /// Encodes `n` labels ("cat", "traffic light"). Each is put into the `{}` of every template ("a photo of a {}."),
 /// and the embeddings of these texts are averaged. Without templates (NULL, 0) a label is the whole text.
 #[unsafe(no_mangle)]
@@ -34,9 +46,26 @@ pub unsafe extern "C" fn clip_labels_new(
             let templates = argument::texts(templates, n_templates, "templates")?;
             let templates =
                 templates.iter().map(|text| text.parse()).collect::<Result<Vec<Template>, _>>()?;
-            let set = model.0.label_set(&labels, &templates)?;
-            let names = labels.iter().map(|&label| CString::new(label).unwrap_or_default()).collect();
-            Ok(clip_labels { set, names })
+            Ok(clip_labels::new(model.0.label_set(&labels, &templates)?))
+        })
+    }
+}
+
+/// The labels that clip-export stored in the model folder (--labels), encoded already; CLIP_ERROR_MISSING when it has
+/// none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_labels_stored(
+    model: *const clip_model,
+    out: *mut *mut clip_labels,
+) -> clip_status {
+    unsafe {
+        create(out, || {
+            let model = argument::reference(model, "model")?;
+            let missing = || clip_runtime::Error::Missing {
+                model: model.0.manifest().model.clone(),
+                what: "stored labels",
+            };
+            Ok(clip_labels::new(model.0.stored_labels().ok_or_else(missing)?.clone()))
         })
     }
 }

@@ -9,7 +9,9 @@ use std::thread;
 use crate::classify::{clip_classify, clip_match};
 use crate::embed::{clip_embed_images, clip_embed_texts};
 use crate::image::{clip_image, clip_image_decode, clip_image_free, clip_image_from_rgb, clip_image_open};
-use crate::labels::{clip_labels, clip_labels_count, clip_labels_free, clip_labels_name, clip_labels_new};
+use crate::labels::{
+    clip_labels, clip_labels_count, clip_labels_free, clip_labels_name, clip_labels_new, clip_labels_stored,
+};
 use crate::model::*;
 use crate::status::*;
 use crate::version::{CLIP_VERSION_MAJOR, CLIP_VERSION_MINOR, CLIP_VERSION_PATCH, clip_version};
@@ -106,6 +108,52 @@ fn a_model_tells_its_sizes() {
             clip_model_free(model);
         }
     }
+}
+
+#[test]
+fn a_folder_without_text_encoder_classifies_by_its_stored_labels() {
+    let mut labels = null_mut();
+    let model = colours();
+    assert_eq!(unsafe { clip_labels_stored(model, &mut labels) }, CLIP_ERROR_MISSING);
+    assert!(labels.is_null());
+    let said = string(clip_last_error());
+    assert!(said.contains("\"colours\" has no stored labels"), "{said}");
+    unsafe { clip_model_free(model) };
+
+    let (_keep, folder) = copy();
+    let path = folder.join("labels.safetensors");
+    let embeddings = vec![0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0];
+    let stored = ::clip_model::labels::StoredLabels {
+        labels: vec!["blue".into(), "red".into()],
+        templates: vec![],
+        embeddings,
+    };
+    stored.write(&path, 4).unwrap();
+    let mut manifest = ::clip_model::Manifest::read(&folder).unwrap();
+    (manifest.text, manifest.tokenizer) = (None, None);
+    let sha256 = ::clip_model::files::sha256(&path).unwrap();
+    let file = "labels.safetensors".to_owned();
+    manifest.labels = Some(::clip_model::manifest::LabelsFile { file, sha256, count: 2 });
+    manifest.write(&folder).unwrap();
+
+    let model = open(&folder, null()).unwrap();
+    let image = plain([250, 9, 0]);
+    let mut best = clip_match { index: 9, probability: 0.0, similarity: 0.0 };
+    let (mut count, mut row) = (0, [0.0; 4]);
+    unsafe {
+        assert_eq!(clip_model_context_length(model), 0);
+        assert_eq!(clip_model_image_size(model), 8);
+        ok(clip_labels_stored(model, &mut labels));
+        assert_eq!((clip_labels_count(labels), string(clip_labels_name(labels, 1))), (2, "red".to_owned()));
+        ok(clip_classify(model, image, labels, &mut best, 1, &mut count));
+        assert_eq!((best.index, count), (1, 1));
+        let text = c"red".as_ptr();
+        assert_eq!(clip_embed_texts(model, &text, 1, row.as_mut_ptr(), 4), CLIP_ERROR_MISSING);
+        clip_labels_free(labels);
+        clip_image_free(image);
+        clip_model_free(model);
+    }
+    assert!(string(clip_last_error()).contains("no text encoder"));
 }
 
 #[test]

@@ -218,6 +218,9 @@ fn the_c_program_says_what_failed() {
     let mut no_labels = arguments.clone();
     no_labels[1] = folder.path().join("none.txt");
     fails(&no_labels, 1, "none.txt: No such file");
+    let mut not_stored = arguments.clone();
+    not_stored[1] = "-".into();
+    fails(&not_stored, 1, "(CLIP_ERROR_MISSING)");
     std::fs::write(&no_labels[1], " \n").unwrap();
     fails(&no_labels, 1, "(CLIP_ERROR_PROMPT)");
 }

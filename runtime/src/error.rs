@@ -94,12 +94,12 @@ pub enum Error {
     },
     /// Something was asked for that the model folder was exported without.
     #[error(
-        "the model folder of {model:?} has no {what}: export it again with one (clip-export without --only)"
+        "the model folder of {model:?} has no {what}: export it with that (clip-export without --only; with --labels)"
     )]
     Missing {
         /// The manifest's name of the model.
         model: String,
-        /// `image encoder` or `text encoder`.
+        /// `image encoder`, `text encoder` or `stored labels`.
         what: &'static str,
     },
     /// A label set without labels.

@@ -167,12 +167,27 @@ fn empty_and_useless_lists_are_refused() {
 }
 
 #[test]
+fn stored_labels_are_used_when_none_are_named() {
+    let pictures = Pictures::new();
+    let red = pictures.path("red.bmp");
+    let without = clip_run(&[&"classify", &colours::folder(), &red]);
+    refused(&without, &["has no stored labels", "--labels"]);
+
+    let folder = colours::with_labels(&["blue", "red"], &[[0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]]);
+    let output = clip_run(&[&"classify", &folder.path(), &red, &"--json"]);
+    assert_eq!(json_lines(&output)[0]["labels"][0]["label"], "red");
+    let output = clip_run(&[&"classify", &folder.path(), &red, &"--json", &"--labels", &"green"]);
+    refused(&output, &["no text encoder"]);
+    assert!(stdout(&clip_run(&[&"info", &folder.path()])).contains("labels       2"));
+}
+
+#[test]
 fn wrong_arguments_exit_with_2() {
     let folder = colours::folder();
     let wrong: [&[&dyn AsRef<OsStr>]; 8] = [
         &[],
         &[&"classify", &folder],
-        &[&"classify", &folder, &"a.png"],
+        &[&"classify", &folder, &"a.png", &"--template", &"a {}"],
         &[&"classify", &folder, &"a.png", &"--labels", &"a", &"--labels-file", &"b"],
         &[&"classify", &folder, &"a.png", &"--labels", &"a", &"--template", &"no place"],
         &[&"classify", &folder, &"a.png", &"--labels", &"a", &"--top", &"0"],

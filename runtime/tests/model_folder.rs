@@ -238,6 +238,38 @@ fn a_folder_of_one_encoder_opens_and_says_what_it_lacks() {
 }
 
 #[test]
+fn stored_labels_are_those_of_the_folder() {
+    assert!(open().stored_labels().is_none());
+    let folder = colours::with_labels(&["blue", "red"], &[[0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]]);
+    let clip = Clip::open(folder.path()).unwrap();
+    let labels = clip.stored_labels().unwrap();
+    let matches = clip.classify(&plain(3, 2, [250, 9, 0]), labels, 2).unwrap();
+    assert_eq!((best(&matches, labels).as_str(), labels.len()), ("red", 2));
+    // They are that model's alone.
+    let error = open().classify(&plain(3, 2, [250, 9, 0]), labels, 2).unwrap_err();
+    assert!(matches!(error, Error::ForeignLabels { .. }), "{error}");
+}
+
+#[test]
+fn stored_labels_that_do_not_fit_are_refused() {
+    let spoilt = |change: &dyn Fn(&mut Value)| {
+        let folder = colours::with_labels(&["blue"], &[[0.0, 0.0, 1.0, 0.0]]);
+        let path = folder.path().join("clip.json");
+        let mut manifest = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        change(&mut manifest);
+        std::fs::write(path, manifest.to_string()).unwrap();
+        folder
+    };
+    let folder = spoilt(&|manifest| manifest["labels"]["count"] = 2.into());
+    let error = refused(folder.path()).to_string();
+    assert!(error.contains("labels.safetensors") && error.contains("[1, 4], expected F32 [2, 4]"), "{error}");
+    let folder = spoilt(&|_| ());
+    colours::change_a_byte(&folder.path().join("labels.safetensors"));
+    let error = refused(folder.path()).to_string();
+    assert!(error.contains("labels.safetensors has sha256"), "{error}");
+}
+
+#[test]
 fn a_file_of_weights_beside_a_graph_is_checked() {
     let folder = colours::changed(|folder, manifest| {
         std::fs::write(folder.join("visual.onnx.data"), [1, 2, 3]).unwrap();

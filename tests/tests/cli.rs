@@ -189,6 +189,60 @@ fn a_checkpoint_becomes_labels_and_embeddings() {
 }
 
 #[test]
+fn a_device_needs_no_text_encoder() {
+    let work = Work::new();
+    let (both, device) = (work.export(), work.path("device"));
+    let (labels, templates) = (work.path("labels.txt"), work.path("templates.txt"));
+    std::fs::write(&labels, "cat\ndog\nsurfboard\n").unwrap();
+    std::fs::write(&templates, "a {}\nthe {}.\n").unwrap();
+    succeeded(&run(
+        "clip-export",
+        &[
+            &work.checkpoint(),
+            &"-o",
+            &device,
+            &"--only",
+            &"visual",
+            &"--uint8-input",
+            &"--labels",
+            &labels,
+            &"--templates",
+            &templates,
+        ],
+    ));
+    let mut files: Vec<_> = std::fs::read_dir(&device).unwrap().map(|e| e.unwrap().file_name()).collect();
+    files.sort();
+    assert_eq!(files, ["clip.json", "labels.safetensors", "visual.onnx"]);
+    let picture = work.picture("wide.bmp", 90, 40);
+    let found = run("clip-run", &[&"classify", &device, &picture, &"--json"]);
+    let expected = run(
+        "clip-run",
+        &[
+            &"classify",
+            &both,
+            &picture,
+            &"--json",
+            &"--labels-file",
+            &labels,
+            &"--templates-file",
+            &templates,
+        ],
+    );
+    let [found, expected] = [&found, &expected].map(|o| serde_json::from_str::<Value>(succeeded(o)).unwrap());
+    for (found, expected) in
+        found["labels"].as_array().unwrap().iter().zip(expected["labels"].as_array().unwrap())
+    {
+        assert_eq!(found["label"], expected["label"]);
+        let [a, b] = [found, expected].map(|v| v["similarity"].as_f64().unwrap());
+        assert!((a - b).abs() < 1e-5, "{a} for {b}");
+    }
+    refused(
+        &run("clip-run", &[&"embed", &device, &"--texts", &"cat", &"-o", &work.path("x.npy")]),
+        &["no text encoder"],
+    );
+}
+
+#[test]
 fn a_damaged_checkpoint_gives_no_model_folder() {
     let work = Work::new();
     let weights = work.checkpoint().join(WEIGHTS);

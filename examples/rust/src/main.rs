@@ -1,6 +1,8 @@
 //! Classifies a picture with a model folder that `clip-export` wrote:
 //!
-//!     clip-example MODEL-FOLDER PICTURE LABEL...
+//!     clip-example MODEL-FOLDER PICTURE [LABEL...]
+//!
+//! Without labels, those that are stored in the folder are compared.
 
 use std::path::Path;
 
@@ -10,13 +12,16 @@ use clip_runtime::{Clip, Template};
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [folder, picture, labels @ ..] = arguments.as_slice() else {
-        bail!("usage: clip-example MODEL-FOLDER PICTURE LABEL...");
+        bail!("usage: clip-example MODEL-FOLDER PICTURE [LABEL...]");
     };
 
     // Once: open the model and encode the labels. Both can be shared between threads.
     let clip = Clip::open(Path::new(folder))?;
     let template: Template = "a photo of a {}.".parse()?;
-    let labels = clip.label_set(labels, &[template])?;
+    let labels = match clip.stored_labels() {
+        Some(stored) if labels.is_empty() => stored.clone(),
+        _ => clip.label_set(labels, &[template])?,
+    };
 
     // For each picture: decode it, and compare it with the labels. A picture that is in memory already, as packed
     // 8-bit RGB, becomes an image by `clip_runtime::Image::new`.

@@ -22,6 +22,10 @@ fn a_picture_gets_its_label() {
     assert_eq!(stdout.lines().count(), 3);
     assert!(stdout.lines().next().unwrap().ends_with(" %  green"), "{stdout}");
 
+    let none = Command::new(env!("CARGO_BIN_EXE_clip-example")).arg(&model).arg(&picture).output().unwrap();
+    assert!(!none.status.success());
+    assert!(String::from_utf8(none.stderr).unwrap().contains("the list of labels is empty"));
+
     let usage = Command::new(env!("CARGO_BIN_EXE_clip-example")).output().unwrap();
     assert!(!usage.status.success());
     assert!(String::from_utf8(usage.stderr).unwrap().contains("usage: clip-example"));

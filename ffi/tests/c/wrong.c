@@ -126,6 +126,10 @@ static void label_sets(const clip_model *model)
     MAKES_NONE(labels, CLIP_ERROR_PROMPT, "a photo", clip_labels_new(model, good, 2, no_place, 2, &labels));
     MAKES_NONE(labels, CLIP_ERROR_PROMPT, "2 places", clip_labels_new(model, good, 2, two_places, 1, &labels));
 
+    FAILS(CLIP_ERROR_NULL, "out is NULL", clip_labels_stored(model, NULL));
+    MAKES_NONE(labels, CLIP_ERROR_NULL, "model is NULL", clip_labels_stored(NULL, &labels));
+    MAKES_NONE(labels, CLIP_ERROR_MISSING, "no stored labels", clip_labels_stored(model, &labels));
+
     WORKS(clip_labels_new(model, good, 2, NULL, 0, &labels));
     TRUE(clip_labels_name(labels, 2) == NULL);
     TRUE(clip_labels_name(labels, SIZE_MAX) == NULL);

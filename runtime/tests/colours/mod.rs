@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use clip_model::files;
-use serde_json::Value;
+use clip_model::labels::StoredLabels;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The folder in the source tree.
@@ -31,6 +32,25 @@ pub fn replace(folder: &Path, manifest: &mut Value, of: &str, content: &[u8]) {
     let path = folder.join(manifest[of]["file"].as_str().unwrap());
     std::fs::write(&path, content).unwrap();
     manifest[of]["sha256"] = files::sha256(&path).unwrap().into();
+}
+
+/// A copy that has only the image encoder and stored labels with these embeddings.
+pub fn with_labels(labels: &[&str], embeddings: &[[f32; 4]]) -> TempDir {
+    changed(|folder, manifest| {
+        for (part, file) in [("text", "text.onnx"), ("tokenizer", "tokenizer.json")] {
+            std::fs::remove_file(folder.join(file)).unwrap();
+            manifest[part] = Value::Null;
+        }
+        let path = folder.join("labels.safetensors");
+        let stored = StoredLabels {
+            labels: labels.iter().map(|&label| label.into()).collect(),
+            templates: Vec::new(),
+            embeddings: embeddings.concat(),
+        };
+        stored.write(&path, 4).unwrap();
+        let (file, sha256, count) = ("labels.safetensors", files::sha256(&path).unwrap(), labels.len());
+        manifest["labels"] = json!({ "file": file, "sha256": sha256, "count": count });
+    })
 }
 
 /// Adds one to the byte in the middle of a file.

@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clip_model::templates::read_labels;
-use clip_runtime::{LabelSet, Match, Template};
+use clip_runtime::{Clip, LabelSet, Match, Template};
 use serde::Serialize;
 
 use crate::{Common, images};
@@ -20,22 +20,17 @@ pub struct Arguments {
     /// Images (JPEG, PNG, WebP, GIF, BMP, TIFF); "-" reads one from standard input
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
-    /// Labels, separated by commas
-    #[arg(
-        long,
-        value_name = "A,B,...",
-        required_unless_present = "labels_file",
-        conflicts_with = "labels_file"
-    )]
+    /// Labels, separated by commas [default: those stored in DIR]
+    #[arg(long, value_name = "A,B,...", conflicts_with = "labels_file", group = "given")]
     labels: Option<String>,
     /// File with one label a line
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "given")]
     labels_file: Option<PathBuf>,
     /// Text around a label, with {} in its place; given several times, the embeddings are averaged [default: {}]
-    #[arg(long = "template", value_name = "TEXT")]
+    #[arg(long = "template", value_name = "TEXT", requires = "given")]
     templates: Vec<Template>,
     /// File with one template a line, in addition to --template
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "given")]
     templates_file: Option<PathBuf>,
     /// Labels to print for each image
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
@@ -85,7 +80,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let labels = labels(arguments)?;
     let templates = templates(arguments)?;
     let clip = arguments.common.open(&arguments.folder)?;
-    let labels = clip.label_set(&labels, &templates)?;
+    let labels = match labels {
+        Some(labels) => clip.label_set(&labels, &templates)?,
+        None => stored(&clip, &arguments.folder)?,
+    };
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut failed = 0;
     for paths in arguments.images.chunks(images::AT_ONCE) {
@@ -112,17 +110,25 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn labels(arguments: &Arguments) -> Result<Vec<String>> {
+/// The labels that are stored in the model folder.
+fn stored(clip: &Clip, folder: &Path) -> Result<LabelSet> {
+    let stored = clip.stored_labels().cloned();
+    let missing = "has no stored labels: name some with --labels or --labels-file";
+    stored.with_context(|| format!("{} {missing}", folder.display()))
+}
+
+/// The labels that the arguments name, if they do.
+fn labels(arguments: &Arguments) -> Result<Option<Vec<String>>> {
     if let Some(path) = &arguments.labels_file {
-        return Ok(read_labels(path)?);
+        return Ok(Some(read_labels(path)?));
     }
-    let list = arguments.labels.as_deref().unwrap_or_default();
+    let Some(list) = arguments.labels.as_deref() else { return Ok(None) };
     let labels: Vec<String> =
         list.split(',').map(str::trim).filter(|label| !label.is_empty()).map(str::to_owned).collect();
     if labels.is_empty() {
         return Err(clip_runtime::Error::NoLabels.into());
     }
-    Ok(labels)
+    Ok(Some(labels))
 }
 
 fn templates(arguments: &Arguments) -> Result<Vec<Template>> {

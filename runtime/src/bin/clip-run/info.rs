@@ -48,6 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ("embedding", format!("{} numbers", manifest.embed_dim)),
         ("image", image.unwrap_or_else(none)),
         ("text", text.unwrap_or_else(none)),
+        ("labels", clip.stored_labels().map_or_else(|| "none stored".to_owned(), |l| l.len().to_string())),
         ("logit scale", manifest.logit_scale.to_string()),
         ("engine", format!("ONNX Runtime {}, CPU, {} threads", library.version, clip.threads())),
         ("library", library.path.display().to_string()),
