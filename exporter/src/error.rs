@@ -54,4 +54,7 @@ pub enum Error {
     /// The exported model does not run, or gives what is no embedding: it was not kept.
     #[error("the exported model failed its trial run and was not kept")]
     Trial(#[source] clip_runtime::Error),
+    /// The same, found by another process.
+    #[error("the exported model failed its trial run and was not kept: {0}")]
+    TrialApart(String),
 }

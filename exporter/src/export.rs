@@ -1,17 +1,17 @@
 //! A checkpoint becomes a model folder.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clip_model::manifest::{Combined, Element, Encoder, Engine, Precision, SCHEMA, TokenizerFile};
 use clip_model::{Checkpoint, Manifest, Tokenizer, files};
-use clip_runtime::{Clip, Image};
 
 use crate::destination;
 use crate::error::{Error, Result};
 use crate::labels::{self, Labels};
 use crate::onnx::OPSETS;
 use crate::tower::{self, EMBEDDING, Form, IDS, IMAGE};
+use crate::trial;
 use crate::write::Part;
 
 /// File names in a model folder: a graph, and its weights where they lie beside it.
@@ -37,6 +37,8 @@ pub struct Options {
     pub combined: bool,
     /// Labels to be encoded once and kept in the folder.
     pub labels: Option<Labels>,
+    /// The program that runs the encoders once, see [`trial::run_apart`]; this process when it is None.
+    pub trial_program: Option<PathBuf>,
 }
 
 /// The encoder that a folder holds, when it holds only one.
@@ -69,13 +71,15 @@ pub enum Progress {
 /// Exports `checkpoint` as ONNX files, with tokenizer and manifest, into `folder`. The folder appears, or replaces an
 /// older one, only after each of its encoders has run once and given embeddings.
 ///
-/// Weights are copied tensor by tensor; those in half precision are widened, exactly.
+/// Weights are copied piece by piece; those in half precision are widened, exactly. So memory stays small, however large
+/// the model is, but for what ONNX Runtime takes to run it: with [`Options::trial_program`] that is another process's.
+/// Labels are encoded in this one.
 ///
 /// # Errors
 /// [`Error::Exists`] and [`Error::NotAModelFolder`] for a destination that must not be overwritten;
 /// [`Error::Options`] for options that contradict each other or are out of range; [`Error::TooLarge`] when a graph does
 /// not fit into an ONNX file; [`Error::Write`] when the disk is full or a tensor has an unsupported number format;
-/// [`Error::Labels`] when the labels cannot be encoded; [`Error::Trial`] when the exported encoders do not run, or give
+/// [`Error::Labels`] when the labels cannot be encoded; [`Error::Trial`] or [`Error::TrialApart`] when the exported encoders do not run, or give
 /// something else than embeddings (weights that are not finite), or ONNX Runtime is missing; [`Error::Model`] for the
 /// rest.
 pub fn export(
@@ -97,7 +101,10 @@ pub fn export(
         }
         manifest.write(folder)?;
         progress(Progress::Trial);
-        trial(folder)?;
+        match &options.trial_program {
+            Some(program) => trial::run_apart(program, folder)?,
+            None => trial::run(folder)?,
+        }
         written = Some(manifest);
         Ok(())
     })?;
@@ -228,26 +235,4 @@ fn write_tokenizer(tokenizer: &Tokenizer, checkpoint: &Checkpoint, folder: &Path
         sha256: files::sha256(&path)?,
         context_length: checkpoint.config.text.context_length,
     })
-}
-
-/// Runs the encoders once. The runtime refuses embeddings that are not finite or not of length one.
-fn trial(folder: &Path) -> Result<()> {
-    let run = || -> clip_runtime::Result<()> {
-        let clip = Clip::open(folder)?;
-        if clip.manifest().image.is_some() {
-            clip.encode_images(&[gradient()?])?;
-        }
-        if clip.manifest().text.is_some() {
-            clip.encode_texts(&["a photo of a cat", ""])?;
-        }
-        Ok(())
-    };
-    run().map_err(Error::Trial)
-}
-
-/// A picture with something to see in every channel.
-fn gradient() -> clip_model::Result<Image> {
-    const SIDE: usize = 64;
-    let pixel = |i: usize| [i % SIDE * 4, i / SIDE * 4, ((i % SIDE) ^ (i / SIDE)) * 4].map(|v| v as u8);
-    Image::new(SIDE, SIDE, (0..SIDE * SIDE).flat_map(pixel).collect())
 }

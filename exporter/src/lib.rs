@@ -23,6 +23,7 @@ pub mod onnx;
 #[cfg(test)]
 mod testing;
 pub mod tower;
+pub mod trial;
 mod write;
 
 pub use error::{Error, Result};

@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::Parser;
 use clip_exporter::onnx::OPSETS;
 use clip_exporter::tower::Form;
-use clip_exporter::{Labels, Only, Options, export};
+use clip_exporter::{Labels, Only, Options, export, trial};
 use clip_model::templates::{Template, read_labels};
 use clip_model::{Checkpoint, Manifest};
 
@@ -95,10 +95,28 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == trial::ARGUMENT)
+        && let (Some(folder), None) = (arguments.next(), arguments.next())
+    {
+        return try_out(folder.as_ref());
+    }
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("clip-export: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The other side of [`trial::run_apart`].
+fn try_out(folder: &std::path::Path) -> ExitCode {
+    match trial::run(folder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let reason = std::error::Error::source(&error).map(ToString::to_string);
+            eprintln!("{}", reason.unwrap_or_else(|| error.to_string()));
             ExitCode::FAILURE
         }
     }
@@ -133,7 +151,9 @@ fn options(arguments: &Arguments, model: String) -> anyhow::Result<Options> {
     };
     let Arguments { force, only, combined, external_data, .. } = *arguments;
     let form = Form { opset: arguments.opset, batch: arguments.batch, bytes: arguments.uint8_input };
-    Ok(Options { model, replace: force, only, form, external_data, combined, labels })
+    // In a process of its own, so that this one never holds a whole model.
+    let trial_program = std::env::current_exe().ok();
+    Ok(Options { model, replace: force, only, form, external_data, combined, labels, trial_program })
 }
 
 /// The last part of the checkpoint's path, as the user would call it.

@@ -142,6 +142,23 @@ fn a_model_that_gives_no_embeddings_is_not_kept() {
 }
 
 #[test]
+fn the_command_does_not_keep_it_either() {
+    let root = tempfile::tempdir().unwrap();
+    let spoil = |values: &mut Values| values.data[0] = f32::NAN;
+    let spoil = |values: &mut Values| {
+        if values.name == "visual.proj" {
+            spoil(values)
+        }
+    };
+    let checkpoint = tiny(root.path(), WeightFormat::Fp32, spoil);
+    let refused = clip_export(&[&checkpoint, Path::new("-o"), &root.path().join("model")]);
+    assert_eq!(refused.status.code(), Some(1));
+    let message = stderr(&refused);
+    assert!(message.contains("trial run") && message.contains("visual.onnx gave an embedding"), "{message}");
+    assert_eq!(entries(root.path()), ["checkpoint"]);
+}
+
+#[test]
 fn an_unusable_logit_scale_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let spoil = |values: &mut Values| {
