@@ -5,7 +5,6 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clip_model::Checkpoint;
-use clip_model::checkpoint::{Dtype, TensorRef};
 use clip_model::files;
 use clip_model::manifest::DataFile;
 
@@ -115,27 +114,8 @@ struct Tensors<'a>(&'a Checkpoint);
 
 impl Weights for Tensors<'_> {
     fn read(&self, rows: &Rows, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        /// Elements that are widened at once.
-        const PIECE: usize = 1 << 20;
         let tensor = self.0.tensor(&rows.tensor).map_err(io::Error::other)?;
-        let data = match (&rows.rows, tensor.shape.first()) {
-            (Some(range), Some(&count)) if count > 0 => {
-                let row = tensor.data.len() / count;
-                tensor.data.get(range.start * row..range.end * row).unwrap_or_default()
-            }
-            _ => tensor.data,
-        };
-        if tensor.dtype == Dtype::F32 {
-            return sink(data);
-        }
-        let width = tensor.data.len() / tensor.shape.iter().product::<usize>().max(1);
-        for piece in data.chunks(PIECE * width.max(1)) {
-            let values = TensorRef { data: piece, ..tensor }
-                .to_f32()
-                .map_err(|e| io::Error::other(format!("{}: {e}", rows.tensor)))?;
-            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-            sink(&bytes)?;
-        }
-        Ok(())
+        let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", rows.tensor));
+        tensor.read_f32(rows.rows.clone(), sink).map_err(named)
     }
 }

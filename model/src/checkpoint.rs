@@ -1,16 +1,14 @@
 //! Checkpoints in OpenCLIP's hub layout: a folder with `open_clip_config.json`, `open_clip_model.safetensors` and,
 //! where the vocabulary is not OpenAI's, `tokenizer.json`.
 //!
-//! Weights are memory-mapped and checked in full (header, names, shapes) before anything is read. The file must not
-//! be changed by another program while it is open; our own writers never do, they replace files by renaming.
+//! Names and shapes are checked in full before any weight is read. The files must not be changed by another program
+//! while they are open; our own writers never do, they replace files by renaming.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
-use safetensors::tensor::{Metadata, SafeTensors, View};
+use safetensors::tensor::View;
 
 use crate::config::{Activation, Config};
 use crate::error::{Error, Result, TensorMismatch};
@@ -21,7 +19,8 @@ use crate::preprocess::Preprocess;
 use crate::shapes::summarize;
 use crate::tokenizer::Tokenizer;
 
-pub use safetensors::Dtype;
+use crate::weights::same_shape;
+pub use crate::weights::{Dtype, TensorRef, Weights};
 
 /// The name of the weights in a checkpoint folder.
 pub const WEIGHTS: &str = "open_clip_model.safetensors";
@@ -41,84 +40,6 @@ pub struct Checkpoint {
     pub preprocess: Preprocess,
     weights: Weights,
     own_tokenizer: Option<PathBuf>,
-}
-
-/// A memory-mapped safetensors file.
-#[derive(Debug)]
-pub struct Weights {
-    map: Mmap,
-    metadata: Metadata,
-    /// Where tensor data starts in the file.
-    data: usize,
-}
-
-/// A tensor inside a memory-mapped file.
-#[derive(Debug, Clone, Copy)]
-pub struct TensorRef<'a> {
-    /// Number format.
-    pub dtype: Dtype,
-    /// Shape, outermost axis first.
-    pub shape: &'a [usize],
-    /// Little-endian elements in row-major order.
-    pub data: &'a [u8],
-}
-
-impl Weights {
-    /// Maps `path` and validates its header: lengths, offsets, overlaps, shapes against sizes.
-    pub fn open(path: &Path) -> Result<Weights> {
-        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
-        // SAFETY: the map is only read, and the file is not changed while it is open (see the module's description).
-        let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io("map", path, e))?;
-        let (header, metadata) = SafeTensors::read_metadata(&map)
-            .map_err(|source| Error::Safetensors { path: path.to_owned(), source })?;
-        /// Length of the header's own length, in front of it.
-        const LENGTH: usize = 8;
-        Ok(Weights { map, metadata, data: LENGTH + header })
-    }
-
-    /// All names, in file order.
-    pub fn names(&self) -> Vec<String> {
-        self.metadata.offset_keys()
-    }
-
-    /// A string of the file's metadata.
-    pub fn note(&self, key: &str) -> Option<&str> {
-        self.metadata.metadata().as_ref()?.get(key).map(String::as_str)
-    }
-
-    /// The tensor called `name`, when there is one.
-    pub fn get(&self, name: &str) -> Option<TensorRef<'_>> {
-        let info = self.metadata.info(name)?;
-        let (start, end) = info.data_offsets;
-        Some(TensorRef {
-            dtype: info.dtype,
-            shape: &info.shape,
-            data: self.map.get(self.data + start..self.data + end)?,
-        })
-    }
-}
-
-impl TensorRef<'_> {
-    /// The elements as `f32`; exact for F32, F16 and BF16.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for other number formats.
-    pub fn to_f32(&self) -> Result<Vec<f32>> {
-        match self.dtype {
-            Dtype::F32 => {
-                Ok(self.data.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
-            }
-            Dtype::F16 => Ok(self.halves().map(|bits| half::f16::from_bits(bits).to_f32()).collect()),
-            Dtype::BF16 => Ok(self.halves().map(|bits| half::bf16::from_bits(bits).to_f32()).collect()),
-            other => Err(Error::Config(format!(
-                "weights of type {other:?} are not supported: use F32, F16 or BF16"
-            ))),
-        }
-    }
-
-    fn halves(&self) -> impl Iterator<Item = u16> {
-        self.data.as_chunks::<2>().0.iter().map(|&bytes| u16::from_le_bytes(bytes))
-    }
 }
 
 impl Checkpoint {
@@ -149,7 +70,7 @@ impl Checkpoint {
         for tensor in &expected {
             match self.weights.get(&tensor.name) {
                 None => mismatch.missing.push((tensor.name.clone(), tensor.shape.clone())),
-                Some(found) if found.shape != tensor.shape && !one_element(found.shape, &tensor.shape) => {
+                Some(found) if !same_shape(found.shape, &tensor.shape) => {
                     mismatch.wrong.push((tensor.name.clone(), tensor.shape.clone(), found.shape.to_vec()));
                 }
                 Some(_) => {}
@@ -202,12 +123,6 @@ impl Checkpoint {
             _ => Err(Error::Config("logit_scale is not a finite number".into())),
         }
     }
-}
-
-/// `[]` and `[1]` hold the same single value; OpenCLIP writes either for the logit scale.
-fn one_element(a: &[usize], b: &[usize]) -> bool {
-    let one = |s: &[usize]| s.iter().product::<usize>() == 1 && s.len() <= 1;
-    one(a) && one(b)
 }
 
 /// PyTorch's count of batches seen by a batch norm: not used by the network.

@@ -38,6 +38,24 @@ pub enum Error {
         /// The reader's reason.
         source: safetensors::SafeTensorError,
     },
+    /// A file of weights cannot be used: what it is cannot be told, it is damaged, or it asks for something else than
+    /// tensors.
+    #[error("{}: {reason}", path.display())]
+    Weights {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong, by name.
+        reason: String,
+    },
+    /// Weights without a configuration do not tell their activation, and none was stated.
+    #[error(
+        "{} says nowhere whether its blocks use GELU or QuickGELU, and weights do not tell: state which one \
+         (clip-export: --gelu or --quickgelu)", path.display()
+    )]
+    ActivationUnknown {
+        /// The file.
+        path: PathBuf,
+    },
     /// The tensors of a checkpoint are not those of its configuration.
     #[error("the checkpoint does not hold the tensors of its configuration: {0}")]
     Tensors(TensorMismatch),
@@ -133,6 +151,12 @@ impl std::fmt::Display for TensorMismatch {
             self.wrong.iter().map(|(n, e, s)| format!("{n} (expected {e:?}, found {s:?})")).collect(),
         );
         f.write_str(&parts.join("; "))
+    }
+}
+
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        std::io::Error::other(error)
     }
 }
 

@@ -21,6 +21,7 @@ pub mod preprocess;
 pub mod shapes;
 pub mod templates;
 pub mod tokenizer;
+mod weights;
 
 pub use checkpoint::Checkpoint;
 pub use config::Config;

@@ -85,7 +85,7 @@ fn tensors(file: &Path) -> Vec<(String, Vec<usize>, Vec<u8>)> {
     names.sort();
     let tensor = |name: String| {
         let found = weights.get(&name).unwrap();
-        (name.clone(), found.shape.to_vec(), found.data.to_vec())
+        (name.clone(), found.shape.to_vec(), found.to_bytes().unwrap())
     };
     names.into_iter().map(tensor).collect()
 }

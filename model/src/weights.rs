@@ -1,0 +1,576 @@
+//! Named tensors that lie in files, and are read from there piece by piece.
+//!
+//! No file is read or mapped whole: a reader of a tensor holds a piece of a few megabytes, whatever the file's size.
+//! A tensor may consist of parts that lie apart, and a part need not lie in row-major order, so that foreign layouts
+//! (stacked, transposed, strided) cost no copy.
+
+#![allow(dead_code)] // stacked and transposed tensors come with the formats that have them
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use safetensors::SafeTensorError;
+use safetensors::tensor::Metadata;
+
+use crate::error::{Error, Result, TensorMismatch};
+
+pub use safetensors::Dtype;
+
+/// Bytes that are read at once; a multiple of every number format's width.
+const PIECE: usize = 1 << 22;
+
+/// The tensors of one or several files.
+#[derive(Debug, Default)]
+pub struct Weights {
+    files: Vec<(PathBuf, File)>,
+    names: Vec<String>,
+    tensors: HashMap<String, Stored>,
+    notes: HashMap<String, String>,
+}
+
+/// A tensor: its parts one above the other along the outermost axis.
+#[derive(Debug, Clone)]
+struct Stored {
+    shape: Vec<usize>,
+    parts: Vec<View>,
+}
+
+/// Where the elements of a tensor lie in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct View {
+    /// Number of the file.
+    pub file: usize,
+    /// Byte of the first element.
+    pub start: u64,
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    /// Elements from one index of an axis to the next.
+    pub strides: Vec<usize>,
+}
+
+/// How a tensor comes from tensors of other names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The same values under another name.
+    Same(String),
+    /// A matrix whose axes are exchanged.
+    Transposed(String),
+    /// Several tensors of one shape, one above the other.
+    Stacked(Vec<String>),
+}
+
+/// A tensor in a file.
+#[derive(Debug, Clone, Copy)]
+pub struct TensorRef<'a> {
+    /// Number format.
+    pub dtype: Dtype,
+    /// Shape, outermost axis first.
+    pub shape: &'a [usize],
+    parts: &'a [View],
+    files: &'a [(PathBuf, File)],
+}
+
+impl Weights {
+    /// Opens a safetensors file and validates its header: lengths, offsets, overlaps, shapes against sizes.
+    ///
+    /// # Errors
+    /// [`Error::Safetensors`] for a file that is truncated or lies about its lengths.
+    pub fn open(path: &Path) -> Result<Weights> {
+        let mut weights = Weights::default();
+        weights.add_safetensors(path)?;
+        Ok(weights)
+    }
+
+    /// Adds the tensors of a safetensors file.
+    pub(crate) fn add_safetensors(&mut self, path: &Path) -> Result<()> {
+        let file = self.add_file(path)?;
+        let fail = |source| Error::Safetensors { path: path.to_owned(), source };
+        let (metadata, data) = safetensors_header(&self.files[file])?;
+        for name in metadata.offset_keys() {
+            let Some(info) = metadata.info(&name) else { continue };
+            if !info.dtype.bitsize().is_multiple_of(8) {
+                return Err(fail(SafeTensorError::MisalignedSlice));
+            }
+            let start = data + info.data_offsets.0 as u64;
+            let strides = row_major(&info.shape);
+            let view = View { file, start, dtype: info.dtype, shape: info.shape.clone(), strides };
+            self.add(name, view)?;
+        }
+        self.notes.extend(metadata.metadata().clone().unwrap_or_default());
+        Ok(())
+    }
+
+    /// Opens a file, whose number [`View::file`] takes.
+    pub(crate) fn add_file(&mut self, path: &Path) -> Result<usize> {
+        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        self.files.push((path.to_owned(), file));
+        Ok(self.files.len() - 1)
+    }
+
+    /// A file by its number.
+    pub(crate) fn file(&self, number: usize) -> &File {
+        &self.files[number].1
+    }
+
+    /// Size of a file by its number, bytes.
+    pub(crate) fn file_size(&self, number: usize) -> Result<u64> {
+        let (path, file) = &self.files[number];
+        Ok(file.metadata().map_err(|e| Error::io("read", path, e))?.len())
+    }
+
+    /// Adds a tensor.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] when its name is taken, or it reaches beyond its file or over far more of it than it holds.
+    pub(crate) fn add(&mut self, name: String, view: View) -> Result<()> {
+        let (path, file) = &self.files[view.file];
+        let fail = |reason: String| Error::Weights { path: path.clone(), reason };
+        let size = file.metadata().map_err(|e| Error::io("read", path, e))?.len();
+        let span = view.span().filter(|&span| {
+            let bytes = (span as u64).checked_mul(width(view.dtype) as u64);
+            bytes.and_then(|bytes| view.start.checked_add(bytes)).is_some_and(|end| end <= size)
+        });
+        let Some(span) = span else {
+            return Err(fail(format!("tensor {name} reaches beyond the end of the file")));
+        };
+        let elements: usize = view.shape.iter().product();
+        if span < elements || span / 8 > elements {
+            return Err(fail(format!(
+                "tensor {name} is a view of {elements} values spread over {span}: save a contiguous copy"
+            )));
+        }
+        if self.tensors.contains_key(&name) {
+            return Err(fail(format!("there are two tensors {name}")));
+        }
+        self.names.push(name.clone());
+        self.tensors.insert(name, Stored { shape: view.shape.clone(), parts: vec![view] });
+        Ok(())
+    }
+
+    /// All names, in file order.
+    pub fn names(&self) -> Vec<String> {
+        self.names.clone()
+    }
+
+    /// A string of the files' metadata.
+    pub fn note(&self, key: &str) -> Option<&str> {
+        self.notes.get(key).map(String::as_str)
+    }
+
+    /// The tensor called `name`, when there is one.
+    pub fn get(&self, name: &str) -> Option<TensorRef<'_>> {
+        let Stored { shape, parts } = self.tensors.get(name)?;
+        let dtype = parts.first()?.dtype;
+        Some(TensorRef { dtype, shape, parts, files: &self.files })
+    }
+
+    /// Gives every tensor the name that `rename` makes of its own, or drops it.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] when two tensors would have one name.
+    pub(crate) fn rename(&mut self, rename: impl Fn(&str) -> Option<String>) -> Result<()> {
+        let mut tensors = HashMap::new();
+        for name in std::mem::take(&mut self.names) {
+            let Some((stored, new)) = self.tensors.remove(&name).zip(rename(&name)) else { continue };
+            let file = stored.parts.first().map_or(0, |part| part.file);
+            if tensors.insert(new.clone(), stored).is_some() {
+                let reason = format!("{name} and another tensor both stand for {new}");
+                return Err(Error::Weights { path: self.files[file].0.clone(), reason });
+            }
+            self.names.push(new);
+        }
+        self.tensors = tensors;
+        Ok(())
+    }
+
+    /// Puts together the tensors called `name` and of this `shape` from those of their origins. What no origin names
+    /// stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::Tensors`], in the names of the origins, for those that are missing or of another shape.
+    pub(crate) fn compose(&mut self, plan: Vec<(String, Vec<usize>, Origin)>) -> Result<()> {
+        let mut mismatch = TensorMismatch::default();
+        let mut made = Vec::with_capacity(plan.len());
+        for (name, shape, origin) in plan {
+            let (sources, expected) = origin.sources(&shape);
+            let mut parts = Vec::new();
+            for source in sources {
+                match self.tensors.get(source) {
+                    None => mismatch.missing.push((source.clone(), expected.clone())),
+                    Some(found) if !same_shape(&found.shape, &expected) => {
+                        mismatch.wrong.push((source.clone(), expected.clone(), found.shape.clone()));
+                    }
+                    Some(found) => parts.extend(found.parts.clone()),
+                }
+            }
+            if let Origin::Transposed(_) = origin {
+                parts.iter_mut().for_each(|part| {
+                    part.shape.reverse();
+                    part.strides.reverse();
+                });
+            }
+            made.push((name, Stored { shape, parts }, origin));
+        }
+        if !mismatch.is_empty() {
+            return Err(Error::Tensors(mismatch));
+        }
+        for (_, stored, origin) in &made {
+            for source in origin.sources(&stored.shape).0 {
+                self.tensors.remove(source);
+            }
+        }
+        self.names.retain(|name| self.tensors.contains_key(name));
+        for (name, stored, _) in made {
+            self.names.push(name.clone());
+            self.tensors.insert(name, stored);
+        }
+        Ok(())
+    }
+}
+
+/// Reads a safetensors file's header; also the byte at which tensor data starts.
+fn safetensors_header((path, file): &(PathBuf, File)) -> Result<(Metadata, u64)> {
+    /// Length of the header's own length, in front of it.
+    const LENGTH: usize = 8;
+    /// The longest header that the format's own library reads.
+    const LONGEST: u64 = 100_000_000;
+    let fail = |source| Error::Safetensors { path: path.clone(), source };
+    let size = file.metadata().map_err(|e| Error::io("read", path, e))?.len();
+    if size < LENGTH as u64 {
+        return Err(fail(SafeTensorError::HeaderTooSmall));
+    }
+    let mut length = [0; LENGTH];
+    read_at(file, path, &mut length, 0)?;
+    let length = u64::from_le_bytes(length);
+    if length > LONGEST {
+        return Err(fail(SafeTensorError::HeaderTooLarge));
+    }
+    let data = LENGTH as u64 + length;
+    if data > size {
+        return Err(fail(SafeTensorError::InvalidHeaderLength));
+    }
+    let mut header = vec![0; length as usize];
+    read_at(file, path, &mut header, LENGTH as u64)?;
+    let metadata: Metadata = serde_json::from_slice(&header)
+        .map_err(|e| fail(SafeTensorError::InvalidHeaderDeserialization(e)))?;
+    let names = metadata.offset_keys();
+    let end = names.last().and_then(|name| metadata.info(name)).map_or(0, |info| info.data_offsets.1);
+    if data.checked_add(end as u64) != Some(size) {
+        return Err(fail(SafeTensorError::MetadataIncompleteBuffer));
+    }
+    Ok((metadata, data))
+}
+
+impl Origin {
+    /// The tensors it is made of, and the shape of each when the result has `shape`.
+    fn sources(&self, shape: &[usize]) -> (&[String], Vec<usize>) {
+        let mut part = shape.to_vec();
+        match self {
+            Origin::Same(name) => (std::slice::from_ref(name), part),
+            Origin::Transposed(name) => {
+                part.reverse();
+                (std::slice::from_ref(name), part)
+            }
+            Origin::Stacked(names) => {
+                if let Some(rows) = part.first_mut() {
+                    *rows /= names.len().max(1);
+                }
+                (names, part)
+            }
+        }
+    }
+}
+
+impl View {
+    /// Elements from the first to the last, both included, when that is a number.
+    pub(crate) fn span(&self) -> Option<usize> {
+        if self.shape.len() != self.strides.len() {
+            return None;
+        }
+        // No product of some of the sizes can overflow from here on.
+        self.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d.max(1)))?;
+        if self.shape.contains(&0) {
+            return Some(0);
+        }
+        let axes = self.shape.iter().zip(&self.strides);
+        let last = axes.map(|(&n, &stride)| (n - 1).checked_mul(stride));
+        last.into_iter().try_fold(1usize, |sum, axis| sum.checked_add(axis?))
+    }
+
+    fn is_row_major(&self) -> bool {
+        let axes = self.shape.iter().zip(&self.strides).zip(row_major(&self.shape));
+        axes.into_iter().all(|((&n, &stride), expected)| n <= 1 || stride == expected)
+    }
+
+    /// Rows along the outermost axis.
+    fn rows(&self) -> usize {
+        self.shape.first().copied().unwrap_or(1)
+    }
+
+    /// Passes the elements of `rows` on, row-major, in pieces.
+    fn read<E: From<Error>>(
+        &self,
+        rows: Range<usize>,
+        (path, file): &(PathBuf, File),
+        sink: &mut dyn FnMut(&[u8]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let width = width(self.dtype);
+        let row: usize = self.shape.iter().skip(1).product();
+        if self.is_row_major() {
+            let mut at = self.start + (rows.start * row * width) as u64;
+            let end = self.start + (rows.end * row * width) as u64;
+            let mut buffer = vec![0; PIECE.min((end - at) as usize)];
+            while at < end {
+                let n = buffer.len().min((end - at) as usize);
+                read_at(file, path, &mut buffer[..n], at)?;
+                sink(&buffer[..n])?;
+                at += n as u64;
+            }
+            return Ok(());
+        }
+        let mut span = vec![0; self.span().unwrap_or(0) * width];
+        read_at(file, path, &mut span, self.start)?;
+        let mut piece = Vec::with_capacity(PIECE.min((rows.end - rows.start) * row * width));
+        for element in rows.start * row..rows.end * row {
+            let mut rest = element;
+            let axes = self.shape.iter().zip(&self.strides).rev();
+            let at: usize = axes
+                .map(|(&n, &stride)| {
+                    let index = rest % n;
+                    rest /= n;
+                    index * stride
+                })
+                .sum();
+            piece.extend_from_slice(&span[at * width..(at + 1) * width]);
+            if piece.len() == PIECE {
+                sink(&piece)?;
+                piece.clear();
+            }
+        }
+        sink(&piece)
+    }
+}
+
+impl TensorRef<'_> {
+    /// Passes the elements of `rows` along the outermost axis (all of them by default) on as little-endian `f32`,
+    /// row-major, in pieces of at most 16 MiB. Exact for F32, F16 and BF16.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for other number formats, [`Error::Size`] for rows that there are not, [`Error::Io`] when the
+    /// file cannot be read any more, and what `sink` returns.
+    pub fn read_f32<E: From<Error>>(
+        &self,
+        rows: Option<Range<usize>>,
+        sink: &mut dyn FnMut(&[u8]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let mut wide = Vec::new();
+        let dtype = self.dtype;
+        let widen: fn(u16) -> f32 = match dtype {
+            Dtype::F32 => return self.read(rows, sink),
+            Dtype::F16 => |bits| half::f16::from_bits(bits).to_f32(),
+            Dtype::BF16 => |bits| half::bf16::from_bits(bits).to_f32(),
+            other => {
+                return Err(Error::Config(format!(
+                    "weights of type {other:?} are not supported: use F32, F16 or BF16"
+                ))
+                .into());
+            }
+        };
+        self.read(rows, &mut |bytes| {
+            wide.clear();
+            let halves = bytes.as_chunks::<2>().0.iter().map(|&bytes| u16::from_le_bytes(bytes));
+            wide.extend(halves.flat_map(|bits| widen(bits).to_le_bytes()));
+            sink(&wide)
+        })
+    }
+
+    /// All elements as `f32`, row-major; exact for F32, F16 and BF16.
+    ///
+    /// # Errors
+    /// As [`Self::read_f32`].
+    pub fn to_f32(&self) -> Result<Vec<f32>> {
+        let mut values = Vec::with_capacity(self.shape.iter().product());
+        self.read_f32(None, &mut |bytes| {
+            values.extend(bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)));
+            Ok::<(), Error>(())
+        })?;
+        Ok(values)
+    }
+
+    /// All elements as they are stored: little-endian, row-major.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read any more.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut all = Vec::new();
+        self.read(None, &mut |bytes| {
+            all.extend_from_slice(bytes);
+            Ok::<(), Error>(())
+        })?;
+        Ok(all)
+    }
+
+    fn read<E: From<Error>>(
+        &self,
+        rows: Option<Range<usize>>,
+        sink: &mut dyn FnMut(&[u8]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let count: usize = self.parts.iter().map(View::rows).sum();
+        let rows = rows.unwrap_or(0..count);
+        if rows.start > rows.end || rows.end > count {
+            return Err(Error::Size(format!("rows {rows:?} of a tensor that has {count}")).into());
+        }
+        let mut first = 0;
+        for part in self.parts {
+            if part.dtype != self.dtype {
+                let (a, b) = (self.dtype, part.dtype);
+                return Err(Error::Config(format!("parts of one tensor are of types {a:?} and {b:?}")).into());
+            }
+            let last = first + part.rows();
+            let (start, end) = (rows.start.max(first), rows.end.min(last));
+            if start < end {
+                part.read(start - first..end - first, &self.files[part.file], sink)?;
+            }
+            first = last;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of an element; only formats of whole bytes are ever added.
+fn width(dtype: Dtype) -> usize {
+    dtype.bitsize() / 8
+}
+
+/// The strides of elements that lie in row-major order without gaps.
+pub(crate) fn row_major(shape: &[usize]) -> Vec<usize> {
+    let mut stride = 1usize;
+    let mut strides: Vec<usize> = shape
+        .iter()
+        .rev()
+        .map(|&n| {
+            let this = stride;
+            stride = stride.saturating_mul(n);
+            this
+        })
+        .collect();
+    strides.reverse();
+    strides
+}
+
+/// Whether two shapes are the same; `[]` and `[1]` hold the same single value, and OpenCLIP writes either for the
+/// logit scale.
+pub(crate) fn same_shape(a: &[usize], b: &[usize]) -> bool {
+    let one = |s: &[usize]| s.iter().product::<usize>() == 1 && s.len() <= 1;
+    a == b || one(a) && one(b)
+}
+
+/// Fills `buffer` from the byte `at` of a file on.
+pub(crate) fn read_at(file: &File, path: &Path, buffer: &mut [u8], at: u64) -> Result<()> {
+    #[cfg(unix)]
+    let read = std::os::unix::fs::FileExt::read_exact_at(file, buffer, at);
+    #[cfg(not(unix))]
+    let read = {
+        use std::io::{Read, Seek, SeekFrom};
+        // One cursor for all readers of the file: opened anew, so that they do not meet.
+        File::open(path).and_then(|mut own| {
+            own.seek(SeekFrom::Start(at))?;
+            own.read_exact(buffer)
+        })
+    };
+    #[cfg(not(unix))]
+    let _ = file;
+    read.map_err(|e| Error::io("read", path, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of the numbers 0, 1, 2, ... in single precision, with tensors lying in it.
+    fn weights(folder: &Path, views: &[(&str, u64, &[usize], &[usize])]) -> Result<Weights> {
+        let path = folder.join("numbers");
+        let bytes: Vec<u8> = (0..24).flat_map(|i| (i as f32).to_le_bytes()).collect();
+        std::fs::write(&path, bytes).unwrap();
+        let mut weights = Weights::default();
+        let file = weights.add_file(&path)?;
+        for (name, start, shape, strides) in views {
+            let (shape, strides) = (shape.to_vec(), strides.to_vec());
+            let view = View { file, start: start * 4, dtype: Dtype::F32, shape, strides };
+            weights.add((*name).to_owned(), view)?;
+        }
+        Ok(weights)
+    }
+
+    fn rows(tensor: TensorRef<'_>, rows: Range<usize>) -> Vec<f32> {
+        let mut values = Vec::new();
+        let mut sink = |bytes: &[u8]| {
+            values.extend(bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)));
+            Ok::<(), Error>(())
+        };
+        tensor.read_f32(Some(rows), &mut sink).unwrap();
+        values
+    }
+
+    #[test]
+    fn strided_views_are_read_in_row_major_order() {
+        let root = tempfile::tempdir().unwrap();
+        let found = weights(root.path(), &[("columns", 4, &[2, 3], &[1, 2]), ("gaps", 0, &[2, 2], &[5, 2])]);
+        let found = found.unwrap();
+        assert_eq!(found.get("columns").unwrap().to_f32().unwrap(), [4., 6., 8., 5., 7., 9.]);
+        assert_eq!(found.get("gaps").unwrap().to_f32().unwrap(), [0., 2., 5., 7.]);
+        assert_eq!(rows(found.get("columns").unwrap(), 1..2), [5., 7., 9.]);
+    }
+
+    #[test]
+    fn tensors_are_stacked_and_transposed_without_a_copy() {
+        let root = tempfile::tempdir().unwrap();
+        let views: [(&str, u64, &[usize], &[usize]); 3] =
+            [("q", 0, &[2, 2], &[2, 1]), ("k", 10, &[2, 2], &[1, 2]), ("p", 4, &[2, 3], &[3, 1])];
+        let mut found = weights(root.path(), &views).unwrap();
+        let stacked = Origin::Stacked(vec!["q".into(), "k".into()]);
+        let plan = vec![
+            ("in".to_owned(), vec![4, 2], stacked),
+            ("proj".to_owned(), vec![3, 2], Origin::Transposed("p".into())),
+        ];
+        found.compose(plan).unwrap();
+        assert_eq!(found.names(), ["in", "proj"]);
+        assert_eq!(found.get("in").unwrap().to_f32().unwrap(), [0., 1., 2., 3., 10., 12., 11., 13.]);
+        assert_eq!(rows(found.get("in").unwrap(), 1..3), [2., 3., 10., 12.]);
+        assert_eq!(found.get("proj").unwrap().to_f32().unwrap(), [4., 7., 5., 8., 6., 9.]);
+        let beyond = found.get("in").unwrap().read_f32(Some(3..5), &mut |_| Ok::<(), Error>(()));
+        assert!(matches!(beyond, Err(Error::Size(_))), "{beyond:?}");
+    }
+
+    #[test]
+    fn origins_that_are_missing_or_of_another_shape_are_named() {
+        let root = tempfile::tempdir().unwrap();
+        let mut found = weights(root.path(), &[("q", 0, &[2, 2], &[2, 1])]).unwrap();
+        let plan = vec![("in".to_owned(), vec![6, 2], Origin::Stacked(vec!["q".into(), "k".into()]))];
+        let message = found.compose(plan).unwrap_err().to_string();
+        assert!(message.contains("missing: k [3, 2]"), "{message}");
+        assert!(message.contains("q (expected [3, 2], found [2, 2])"), "{message}");
+    }
+
+    #[test]
+    fn views_that_lie_about_their_size_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        for (shape, strides, start) in [
+            (&[25usize][..], &[1usize][..], 0),
+            (&[2], &[24], 0),
+            (&[1], &[1], 24),
+            (&[1], &[1], u64::MAX / 4),
+            (&[usize::MAX, 3], &[usize::MAX, 1], 0),
+            (&[1000, 1000], &[0, 0], 0),
+            (&[2, 2], &[1], 0),
+        ] {
+            let refused = weights(root.path(), &[("x", start, shape, strides)]);
+            let message = refused.unwrap_err().to_string();
+            assert!(message.contains("tensor x"), "{message}");
+        }
+        let twice: [(&str, u64, &[usize], &[usize]); 2] = [("x", 0, &[1], &[1]), ("x", 1, &[1], &[1])];
+        assert!(weights(root.path(), &twice).unwrap_err().to_string().contains("two tensors x"));
+    }
+}
