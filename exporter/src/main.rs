@@ -1,5 +1,7 @@
 //! `clip-export`: a checkpoint becomes a model folder.
 
+mod activation;
+mod convert;
 mod report;
 
 use std::path::PathBuf;
@@ -13,6 +15,8 @@ use clip_exporter::{Labels, Only, Options, export, trial};
 use clip_model::templates::{Template, read_labels};
 use clip_model::{Checkpoint, Manifest};
 
+use activation::ActivationArguments;
+use convert::{To, convert};
 use report::Report;
 
 /// Turn a checkpoint into a model folder that clip-run, libclip and clip-runtime open.
@@ -28,19 +32,32 @@ use report::Report;
     version,
     after_help = "Examples:\n  \
         clip-export models/emoji-tiny -o emoji\n  \
-        clip-export ViT-B-32.safetensors -o vit-b-32 --name ViT-B/32\n  \
+        clip-export ViT-B-32.pt -o vit-b-32 --name ViT-B/32\n  \
+        clip-export epoch_32.pt -o mine --gelu\n  \
+        clip-export runs/mine -o mine-hf --to hf\n  \
         clip-export runs/mine -o mine --force --json\n  \
         clip-export runs/mine -o camera --only visual --uint8-input --labels things.txt --template \"a photo of a {}.\""
 )]
 struct Arguments {
     /// The checkpoint: a folder in OpenCLIP's layout (open_clip_config.json, open_clip_model.safetensors, and
-    /// tokenizer.json where the vocabulary is not OpenAI's), or a lone .safetensors file of one of OpenAI's models
+    /// tokenizer.json where the vocabulary is not OpenAI's) or in Hugging Face's (config.json, model.safetensors,
+    /// tokenizer, preprocessor_config.json); one of OpenAI's .pt files; or a state dict with OpenCLIP's names (.pt,
+    /// .bin, .safetensors)
     #[arg(value_name = "CHECKPOINT")]
     checkpoint: PathBuf,
 
     /// The model folder to create
     #[arg(short, long, value_name = "FOLDER")]
     output: PathBuf,
+
+    #[command(flatten)]
+    activation: ActivationArguments,
+
+    /// Write no model folder but the checkpoint itself in another layout, in single precision
+    #[arg(long, value_name = "LAYOUT", conflicts_with_all = [
+        "name", "force", "only", "combined", "labels", "uint8_input", "batch", "external_data"
+    ])]
+    to: Option<To>,
 
     /// Name of the model, kept in clip.json [default: the checkpoint's file name]
     #[arg(long, value_name = "NAME")]
@@ -123,9 +140,12 @@ fn try_out(folder: &std::path::Path) -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let Arguments { checkpoint: path, output, name, json, .. } = arguments;
-    let checkpoint =
-        Checkpoint::open(path).with_context(|| format!("cannot open the checkpoint {}", path.display()))?;
+    let Arguments { checkpoint: path, activation, to, output, name, json, .. } = arguments;
+    let checkpoint = Checkpoint::open_as(path, activation.stated())
+        .with_context(|| format!("cannot open the checkpoint {}", path.display()))?;
+    if let Some(to) = to {
+        return convert(&checkpoint, output, *to, *json);
+    }
     let model = match name {
         Some(name) => name.clone(),
         None => default_name(path)?,

@@ -208,6 +208,55 @@ fn the_command_prints_the_folder_or_json_and_refuses_to_overwrite() {
 }
 
 #[test]
+fn a_checkpoint_is_written_in_another_layout() {
+    let root = tempfile::tempdir().unwrap();
+    let original = tiny(root.path(), WeightFormat::Fp32, |_| ());
+    let (output, to) = (Path::new("-o"), Path::new("--to"));
+    let (hf, back) = (root.path().join("hf"), root.path().join("back"));
+    let made = clip_export(&[&original, output, &hf, to, Path::new("hf")]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    assert_eq!(String::from_utf8(made.stdout.clone()).unwrap(), format!("{}\n", hf.display()));
+    let files = ["config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json"];
+    assert_eq!(entries(&hf), [&files[..], &["tokenizer_config.json"]].concat());
+    let made = clip_export(&[&hf, output, &back, to, Path::new("open-clip"), Path::new("--json")]);
+    let printed: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    assert_eq!(printed["layout"], "open-clip");
+    let (before, after) = (Checkpoint::open(&original).unwrap(), Checkpoint::open(&back).unwrap());
+    assert_eq!((&after.config, &after.preprocess), (&before.config, &before.preprocess));
+    for Tensor { name, .. } in summarize(&config()).tensors {
+        let value = |c: &Checkpoint| c.tensor(&name).unwrap().to_f32().unwrap();
+        assert_eq!(value(&after), value(&before), "{name}");
+    }
+    let again = clip_export(&[&original, output, &hf, to, Path::new("hf")]);
+    assert!(
+        stderr(&again).contains("cannot write the checkpoint as hf: cannot create"),
+        "{}",
+        stderr(&again)
+    );
+    assert_eq!(entries(root.path()), ["back", "checkpoint", "hf"]);
+}
+
+#[test]
+fn weights_alone_ask_for_their_activation() {
+    let root = tempfile::tempdir().unwrap();
+    let weights = tiny(root.path(), WeightFormat::Fp32, |_| ()).join(clip_model::checkpoint::WEIGHTS);
+    let refused = clip_export(&[&weights, Path::new("-o"), &root.path().join("model")]);
+    assert!(
+        stderr(&refused).contains("state which one (clip-export: --gelu or --quickgelu)"),
+        "{}",
+        stderr(&refused)
+    );
+    let both = clip_export(&[
+        &weights,
+        Path::new("-o"),
+        Path::new("x"),
+        Path::new("--gelu"),
+        Path::new("--quickgelu"),
+    ]);
+    assert_eq!(both.status.code(), Some(2), "{}", stderr(&both));
+}
+
+#[test]
 fn bad_checkpoints_are_refused_by_name() {
     let root = tempfile::tempdir().unwrap();
     let (nowhere, model) = (root.path().join("nowhere"), root.path().join("model"));

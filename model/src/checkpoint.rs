@@ -1,24 +1,27 @@
-//! Checkpoints in OpenCLIP's hub layout: a folder with `open_clip_config.json`, `open_clip_model.safetensors` and,
-//! where the vocabulary is not OpenAI's, `tokenizer.json`.
+//! Checkpoints: a network's configuration, preprocessing, weights and tokenizer.
+//!
+//! Our own are in OpenCLIP's hub layout: a folder with `open_clip_config.json`, `open_clip_model.safetensors` and, where
+//! the vocabulary is not OpenAI's, `tokenizer.json`. Those of others are read in their layouts, see [`Checkpoint::open`].
 //!
 //! Names and shapes are checked in full before any weight is read. The files must not be changed by another program
 //! while they are open; our own writers never do, they replace files by renaming.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use safetensors::tensor::View;
 
 use crate::config::{Activation, Config};
 use crate::error::{Error, Result, TensorMismatch};
 use crate::files;
-use crate::infer::infer;
+use crate::formats::{self, Found, TokenizerSource};
 use crate::openclip::OpenClip;
 use crate::preprocess::Preprocess;
 use crate::shapes::summarize;
 use crate::tokenizer::Tokenizer;
 
+pub use crate::formats::Layout;
 use crate::weights::same_shape;
 pub use crate::weights::{Dtype, TensorRef, Weights};
 
@@ -29,7 +32,7 @@ pub const WEIGHTS: &str = "open_clip_model.safetensors";
 pub const TOKENIZER: &str = "tokenizer.json";
 
 /// What transformers wants to know of the tokenizer besides; not read by this crate.
-const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 
 /// An opened checkpoint whose tensors are exactly those of its configuration.
 #[derive(Debug)]
@@ -39,29 +42,38 @@ pub struct Checkpoint {
     /// The image preprocessing.
     pub preprocess: Preprocess,
     weights: Weights,
-    own_tokenizer: Option<PathBuf>,
+    tokenizer: TokenizerSource,
 }
 
 impl Checkpoint {
-    /// Opens a folder in OpenCLIP's hub layout, or a lone `.safetensors` file, whose configuration is then inferred
-    /// from its shapes with OpenAI's QuickGELU, preprocessing and vocabulary.
+    /// Opens a checkpoint of any format that this crate knows, told by what it holds:
+    ///
+    /// - a folder in OpenCLIP's hub layout, with weights in `open_clip_model.safetensors` or
+    ///   `open_clip_pytorch_model.bin`;
+    /// - a folder of Hugging Face's CLIP: `config.json`, `model.safetensors` or `pytorch_model.bin` (or shards of
+    ///   either), a tokenizer, `preprocessor_config.json`;
+    /// - one of OpenAI's `.pt` files (TorchScript), or a state dict of theirs in PyTorch's or safetensors' format.
+    ///
+    /// Files of PyTorch's are read by a parser that builds tensors and containers and nothing else; what would run
+    /// code is refused by name.
     ///
     /// # Errors
-    /// [`Error::Safetensors`] for a file that is truncated or lies about its lengths; [`Error::Tensors`], with the
-    /// names, for tensors that are missing, surplus or of another shape; [`Error::Config`] for a configuration that
-    /// is not supported.
+    /// [`Error::Safetensors`] and [`Error::Weights`] for a file that is truncated, lies about its lengths or is of no
+    /// known format; [`Error::Tensors`], with the names, for tensors that are missing, surplus or of another shape;
+    /// [`Error::Config`] for a configuration that is not supported; [`Error::ActivationUnknown`] for weights that come
+    /// without a configuration and are not OpenAI's.
     pub fn open(path: &Path) -> Result<Checkpoint> {
-        if !path.is_dir() {
-            let weights = Weights::open(path)?;
-            let shape = |name: &str| weights.get(name).map(|t| t.shape.to_vec());
-            let config = infer(shape, Activation::QuickGelu)?;
-            let preprocess = Preprocess { size: config.image.image_size(), ..Preprocess::default() };
-            return Checkpoint { config, preprocess, weights, own_tokenizer: None }.validated();
-        }
-        let OpenClip { config, preprocess, own_tokenizer } = OpenClip::read(path)?;
-        let weights = Weights::open(&path.join(WEIGHTS))?;
-        let own_tokenizer = own_tokenizer.then(|| path.join(TOKENIZER));
-        Checkpoint { config, preprocess, weights, own_tokenizer }.validated()
+        Self::open_as(path, None)
+    }
+
+    /// Like [`Self::open`], with the activation stated for weights that come without a configuration, such as the state
+    /// dicts of OpenCLIP's trainer.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and [`Error::Config`] when the checkpoint itself says otherwise.
+    pub fn open_as(path: &Path, activation: Option<Activation>) -> Result<Checkpoint> {
+        let Found { config, preprocess, weights, tokenizer } = formats::open(path, activation)?;
+        Checkpoint { config, preprocess, weights, tokenizer }.validated()
     }
 
     fn validated(self) -> Result<Checkpoint> {
@@ -101,10 +113,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Tokenizer`] when its ids do not fit the embedding table.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
-        let tokenizer = match &self.own_tokenizer {
-            Some(path) => Tokenizer::open(path)?,
-            None => Tokenizer::openai(),
-        };
+        let tokenizer = self.tokenizer.open()?;
         let rows = self.config.text.vocab_size;
         if tokenizer.vocab_size() > rows {
             let ids = tokenizer.vocab_size();
@@ -113,6 +122,11 @@ impl Checkpoint {
             )));
         }
         Ok(tokenizer)
+    }
+
+    /// Whether the tokenizer is another than OpenAI's.
+    pub(crate) fn has_own_tokenizer(&self) -> bool {
+        self.tokenizer != TokenizerSource::OpenAi
     }
 
     /// The factor on cosine similarities, `exp` of the stored parameter.
@@ -359,9 +373,27 @@ mod tests {
     fn a_file_of_weights_alone_is_enough() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("ckpt");
-        save(&folder, &values(&tiny())).unwrap();
-        let opened = Checkpoint::open(&folder.join(WEIGHTS)).unwrap();
-        assert_eq!(opened.config.image, tiny().config.image);
-        assert_eq!(opened.config.activation, Activation::QuickGelu);
+        // A published model's widths, for which the number of heads is known.
+        let mut openclip = tiny();
+        openclip.config.image = ImageTower::ViT(ViT {
+            image_size: 32,
+            patch_size: 16,
+            width: 384,
+            layers: 1,
+            head_width: 64,
+            mlp_ratio: 2.0,
+        });
+        (openclip.config.text.width, openclip.config.text.heads) = (256, 4);
+        write(&folder, &openclip, &Tokenizer::openai(), &values(&openclip), 0).unwrap();
+        let file = folder.join(WEIGHTS);
+        let message = Checkpoint::open(&file).unwrap_err().to_string();
+        assert!(message.contains("--gelu or --quickgelu"), "{message}");
+        for activation in [Activation::Gelu, Activation::QuickGelu] {
+            let opened = Checkpoint::open_as(&file, Some(activation)).unwrap();
+            assert_eq!(opened.config.image, openclip.config.image);
+            assert_eq!(opened.config.activation, activation);
+        }
+        let message = Checkpoint::open_as(&folder, Some(Activation::QuickGelu)).unwrap_err().to_string();
+        assert!(message.contains("says Gelu"), "{message}");
     }
 }

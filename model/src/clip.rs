@@ -7,7 +7,7 @@
 //!
 //! Sources: the paper's section 2.4, and the parameter names and shapes of OpenAI's published models.
 
-use crate::config::{Activation, Config, ImageTower, ResNet, TextTower, ViT, mlp_width};
+use crate::config::{Activation, Config, ImageTower, ResNet, TextTower, ViT};
 use crate::ops::{Conv, Ops, Projections};
 
 /// Image `[3, S, S]`, normalised, to its embedding of length one, `[embed_dim]`.
@@ -21,14 +21,14 @@ pub fn encode_image<O: Ops>(o: &O, config: &Config, image: &O::T) -> O::T {
 
 /// Token ids `[L]`, `L` at most the context length, to the text's embedding of length one, `[embed_dim]`.
 pub fn encode_text<O: Ops>(o: &O, config: &Config, ids: &O::T) -> O::T {
-    let TextTower { context_length, vocab_size, width, heads, layers, mlp_ratio } = config.text;
+    let TextTower { context_length, vocab_size, width, heads, layers, .. } = config.text;
     let x = o.embedding(ids, "token_embedding.weight", vocab_size, width); // [L, D]
     let x = o.add_positions(&x, "positional_embedding", context_length);
     let transformer = Transformer {
         name: "transformer",
         layers,
         heads,
-        hidden: mlp_width(width, mlp_ratio),
+        hidden: config.text.hidden(),
         width,
         activation: config.activation,
         ids: Some(ids),
@@ -48,7 +48,7 @@ fn vit<O: Ops>(o: &O, v: &ViT, activation: Activation, embed_dim: usize, image: 
         name: "visual.transformer",
         layers: v.layers,
         heads: v.heads(),
-        hidden: mlp_width(v.width, v.mlp_ratio),
+        hidden: v.hidden(),
         width: v.width,
         activation,
         ids: None,

@@ -94,6 +94,11 @@ impl ResNet {
 }
 
 impl ViT {
+    /// Hidden width of a block's MLP.
+    pub fn hidden(&self) -> usize {
+        mlp_width(self.width, self.mlp_ratio)
+    }
+
     /// Attention heads of a block.
     pub fn heads(&self) -> usize {
         self.width / self.head_width
@@ -211,6 +216,11 @@ impl Config {
 }
 
 impl TextTower {
+    /// Hidden width of a block's MLP.
+    pub fn hidden(&self) -> usize {
+        mlp_width(self.width, self.mlp_ratio)
+    }
+
     /// The paper's text transformer: 12 blocks, heads of 64 channels, 77 tokens of OpenAI's vocabulary.
     pub fn openai(width: usize) -> TextTower {
         TextTower {
@@ -229,6 +239,12 @@ pub(crate) fn mlp_width(width: usize, ratio: f64) -> usize {
     (width as f64 * ratio) as usize
 }
 
+/// The ratio whose [`mlp_width`] is `hidden`: the quotient, or the next number where rounding left it short.
+pub(crate) fn mlp_ratio(width: usize, hidden: usize) -> f64 {
+    let ratio = hidden as f64 / width.max(1) as f64;
+    if mlp_width(width, ratio) < hidden { ratio.next_up() } else { ratio }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,6 +256,15 @@ mod tests {
         }
         let message = Config::named("ViT-Z/1").unwrap_err().to_string();
         assert!(message.contains("ViT-Z/1") && message.contains("ViT-B/32"), "{message}");
+    }
+
+    #[test]
+    fn a_ratio_gives_back_its_hidden_width() {
+        for width in 1..2000 {
+            for hidden in [1, width, 3 * width + 1, 4 * width, 4 * width + 333, 8192] {
+                assert_eq!(mlp_width(width, mlp_ratio(width, hidden)), hidden, "{width}");
+            }
+        }
     }
 
     #[test]

@@ -1,12 +1,32 @@
 //! The configuration of a checkpoint that comes without one, from the shapes of its tensors.
 
-use crate::config::{Activation, Config, ImageTower, ResNet, TextTower, ViT};
+use crate::config::{Activation, Config, ImageTower, ResNet, TextTower, ViT, mlp_ratio};
 use crate::error::{Error, Result};
+
+/// Widths of the image transformers of all published models, and the width of their heads, which shapes do not tell.
+const HEAD_WIDTHS: [(usize, usize); 9] = [
+    (384, 64),
+    (512, 64),
+    (768, 64),
+    (896, 64),
+    (1024, 64),
+    (1280, 80),
+    (1408, 88),
+    (1664, 104),
+    (1792, 112),
+];
+
+/// Widths of the text transformers of all published models; their heads are 64 channels wide.
+const TEXT_WIDTHS: [usize; 7] = [256, 384, 512, 640, 768, 1024, 1280];
 
 /// Infers the configuration from `shape`, which gives the shape of a named tensor when there is one.
 ///
 /// Shapes do not tell the activation: state it. OpenAI's own checkpoints, the ones that come without a
-/// configuration, use [`Activation::QuickGelu`]. Heads are 64 channels wide, as in all published models of this kind.
+/// configuration, use [`Activation::QuickGelu`]. Nor do they tell the number of heads, which is known for the widths of
+/// the published models.
+///
+/// # Errors
+/// [`Error::Config`] when a tensor is missing, or a width is none of those.
 pub fn infer(shape: impl Fn(&str) -> Option<Vec<usize>>, activation: Activation) -> Result<Config> {
     let axis = |name: &str, axis: usize| {
         let shape = shape(name).ok_or_else(|| {
@@ -28,8 +48,12 @@ pub fn infer(shape: impl Fn(&str) -> Option<Vec<usize>>, activation: Activation)
             patch_size,
             width,
             layers: count(&name),
-            head_width: 64,
-            mlp_ratio: axis(&name(0), 0)? as f64 / width.max(1) as f64,
+            head_width: head_width(
+                "image",
+                width,
+                HEAD_WIDTHS.iter().find(|(w, _)| *w == width).map(|(_, h)| *h),
+            )?,
+            mlp_ratio: mlp_ratio(width, axis(&name(0), 0)?),
         })
     } else {
         let grid = (axis("visual.attnpool.positional_embedding", 0)?.saturating_sub(1)).isqrt();
@@ -50,14 +74,23 @@ pub fn infer(shape: impl Fn(&str) -> Option<Vec<usize>>, activation: Activation)
             context_length: axis("positional_embedding", 0)?,
             vocab_size: axis("token_embedding.weight", 0)?,
             width,
-            heads: width / 64,
+            heads: width / head_width("text", width, TEXT_WIDTHS.contains(&width).then_some(64))?,
             layers: count(&name),
-            mlp_ratio: axis(&name(0), 0)? as f64 / width.max(1) as f64,
+            mlp_ratio: mlp_ratio(width, axis(&name(0), 0)?),
         },
         activation,
     };
     config.validate()?;
     Ok(config)
+}
+
+fn head_width(tower: &str, width: usize, known: Option<usize>) -> Result<usize> {
+    known.ok_or_else(|| {
+        Error::Config(format!(
+            "no configuration, and the {tower} tower's number of attention heads cannot be told from its shapes: no \
+             published model is {width} channels wide; put the weights into a folder with open_clip_config.json"
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -76,6 +109,20 @@ mod tests {
             let inferred = infer(|name| shapes.get(name).cloned(), Activation::QuickGelu).unwrap();
             assert_eq!(inferred, config, "{name}");
         }
+    }
+
+    #[test]
+    fn heads_that_cannot_be_known_are_not_guessed() {
+        let mut config = Config::named("ViT-B/32").unwrap();
+        config.text.width = 448;
+        config.text.heads = 7;
+        let shapes: HashMap<_, _> =
+            summarize(&config).tensors.into_iter().map(|t| (t.name, t.shape)).collect();
+        let message = infer(|name| shapes.get(name).cloned(), Activation::Gelu).unwrap_err().to_string();
+        assert!(
+            message.contains("text tower's number of attention heads") && message.contains("448"),
+            "{message}"
+        );
     }
 
     #[test]

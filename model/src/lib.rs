@@ -12,6 +12,7 @@ pub mod clip;
 pub mod config;
 mod error;
 pub mod files;
+mod formats;
 pub mod infer;
 pub mod labels;
 pub mod manifest;

@@ -4,8 +4,6 @@
 //! A tensor may consist of parts that lie apart, and a part need not lie in row-major order, so that foreign layouts
 //! (stacked, transposed, strided) cost no copy.
 
-#![allow(dead_code)] // stacked and transposed tensors come with the formats that have them
-
 use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;

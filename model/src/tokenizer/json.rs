@@ -1,6 +1,7 @@
 //! Writes a vocabulary in OpenAI's style as `tokenizer.json`, the format of Hugging Face's `tokenizers`.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
@@ -106,6 +107,24 @@ pub(super) fn tokenizer_json(tokens: &[String], merges: &[String], normalizer: V
     };
     #[expect(clippy::expect_used, reason = "strings and numbers, whose keys are strings, always serialize")]
     serde_json::to_string(&file).expect("a tokenizer serializes")
+}
+
+/// A CLIP `tokenizer.json` from the ids of all tokens, start and end last, and a list of merges, one a line.
+pub(super) fn from_vocabulary(ids: &HashMap<String, usize>, merges: &str) -> Result<String, String> {
+    let mut tokens: Vec<Option<&str>> = vec![None; ids.len()];
+    for (token, &id) in ids {
+        *tokens.get_mut(id).ok_or_else(|| format!("id {id} in a vocabulary of {} tokens", ids.len()))? =
+            Some(token);
+    }
+    let tokens: Option<Vec<String>> = tokens.into_iter().map(|token| token.map(str::to_owned)).collect();
+    let mut tokens = tokens.ok_or("two tokens have one id")?;
+    if tokens.pop().as_deref() != Some(END) || tokens.pop().as_deref() != Some(START) {
+        return Err(format!("its last two tokens are not {START} and {END}"));
+    }
+    // The first line of the file gives its version.
+    let lines = merges.lines().filter(|line| !line.is_empty() && !line.starts_with("#version"));
+    let merges: Vec<String> = lines.map(str::to_owned).collect();
+    Ok(tokenizer_json(&tokens, &merges, clip_normalizer()))
 }
 
 /// The 512 tokens that need no merge, by id: the bytes' printable stand-ins, then the same at the end of a word.

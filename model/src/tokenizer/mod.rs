@@ -65,6 +65,21 @@ impl Tokenizer {
         })
     }
 
+    /// The tokenizer of a `vocab.json` and a `merges.txt` in `folder`, as Hugging Face's CLIP tokenizers had them before
+    /// there was `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Json`] when a file cannot be read, [`Error::Tokenizer`] when it is not such a one.
+    pub fn open_vocabulary(folder: &Path) -> Result<Self> {
+        let (vocabulary, merges) = (folder.join("vocab.json"), folder.join("merges.txt"));
+        let read = |path: &Path| std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e));
+        let ids = serde_json::from_str(&read(&vocabulary)?)
+            .map_err(|source| Error::Json { path: vocabulary.clone(), source })?;
+        let json = json::from_vocabulary(&ids, &read(&merges)?)
+            .map_err(|reason| Error::Tokenizer(format!("{}: {reason}", vocabulary.display())))?;
+        Self::from_json(&json)
+    }
+
     /// The tokenizer that the text of a `tokenizer.json` describes.
     ///
     /// # Errors

@@ -1,0 +1,183 @@
+use super::*;
+use crate::checkpoint::{Checkpoint, Layout, Values};
+use crate::config::Activation;
+use crate::formats::testing::{Pickler, assert_same, checkpoint, torch_archive, vit};
+
+/// A folder in this layout.
+fn folder(root: &Path) -> std::path::PathBuf {
+    let folder = root.join("hf");
+    let ours = Checkpoint::open(&checkpoint(root, &vit(Activation::Gelu))).unwrap();
+    ours.write_as(&folder, Layout::HuggingFace).unwrap();
+    folder
+}
+
+fn change(path: &Path, change: impl FnOnce(&mut Map<String, Value>)) {
+    let mut json = read_json(path).unwrap();
+    change(&mut json);
+    std::fs::write(path, serde_json::to_vec(&json).unwrap()).unwrap();
+}
+
+fn refused(folder: &Path) -> String {
+    Checkpoint::open(folder).unwrap_err().to_string()
+}
+
+/// The tensors of a safetensors file.
+fn values(path: &Path) -> Vec<Values> {
+    let weights = Weights::open(path).unwrap();
+    let names = weights.names().into_iter();
+    let tensors = names.map(|name| {
+        let tensor = weights.get(&name).unwrap();
+        Values { shape: tensor.shape.to_vec(), data: tensor.to_f32().unwrap(), name }
+    });
+    tensors.collect()
+}
+
+#[test]
+fn weights_are_read_whole_and_in_shards_of_both_kinds() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = folder(root.path());
+    let whole = folder.join(WEIGHTS);
+    let mut all = values(&whole);
+    // Older versions kept the position numbers, too.
+    all.push(Values { name: "text_model.embeddings.position_ids".into(), shape: vec![1], data: vec![0.0] });
+    std::fs::remove_file(&whole).unwrap();
+    assert!(refused(&folder).contains(WEIGHTS));
+
+    let torch =
+        |part: &[Values]| torch_archive(&Pickler::default().state_dict("", part).finish(), part, false);
+    std::fs::write(folder.join(TORCH_WEIGHTS), torch(&all)).unwrap();
+    assert_same(&Checkpoint::open(&folder).unwrap(), &vit(Activation::Gelu));
+    std::fs::remove_file(folder.join(TORCH_WEIGHTS)).unwrap();
+
+    let (a, b) = all.split_at(all.len() / 2);
+    let index = |suffix: &str| {
+        let map = |part: &[Values], file: String| {
+            part.iter().map(|t| (t.name.clone(), file.clone().into())).collect()
+        };
+        let mut entries: Map<String, Value> = map(a, format!("a.{suffix}"));
+        entries.extend::<Map<String, Value>>(map(b, format!("b.{suffix}")));
+        serde_json::json!({ "weight_map": entries }).to_string()
+    };
+    std::fs::write(folder.join("a.bin"), torch(a)).unwrap();
+    std::fs::write(folder.join("b.bin"), torch(b)).unwrap();
+    std::fs::write(folder.join(SHARDS[1]), index("bin")).unwrap();
+    assert_same(&Checkpoint::open(&folder).unwrap(), &vit(Activation::Gelu));
+
+    for (name, part) in [("a.safetensors", a), ("b.safetensors", b)] {
+        crate::checkpoint::write_weights(&folder.join(name), part, Default::default()).unwrap();
+    }
+    std::fs::write(folder.join(SHARDS[0]), index("safetensors")).unwrap();
+    assert_same(&Checkpoint::open(&folder).unwrap(), &vit(Activation::Gelu));
+
+    std::fs::write(folder.join(SHARDS[0]), r#"{"weight_map": {"x": "../checkpoint/a.safetensors"}}"#)
+        .unwrap();
+    assert!(refused(&folder).contains("no file beside it"));
+    std::fs::write(folder.join(SHARDS[0]), r#"{"weight_map": {"x": "a.safetensors"}}"#).unwrap();
+    assert!(refused(&folder).contains("x lies in a.safetensors, where it is not"));
+}
+
+#[test]
+fn tensors_that_do_not_fit_are_named_as_they_are_there() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = folder(root.path());
+    let whole = folder.join(WEIGHTS);
+    let mut all = values(&whole);
+    all.retain(|t| t.name != "vision_model.encoder.layers.1.self_attn.k_proj.bias");
+    let projection = all.iter_mut().find(|t| t.name == "visual_projection.weight").unwrap();
+    projection.shape.reverse();
+    crate::checkpoint::write_weights(&whole, &all, Default::default()).unwrap();
+    let message = refused(&folder);
+    assert!(
+        message.contains("missing: vision_model.encoder.layers.1.self_attn.k_proj.bias [384]"),
+        "{message}"
+    );
+    assert!(message.contains("visual_projection.weight (expected [16, 384], found [384, 16])"), "{message}");
+}
+
+#[test]
+fn configurations_that_are_not_built_are_refused_by_name() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = folder(root.path());
+    let (config, whole) = (folder.join(CONFIG), std::fs::read(folder.join(CONFIG)).unwrap());
+    for (tower, field, value, named) in [
+        ("text_config", "hidden_act", serde_json::json!("quick_gelu"), "different activations"),
+        ("vision_config", "layer_norm_eps", serde_json::json!(1e-6), "layer_norm_eps"),
+        ("vision_config", "num_channels", serde_json::json!(4), "num_channels"),
+        ("vision_config", "image_size", serde_json::json!([32, 64]), "32x64"),
+        ("vision_config", "num_attention_heads", serde_json::json!(7), "num_attention_heads 7"),
+        ("text_config", "eos_token_id", serde_json::json!(49405), "eos_token_id 49405"),
+        ("text_config", "eos_token_id", serde_json::json!([1, 2]), "eos_token_id"),
+    ] {
+        std::fs::write(&config, &whole).unwrap();
+        change(&config, |json| json[tower][field] = value);
+        let message = refused(&folder);
+        assert!(message.contains(named), "{message}");
+    }
+    // Early configurations had 2 there, and held the towers twice.
+    std::fs::write(&config, &whole).unwrap();
+    change(&config, |json| {
+        json["text_config"]["eos_token_id"] = 2.into();
+        let vision = std::mem::take(&mut json["vision_config"]);
+        json.insert("vision_config_dict".into(), vision);
+        json.insert("vision_config".into(), serde_json::json!({}));
+        json.insert("text_config_dict".into(), Value::Null);
+    });
+    assert_same(&Checkpoint::open(&folder).unwrap(), &vit(Activation::Gelu));
+}
+
+#[test]
+fn preprocessing_of_every_spelling_is_read_and_other_steps_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = folder(root.path());
+    let (file, whole) = (folder.join(PREPROCESSOR), std::fs::read(folder.join(PREPROCESSOR)).unwrap());
+    let expected = Checkpoint::open(&folder).unwrap().preprocess;
+    change(&file, |json| {
+        json.insert("size".into(), 32.into());
+        json.insert("crop_size".into(), 32.into());
+        json.remove("rescale_factor");
+    });
+    assert_eq!(Checkpoint::open(&folder).unwrap().preprocess, expected);
+    let square = serde_json::json!({"height": 32, "width": 32});
+    change(&file, |json| drop(json.insert("size".into(), square)));
+    let squashed = Checkpoint::open(&folder).unwrap().preprocess;
+    assert_eq!(squashed.resize_mode, crate::preprocess::ResizeMode::Squash);
+    for (field, value) in [
+        ("do_normalize", serde_json::json!(false)),
+        ("rescale_factor", serde_json::json!(1.0)),
+        ("resample", serde_json::json!(1)),
+        ("crop_size", serde_json::json!(16)),
+        ("size", serde_json::json!({"longest_edge": 32})),
+        ("image_std", serde_json::json!([1.0])),
+    ] {
+        std::fs::write(&file, &whole).unwrap();
+        change(&file, |json| drop(json.insert(field.into(), value)));
+        let message = refused(&folder);
+        assert!(message.contains(field), "{message}");
+    }
+    // Where newer versions keep it.
+    std::fs::remove_file(&file).unwrap();
+    assert!(refused(&folder).contains(PREPROCESSOR));
+    let newer = format!(r#"{{"image_processor": {}}}"#, String::from_utf8(whole).unwrap());
+    std::fs::write(folder.join("processor_config.json"), newer).unwrap();
+    assert_eq!(Checkpoint::open(&folder).unwrap().preprocess, expected);
+}
+
+#[test]
+fn a_vocabulary_and_its_merges_are_a_tokenizer_too() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = folder(root.path());
+    let json = std::fs::read_to_string(folder.join("tokenizer.json")).unwrap();
+    let model = serde_json::from_str::<Value>(&json).unwrap()["model"].take();
+    std::fs::remove_file(folder.join("tokenizer.json")).unwrap();
+    assert!(refused(&folder).contains("vocab.json"));
+    std::fs::write(folder.join("vocab.json"), model["vocab"].to_string()).unwrap();
+    let merges = model["merges"].as_array().unwrap().iter().map(|m| m.as_str().unwrap());
+    let lines: Vec<&str> = std::iter::once("#version: 0.2").chain(merges).collect();
+    std::fs::write(folder.join("merges.txt"), lines.join("\n")).unwrap();
+    let tokenizer = Checkpoint::open(&folder).unwrap().tokenizer().unwrap();
+    let text = "A photo of 3 cats, isn't it?";
+    assert_eq!(tokenizer.encode(text, 77), Tokenizer::openai().encode(text, 77));
+    std::fs::write(folder.join("vocab.json"), r#"{"a": 0, "b": 0}"#).unwrap();
+    let message = Checkpoint::open(&folder).unwrap().tokenizer().unwrap_err().to_string();
+    assert!(message.contains("vocab.json: two tokens have one id"), "{message}");
+}

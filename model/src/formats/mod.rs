@@ -1,0 +1,117 @@
+//! The checkpoint formats that are read, recognised by content. Foreign names and layouts are translated here, and known
+//! nowhere else.
+
+mod huggingface;
+mod open_clip;
+mod openai;
+mod pickle;
+mod torch_file;
+mod write;
+mod zip;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::config::{Activation, Config};
+use crate::error::{Error, Result};
+use crate::openclip;
+use crate::preprocess::Preprocess;
+use crate::tokenizer::Tokenizer;
+use crate::weights::Weights;
+
+pub use write::Layout;
+
+/// What a checkpoint was found to be.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub config: Config,
+    pub preprocess: Preprocess,
+    pub weights: Weights,
+    pub tokenizer: TokenizerSource,
+}
+
+/// Where a checkpoint's tokenizer comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TokenizerSource {
+    /// OpenAI's vocabulary.
+    OpenAi,
+    /// A `tokenizer.json`.
+    File(PathBuf),
+    /// A folder's `vocab.json` and `merges.txt`.
+    VocabularyAndMerges(PathBuf),
+}
+
+impl TokenizerSource {
+    pub(crate) fn open(&self) -> Result<Tokenizer> {
+        match self {
+            TokenizerSource::OpenAi => Ok(Tokenizer::openai()),
+            TokenizerSource::File(path) => Tokenizer::open(path),
+            TokenizerSource::VocabularyAndMerges(folder) => Tokenizer::open_vocabulary(folder),
+        }
+    }
+}
+
+/// Opens a folder or file of any known format.
+pub(crate) fn open(path: &Path, activation: Option<Activation>) -> Result<Found> {
+    if path.is_dir() {
+        let found = open_folder(path)?;
+        return match activation {
+            Some(stated) if stated != found.config.activation => Err(Error::Config(format!(
+                "{stated:?} was stated, but the configuration of {} says {:?}",
+                path.display(),
+                found.config.activation
+            ))),
+            _ => Ok(found),
+        };
+    }
+    if torch_file::is_torch(&beginning(path)?) {
+        let file = torch_file::read(path)?;
+        return openai::read(path, file.weights, file.script, activation);
+    }
+    openai::read(path, Weights::open(path)?, false, activation)
+}
+
+fn open_folder(folder: &Path) -> Result<Found> {
+    let has = |name: &str| folder.join(name).exists();
+    let ours = has(openclip::FILE);
+    // Hubs hold the same model in both layouts; the one whose weights are there is meant.
+    if ours && (open_clip::WEIGHTS.iter().any(|name| has(name)) || !huggingface::has_weights(folder)) {
+        return open_clip::read(folder);
+    }
+    if has(huggingface::CONFIG) {
+        return huggingface::read(folder);
+    }
+    let reason = format!(
+        "no checkpoint: it has neither {} (OpenCLIP) nor {} (Hugging Face)",
+        openclip::FILE,
+        huggingface::CONFIG
+    );
+    Err(Error::Weights { path: folder.to_owned(), reason })
+}
+
+/// Opens weights in safetensors or PyTorch's format.
+fn open_weights(path: &Path) -> Result<Weights> {
+    if torch_file::is_torch(&beginning(path)?) {
+        Ok(torch_file::read(path)?.weights)
+    } else {
+        Weights::open(path)
+    }
+}
+
+/// The first bytes of a file, by which formats are told apart.
+fn beginning(path: &Path) -> Result<Vec<u8>> {
+    let file = std::fs::File::open(path).map_err(|e| Error::io("open", path, e))?;
+    let mut bytes = Vec::new();
+    file.take(4).read_to_end(&mut bytes).map_err(|e| Error::io("read", path, e))?;
+    Ok(bytes)
+}
+
+/// Where the first file of `names` in `folder` is that exists.
+fn first_of(folder: &Path, names: &[&str]) -> Option<PathBuf> {
+    names.iter().map(|name| folder.join(name)).find(|path| path.exists())
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
