@@ -1,6 +1,5 @@
 //! `clip-export --to`: a checkpoint in one hub's layout becomes one in another's.
 
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
@@ -29,5 +28,5 @@ pub fn convert(checkpoint: &Checkpoint, output: &Path, to: To, json: bool) -> an
     } else {
         output.display().to_string()
     };
-    writeln!(std::io::stdout(), "{text}").context("cannot write to standard output")
+    clip_program::print(&text, &format!("{} is complete", output.display()))
 }

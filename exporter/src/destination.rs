@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use clip_model::{Manifest, files};
+use clip_model::{Manifest, files, temporary};
 
 use crate::error::{Error, Result};
 
@@ -42,18 +42,19 @@ pub fn write(folder: &Path, replace: bool, fill: impl FnOnce(&Path) -> Result<()
     let folder = &folder.canonicalize().map_err(fail("open"))?;
     let parent = folder.parent().ok_or_else(|| Error::NotAModelFolder(folder.clone()))?;
     // Removed at the end, with the older folder in it.
-    let aside = tempfile::Builder::new().prefix(".tmp-").tempdir_in(parent).map_err(fail("replace"))?;
+    let mut aside = temporary::Folder::create_in(parent).map_err(fail("replace"))?;
     let (new, old) = (aside.path().join("new"), aside.path().join("old"));
     files::create_folder_atomically(&new, fill)?;
-    std::fs::rename(folder, &old).map_err(fail("replace"))?;
-    if let Err(e) = std::fs::rename(&new, folder) {
-        // Should this fail too, then the older model is kept aside rather than removed.
-        if std::fs::rename(&old, folder).is_err() {
-            let _ = aside.keep();
-        }
-        return Err(fail("replace")(e));
+    // Between the two, neither model has its name.
+    let exchanged = temporary::uninterrupted(|| {
+        std::fs::rename(folder, &old)?;
+        std::fs::rename(&new, folder)
+    });
+    if exchanged.is_err() && old.exists() && std::fs::rename(&old, folder).is_err() {
+        // Better kept aside than removed.
+        aside.keep();
     }
-    Ok(())
+    exchanged.map_err(fail("replace"))
 }
 
 #[cfg(test)]

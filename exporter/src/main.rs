@@ -12,8 +12,9 @@ use clap::Parser;
 use clip_exporter::onnx::OPSETS;
 use clip_exporter::tower::Form;
 use clip_exporter::{Labels, Only, Options, export, trial};
-use clip_model::templates::{Template, read_labels};
+use clip_model::templates::{Template, parse_labels};
 use clip_model::{Checkpoint, Manifest};
+use clip_program::input;
 
 use activation::ActivationArguments;
 use convert::{To, convert};
@@ -36,7 +37,8 @@ use report::Report;
         clip-export epoch_32.pt -o mine --gelu\n  \
         clip-export runs/mine -o mine-hf --to hf\n  \
         clip-export runs/mine -o mine --force --json\n  \
-        clip-export runs/mine -o camera --only visual --uint8-input --labels things.txt --template \"a photo of a {}.\""
+        clip-export runs/mine -o camera --only visual --uint8-input --labels things.txt --template \"a photo of a {}.\"\n\n\
+        Exit status: 0 when all went well, 1 when something failed, 2 for wrong arguments."
 )]
 struct Arguments {
     /// The checkpoint: a folder in OpenCLIP's layout (open_clip_config.json, open_clip_model.safetensors, and
@@ -47,7 +49,7 @@ struct Arguments {
     checkpoint: PathBuf,
 
     /// The model folder to create
-    #[arg(short, long, value_name = "FOLDER")]
+    #[arg(short, long, value_name = "FOLDER", value_parser = output_folder)]
     output: PathBuf,
 
     #[command(flatten)]
@@ -60,7 +62,7 @@ struct Arguments {
     to: Option<To>,
 
     /// Name of the model, kept in clip.json [default: the checkpoint's file name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = model_name)]
     name: Option<String>,
 
     /// Export one encoder alone
@@ -112,18 +114,31 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    clip_program::start();
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|first| first == trial::ARGUMENT)
         && let (Some(folder), None) = (arguments.next(), arguments.next())
     {
         return try_out(folder.as_ref());
     }
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("clip-export: {error:#}");
-            ExitCode::FAILURE
+    clip_program::finish(run(&Arguments::parse()))
+}
+
+fn output_folder(path: &str) -> Result<PathBuf, String> {
+    match path {
+        input::STDIO => Err("a folder cannot be written to standard output".to_owned()),
+        path => Ok(path.into()),
+    }
+}
+
+/// A model's name is shown in lists and messages, on one line.
+fn model_name(name: &str) -> Result<String, String> {
+    match name {
+        _ if name.trim().is_empty() => Err("the name of a model cannot be empty".to_owned()),
+        _ if name.contains(char::is_control) => {
+            Err("the name of a model is one line without control characters".to_owned())
         }
+        name => Ok(name.to_owned()),
     }
 }
 
@@ -133,7 +148,7 @@ fn try_out(folder: &std::path::Path) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let reason = std::error::Error::source(&error).map(ToString::to_string);
-            eprintln!("{}", reason.unwrap_or_else(|| error.to_string()));
+            clip_program::note(&reason.unwrap_or_else(|| error.to_string()));
             ExitCode::FAILURE
         }
     }
@@ -161,11 +176,14 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn options(arguments: &Arguments, model: String) -> anyhow::Result<Options> {
     let labels = match &arguments.labels {
         Some(file) => {
+            input::check_once(
+                [Some(file), arguments.templates_file.as_ref()].into_iter().flatten().map(PathBuf::as_path),
+            )?;
             let mut templates = arguments.templates.clone();
             if let Some(file) = &arguments.templates_file {
-                templates.extend(Template::read(file)?);
+                templates.extend(Template::parse_list(&input::read_text(file)?, file)?);
             }
-            Some(Labels { labels: read_labels(file)?, templates })
+            Some(Labels { labels: parse_labels(&input::read_text(file)?, file)?, templates })
         }
         None => None,
     };
@@ -180,16 +198,18 @@ fn options(arguments: &Arguments, model: String) -> anyhow::Result<Options> {
 fn default_name(path: &std::path::Path) -> anyhow::Result<String> {
     let whole = path.canonicalize().with_context(|| format!("cannot open {}", path.display()))?;
     let name = if whole.is_dir() { whole.file_name() } else { whole.file_stem() };
-    Ok(name.map_or_else(|| "CLIP".to_owned(), |name| name.to_string_lossy().into_owned()))
+    let name = name.map_or_else(|| "CLIP".to_owned(), |name| name.to_string_lossy().into_owned());
+    model_name(&name).map_err(|reason| {
+        anyhow::anyhow!("{name:?} cannot name the model: {reason}; give it one with --name")
+    })
 }
 
 fn print(folder: &std::path::Path, manifest: &Manifest, json: bool) -> anyhow::Result<()> {
-    use std::io::Write;
     let text = if json {
         let value = serde_json::json!({ "folder": folder, "manifest": manifest });
         serde_json::to_string_pretty(&value)?
     } else {
         folder.display().to_string()
     };
-    writeln!(std::io::stdout(), "{text}").context("cannot write to standard output")
+    clip_program::print(&text, &format!("{} is complete", folder.display()))
 }

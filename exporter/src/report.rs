@@ -1,6 +1,7 @@
 //! Progress on standard error: a bar on a terminal, a line per step elsewhere.
 
 use clip_exporter::Progress;
+use clip_program::note;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 
@@ -34,13 +35,13 @@ impl Report {
             }
             (Progress::Write { done, .. }, Some(bar)) => bar.set_position(done),
             (Progress::Labels, Some(bar)) => bar.set_message("labels"),
-            (Progress::Labels, None) => eprintln!("encoding the labels"),
+            (Progress::Labels, None) => note("encoding the labels"),
             (Progress::Trial, Some(bar)) => bar.set_message("trial run"),
             (Progress::Write { file, done: 0, size }, None) => {
-                eprintln!("{file}: {:.1} MB", size as f64 / 1e6);
+                note(&format!("{file}: {:.1} MB", size as f64 / 1e6));
             }
             (Progress::Write { .. }, None) => {}
-            (Progress::Trial, None) => eprintln!("trial run"),
+            (Progress::Trial, None) => note("trial run"),
         }
     }
 

@@ -114,7 +114,7 @@ fn of_runtime(error: &clip_runtime::Error) -> clip_status {
 fn of_model(error: &clip_model::Error) -> clip_status {
     use clip_model::Error::*;
     match error {
-        Io { .. } => CLIP_ERROR_FILE,
+        Io { .. } | NotAFile { .. } | FileTooLarge { .. } => CLIP_ERROR_FILE,
         SchemaVersion { .. } => CLIP_ERROR_SCHEMA,
         Hash { .. } => CLIP_ERROR_HASH,
         Size(_) => CLIP_ERROR_ARGUMENT,

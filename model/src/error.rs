@@ -19,6 +19,22 @@ pub enum Error {
         /// The operating system's reason.
         source: std::io::Error,
     },
+    /// A device, a pipe or a folder where a regular file has to be.
+    #[error("{} is {kind}, expected a file", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What is there.
+        kind: &'static str,
+    },
+    /// A file is larger than what is read into memory.
+    #[error("{} has more than the {limit} bytes that are read of such a file", path.display())]
+    FileTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that are read at most.
+        limit: u64,
+    },
     /// A file is not the JSON that was expected.
     #[error("{} is not valid JSON of the expected form", path.display())]
     Json {

@@ -1,12 +1,89 @@
-//! Writing files so that a reader never sees half of one, and hashing them.
+//! Reading files that are what they should be, writing them so that a reader never sees half of one, and hashing.
 
-use std::fs::File;
+use std::fs::{File, FileType};
 use std::io::{BufWriter, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::temporary::{Folder, TemporaryFile};
+
+/// Largest picture file that is read, bytes.
+pub const IMAGE_LIMIT: u64 = 1 << 30;
+/// Largest JSON or TOML file and largest list of texts that is read, bytes.
+pub const TEXT_LIMIT: u64 = 1 << 28;
+
+/// Opens a regular file for reading. What may never end or never begin, a device or a pipe, is refused.
+///
+/// # Errors
+/// [`Error::NotAFile`] for anything but a regular file; [`Error::Io`] when there is none, or it cannot be opened.
+pub fn open(path: &Path) -> Result<File> {
+    let fail = |e| Error::io("open", path, e);
+    // Before opening: that would wait for a pipe's writer.
+    let kind = std::fs::metadata(path).map_err(fail)?.file_type();
+    match kind.is_file() {
+        true => File::open(path).map_err(fail),
+        false => Err(Error::NotAFile { path: path.to_owned(), kind: name(kind) }),
+    }
+}
+
+/// What a user would call it.
+fn name(kind: FileType) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if kind.is_fifo() {
+            return "a named pipe";
+        }
+        if kind.is_char_device() || kind.is_block_device() {
+            return "a device";
+        }
+        if kind.is_socket() {
+            return "a socket";
+        }
+    }
+    if kind.is_dir() { "a folder" } else { "something else" }
+}
+
+/// Reads a whole file of at most `limit` bytes: a regular one, or one that the process was started with
+/// (`/dev/fd/63`, as shells write `<(command)`), which may be a pipe.
+///
+/// # Errors
+/// As [`open`]; [`Error::FileTooLarge`] when there is more.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let mut file = match is_open_already(path) {
+        true => File::open(path).map_err(|e| Error::io("open", path, e))?,
+        false => open(path)?,
+    };
+    read_from(&mut file, path, limit)
+}
+
+fn is_open_already(path: &Path) -> bool {
+    ["/dev/fd", "/dev/stdin", "/proc/self/fd"].iter().any(|start| path.starts_with(start))
+}
+
+/// [`read`] from something that is open; `path` is its name in errors.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::FileTooLarge`].
+pub fn read_from(reader: &mut dyn Read, path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| Error::io("read", path, e))?;
+    match bytes.len() as u64 > limit {
+        true => Err(Error::FileTooLarge { path: path.to_owned(), limit }),
+        false => Ok(bytes),
+    }
+}
+
+/// [`read`] for UTF-8 of at most [`TEXT_LIMIT`] bytes.
+///
+/// # Errors
+/// As [`read`]; [`Error::Io`] for other bytes than UTF-8.
+pub fn read_text(path: &Path) -> Result<String> {
+    let invalid = |e| Error::io("read", path, std::io::Error::new(std::io::ErrorKind::InvalidData, e));
+    String::from_utf8(read(path, TEXT_LIMIT)?).map_err(|e| invalid(e.utf8_error()))
+}
 
 /// Writes `path` through a temporary file in the same folder that is synced and renamed at the end: after a crash
 /// or a full disk the old content is still there, whole.
@@ -14,21 +91,24 @@ pub fn write_atomically(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<&mut File>) -> std::io::Result<()>,
 ) -> Result<()> {
-    let folder = match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => Path::new("."),
-    };
     let fail = |e| Error::io("write", path, e);
-    let mut temporary = tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder).map_err(fail)?;
+    let mut temporary = TemporaryFile::create_in(&parent(path)).map_err(fail)?;
     {
-        let mut out = BufWriter::with_capacity(1 << 20, temporary.as_file_mut());
+        let mut out = BufWriter::with_capacity(1 << 20, temporary.file());
         fill(&mut out).map_err(fail)?;
         out.flush().map_err(fail)?;
     }
-    temporary.as_file().sync_all().map_err(fail)?;
-    widen_permissions(temporary.as_file()).map_err(fail)?;
-    temporary.persist(path).map_err(|e| Error::io("rename", path, e.error))?;
-    Ok(())
+    temporary.file().sync_all().map_err(fail)?;
+    widen_permissions(temporary.file()).map_err(fail)?;
+    temporary.rename(path).map_err(|e| Error::io("rename", path, e))
+}
+
+/// The folder that holds `path`.
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
+        _ => PathBuf::from("."),
+    }
 }
 
 /// Temporary files are private to their owner; a finished file gets the usual `rw-r--r--`.
@@ -43,14 +123,12 @@ fn widen_permissions(_: &File) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Reads a whole file.
-pub fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| Error::io("read", path, e))
-}
-
 /// SHA-256 of a file, lower-case hex.
+///
+/// # Errors
+/// As [`open`].
 pub fn sha256(path: &Path) -> Result<String> {
-    let mut file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+    let mut file = open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
@@ -74,15 +152,9 @@ pub fn create_folder_atomically<E: From<Error>>(
     if folder.exists() {
         return Err(Error::io("create", folder, std::io::ErrorKind::AlreadyExists.into()).into());
     }
-    let parent = match folder.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
-    let temporary = tempfile::Builder::new()
-        .prefix(".tmp-")
-        .tempdir_in(parent)
-        .map_err(|e| Error::io("create", folder, e))?;
+    let parent = parent(folder);
+    std::fs::create_dir_all(&parent).map_err(|e| Error::io("create", &parent, e))?;
+    let temporary = Folder::create_in(&parent).map_err(|e| Error::io("create", folder, e))?;
     fill(temporary.path())?;
     #[cfg(unix)]
     {
@@ -91,8 +163,39 @@ pub fn create_folder_atomically<E: From<Error>>(
         std::fs::set_permissions(temporary.path(), open_to_readers)
             .map_err(|e| Error::io("write", folder, e))?;
     }
-    std::fs::rename(temporary.path(), folder).map_err(|e| Error::io("rename", folder, e))?;
-    // The folder has its name now: nothing is left to clean up.
-    let _ = temporary.keep();
+    temporary.rename(folder).map_err(|e| Error::io("rename", folder, e))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_are_opened() {
+        let root = tempfile::tempdir().unwrap();
+        let message = |path: &Path| open(path).unwrap_err().to_string();
+        assert!(message(root.path()).ends_with("is a folder, expected a file"));
+        #[cfg(unix)]
+        {
+            let pipe = root.path().join("pipe");
+            assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+            assert!(message(&pipe).ends_with("pipe is a named pipe, expected a file"));
+            assert!(message(Path::new("/dev/zero")).ends_with("/dev/zero is a device, expected a file"));
+            assert!(matches!(read(Path::new("/dev/zero"), 9), Err(Error::NotAFile { .. })));
+            assert!(matches!(read_text(&pipe), Err(Error::NotAFile { .. })));
+            assert!(matches!(sha256(&pipe), Err(Error::NotAFile { .. })));
+        }
+    }
+
+    #[test]
+    fn no_more_is_read_than_the_limit() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "12345").unwrap();
+        assert_eq!(read(file.path(), 5).unwrap(), b"12345");
+        let message = read(file.path(), 4).unwrap_err().to_string();
+        assert!(message.ends_with("has more than the 4 bytes that are read of such a file"), "{message}");
+        let endless = read_from(&mut std::io::repeat(0), Path::new("endless"), 1 << 16);
+        assert!(matches!(endless, Err(Error::FileTooLarge { .. })));
+    }
 }

@@ -21,6 +21,7 @@ pub mod ops;
 pub mod preprocess;
 pub mod shapes;
 pub mod templates;
+pub mod temporary;
 pub mod tokenizer;
 mod weights;
 

@@ -171,7 +171,7 @@ impl Manifest {
             schema: u64,
         }
         let path = folder.join(FILE);
-        let bytes = files::read(&path)?;
+        let bytes = files::read(&path, files::TEXT_LIMIT)?;
         let json = |source| Error::Json { path: path.clone(), source };
         let Version { schema } = serde_json::from_slice(&bytes).map_err(json)?;
         if schema != SCHEMA {

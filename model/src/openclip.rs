@@ -175,7 +175,7 @@ impl OpenClip {
     /// Reads `folder/open_clip_config.json`.
     pub fn read(folder: &Path) -> Result<OpenClip> {
         let path = folder.join(FILE);
-        let bytes = files::read(&path)?;
+        let bytes = files::read(&path, files::TEXT_LIMIT)?;
         let file: File = serde_json::from_slice(&bytes).map_err(|source| Error::Json { path, source })?;
         file.try_into()
     }

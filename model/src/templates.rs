@@ -8,6 +8,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
+use crate::files;
 
 /// Where the label goes.
 const PLACE: &str = "{}";
@@ -49,9 +50,17 @@ impl Template {
     /// The templates of a file, one a line; blank lines are left out.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be read; [`Error::Prompt`] when it has no template, or a line is none.
+    /// As [`files::read_text`]; [`Error::Prompt`] when it has no template, or a line is none.
     pub fn read(path: &Path) -> Result<Vec<Template>> {
-        let lines = lines(path, "template")?;
+        Self::parse_list(&files::read_text(path)?, path)
+    }
+
+    /// The templates in the text of a file; `path` is its name in errors.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] as [`Template::read`].
+    pub fn parse_list(text: &str, path: &Path) -> Result<Vec<Template>> {
+        let lines = lines(text, path, "template")?;
         let parse = |(number, line): &(usize, String)| {
             line.parse().map_err(|e| match e {
                 Error::Prompt(reason) => {
@@ -93,14 +102,21 @@ impl fmt::Display for Template {
 /// number is its place among the others, so a name that occurs twice is kept twice (ImageNet has two such names).
 ///
 /// # Errors
-/// [`Error::Io`] when the file cannot be read as UTF-8; [`Error::Prompt`] when it has no label.
+/// As [`files::read_text`]; [`Error::Prompt`] when it has no label.
 pub fn read_labels(path: &Path) -> Result<Vec<String>> {
-    Ok(lines(path, "label")?.into_iter().map(|(_, line)| line).collect())
+    parse_labels(&files::read_text(path)?, path)
 }
 
-/// The lines of a file that are not blank, trimmed, with their numbers from 1.
-fn lines(path: &Path, what: &str) -> Result<Vec<(usize, String)>> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+/// The labels in the text of a file, as [`read_labels`]; `path` is its name in errors.
+///
+/// # Errors
+/// [`Error::Prompt`] when it has no label.
+pub fn parse_labels(text: &str, path: &Path) -> Result<Vec<String>> {
+    Ok(lines(text, path, "label")?.into_iter().map(|(_, line)| line).collect())
+}
+
+/// The lines of a text that are not blank, trimmed, with their numbers from 1.
+fn lines(text: &str, path: &Path, what: &str) -> Result<Vec<(usize, String)>> {
     // Some editors begin a file with a byte order mark.
     let text = text.trim_start_matches('\u{feff}');
     let trimmed = (1..).zip(text.lines().map(str::trim));

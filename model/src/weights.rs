@@ -13,6 +13,7 @@ use safetensors::SafeTensorError;
 use safetensors::tensor::Metadata;
 
 use crate::error::{Error, Result, TensorMismatch};
+use crate::files;
 
 pub use safetensors::Dtype;
 
@@ -102,7 +103,7 @@ impl Weights {
 
     /// Opens a file, whose number [`View::file`] takes.
     pub(crate) fn add_file(&mut self, path: &Path) -> Result<usize> {
-        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        let file = files::open(path)?;
         self.files.push((path.to_owned(), file));
         Ok(self.files.len() - 1)
     }

@@ -105,7 +105,7 @@ fn an_unknown_schema_version_is_refused_before_anything_else() {
 #[test]
 fn what_is_not_a_manifest_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(Manifest::read(folder.path()), Err(Error::Io { action: "read", .. })));
+    assert!(matches!(Manifest::read(folder.path()), Err(Error::Io { action: "open", .. })));
     std::fs::write(folder.path().join(FILE), "{\"schema\": 1,").unwrap();
     assert!(matches!(Manifest::read(folder.path()), Err(Error::Json { .. })));
     let changes: [Change; 7] = [

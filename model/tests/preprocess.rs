@@ -167,7 +167,7 @@ fn what_is_no_picture_is_an_error() {
         assert!(matches!(small().decode(bytes), Err(Error::Image(_))), "{bytes:?}");
     }
     let error = small().open(&folder().join("absent.png")).unwrap_err();
-    assert!(matches!(error, Error::Io { action: "read", .. }), "{error}");
+    assert!(matches!(error, Error::Io { action: "open", .. }), "{error}");
 }
 
 #[test]

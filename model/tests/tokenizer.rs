@@ -151,7 +151,7 @@ fn unusable_files_are_refused() {
     assert!(refused(&file(template)).contains("puts 1 tokens around an empty text"));
 
     let missing = Tokenizer::open("/no/such/tokenizer.json".as_ref()).unwrap_err();
-    assert!(matches!(missing, Error::Io { action: "read", .. }));
+    assert!(matches!(missing, Error::Io { action: "open", .. }));
 }
 
 proptest! {

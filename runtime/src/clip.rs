@@ -17,10 +17,10 @@ use crate::texts::TextTower;
 use crate::thread::{default_threads, join};
 
 /// Texts of a label set that are held at once; 80 templates for 1,000 labels are 80,000.
-const TEXTS_AT_ONCE: usize = 8192;
+const TEXTS_AT_ONCE: usize = 4096;
 
-/// The largest number of threads accepted.
-const MAX_THREADS: usize = 1024;
+/// The largest number of [`Options::threads`] that is accepted.
+pub const MAX_THREADS: usize = 1024;
 
 /// How a model folder is opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -151,6 +151,19 @@ impl Clip {
     /// # Errors
     /// [`Error::NoLabels`] when there is no label; [`Error::LabelWithoutDirection`]; else as [`Clip::encode_texts`].
     pub fn label_set(&self, labels: &[impl AsRef<str>], templates: &[Template]) -> Result<LabelSet> {
+        self.label_set_with(labels, templates, &mut |_| {})
+    }
+
+    /// [`Clip::label_set`] that tells `progress` now and then how many labels are done.
+    ///
+    /// # Errors
+    /// As [`Clip::label_set`].
+    pub fn label_set_with(
+        &self,
+        labels: &[impl AsRef<str>],
+        templates: &[Template],
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<LabelSet> {
         if labels.is_empty() {
             return Err(Error::NoLabels);
         }
@@ -173,6 +186,7 @@ impl Clip {
                 normalize(&mut mean).ok_or_else(|| Error::LabelWithoutDirection { label: label.clone() })?;
                 values.extend_from_slice(&mean);
             }
+            progress(values.len() / dim);
         }
         Ok(LabelSet { labels, embeddings: Embeddings::new(values, dim), model: self.id.clone() })
     }

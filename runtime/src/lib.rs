@@ -25,7 +25,7 @@ pub mod library;
 mod texts;
 mod thread;
 
-pub use clip::{Clip, Options};
+pub use clip::{Clip, MAX_THREADS, Options};
 pub use clip_model::preprocess::Image;
 pub use clip_model::templates::Template;
 pub use clip_model::{Manifest, Preprocess};

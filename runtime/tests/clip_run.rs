@@ -70,6 +70,15 @@ fn refused(output: &Output, parts: &[&str]) {
     assert!(stderr(output).lines().all(|line| line.starts_with("error: ")), "{}", stderr(output));
 }
 
+/// [`refused`], with the exit status of wrong arguments.
+fn wrong(output: &Output, parts: &[&str]) {
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(output));
+    for part in parts {
+        assert!(stderr(output).contains(part), "no {part:?} in {}", stderr(output));
+    }
+    assert!(stderr(output).starts_with("error: ") && output.stdout.is_empty(), "{}", stderr(output));
+}
+
 fn json_lines(output: &Output) -> Vec<Value> {
     stdout(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -147,7 +156,7 @@ fn an_image_can_come_from_standard_input() {
     child.stdin.take().unwrap().write_all(&bmp(3, 2, [0, 0, 255])).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(json_lines(&output)[0]["labels"][0]["label"], "blue");
-    refused(&clip_run(&[&"classify", &colours::folder(), &"-", &"-", &"--labels", &"red"]), &["2 times"]);
+    wrong(&clip_run(&[&"classify", &colours::folder(), &"-", &"-", &"--labels", &"red"]), &["2 times"]);
 }
 
 #[test]
@@ -157,9 +166,13 @@ fn empty_and_useless_lists_are_refused() {
     std::fs::write(&empty, "\n \n").unwrap();
     let folder = colours::folder();
     let red = pictures.path("red.bmp");
-    for labels in ["", ", ,"] {
-        let output = clip_run(&[&"classify", &folder, &red, &"--labels", &labels]);
-        refused(&output, &["the list of labels is empty"]);
+    for (labels, reason) in [
+        ("", "label 1 of 1 is empty"),
+        (", ,", "label 1 of 3"),
+        ("a,,b", "label 2 of 3"),
+        ("a,", "label 2 of 2"),
+    ] {
+        wrong(&clip_run(&[&"classify", &folder, &red, &"--labels", &labels]), &[reason]);
     }
     refused(&clip_run(&[&"classify", &folder, &red, &"--labels-file", &empty]), &["empty.txt", "no label"]);
     let output = clip_run(&[&"classify", &folder, &red, &"--labels", &"a", &"--templates-file", &empty]);
@@ -184,7 +197,7 @@ fn stored_labels_are_used_when_none_are_named() {
 #[test]
 fn wrong_arguments_exit_with_2() {
     let folder = colours::folder();
-    let wrong: [&[&dyn AsRef<OsStr>]; 8] = [
+    let wrong: [&[&dyn AsRef<OsStr>]; 11] = [
         &[],
         &[&"classify", &folder],
         &[&"classify", &folder, &"a.png", &"--template", &"a {}"],
@@ -193,6 +206,9 @@ fn wrong_arguments_exit_with_2() {
         &[&"classify", &folder, &"a.png", &"--labels", &"a", &"--top", &"0"],
         &[&"embed", &folder, &"-o", &"x.npy"],
         &[&"embed", &folder, &"--texts", &"a", &"--images", &"b", &"-o", &"x.npy"],
+        &[&"embed", &folder, &"--texts", &"a", &"-o", &"-", &"--json"],
+        &[&"info", &folder, &"--threads", &"0"],
+        &[&"info", &folder, &"--threads", &"1025"],
     ];
     for arguments in wrong {
         let output = clip_run(arguments);
@@ -202,7 +218,6 @@ fn wrong_arguments_exit_with_2() {
     for command in ["classify", "embed", "info"] {
         assert!(stdout(&clip_run(&[&command, &"--help"])).contains("Usage: clip-run"));
     }
-    refused(&clip_run(&[&"info", &folder, &"--threads", &"0"]), &["0 threads"]);
 }
 
 /// Shape and numbers of an NPY file, read by what its documentation says.
@@ -231,6 +246,12 @@ fn embed_writes_rows_in_input_order() {
     for row in rows.chunks_exact(4) {
         assert!((row.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5);
     }
+
+    let json = pictures.path("json.npy");
+    let output = clip_run(&[&"embed", &folder, &"--images", &red, &"-o", &json, &"--json"]);
+    let found = &json_lines(&output)[0];
+    assert_eq!((&found["file"], &found["dtype"]), (&json.to_str().unwrap().into(), &"float32".into()));
+    assert_eq!((&found["shape"], &found["model"]), (&serde_json::json!([1, 4]), &"colours".into()));
 
     // An existing file is replaced only when asked to.
     let texts = pictures.path("texts.txt");

@@ -4,23 +4,32 @@ use tch::Device;
 
 use crate::error::{Error, Result};
 
-/// Understands `cpu`, `cuda` and `cuda:N`, and makes sure that the device is there; there is no fallback.
+/// Understands `cpu`, `cuda` and `cuda:N`.
+///
+/// # Errors
+/// [`Error::Device`] for another name.
+pub fn parse(name: &str) -> Result<Device> {
+    let index = || name.strip_prefix("cuda:")?.parse::<usize>().ok();
+    match name {
+        "cpu" => Ok(Device::Cpu),
+        "cuda" => Ok(Device::Cuda(0)),
+        _ => index().map(Device::Cuda).ok_or_else(|| Error::Device {
+            device: name.to_owned(),
+            reason: "not known, expected cpu or cuda:N".into(),
+        }),
+    }
+}
+
+/// Makes sure that the device is there; there is no fallback.
 ///
 /// Must be called before any other use of libtorch when CUDA is wanted: the programs are not linked with
 /// `libtorch_cuda.so`, which is opened here.
 ///
 /// # Errors
-/// [`Error::Device`] for another name, and for a CUDA device that cannot be used, with what to do about it.
-pub fn open(name: &str) -> Result<Device> {
-    let fail = |reason: String| Err(Error::Device { device: name.to_owned(), reason });
-    let index = match name {
-        "cpu" => return Ok(Device::Cpu),
-        "cuda" => 0,
-        other => match other.strip_prefix("cuda:").and_then(|index| index.parse::<usize>().ok()) {
-            Some(index) => index,
-            None => return fail("not known, expected cpu or cuda:N".into()),
-        },
-    };
+/// [`Error::Device`] for a CUDA device that cannot be used, with what to do about it.
+pub fn open(device: Device) -> Result<()> {
+    let Device::Cuda(index) = device else { return Ok(()) };
+    let fail = |reason: String| Err(Error::Device { device: format!("cuda:{index}"), reason });
     if let Err(reason) = open_cuda_library() {
         return fail(format!(
             "libtorch_cuda.so cannot be opened ({reason}); `make .deps/libtorch` on a machine with an NVIDIA GPU \
@@ -29,7 +38,7 @@ pub fn open(name: &str) -> Result<Device> {
     }
     let count = tch::Cuda::device_count();
     match usize::try_from(count) {
-        Ok(count) if index < count => Ok(Device::Cuda(index)),
+        Ok(count) if index < count => Ok(()),
         Ok(0) | Err(_) => {
             fail("libtorch sees no CUDA device; is an NVIDIA driver installed (nvidia-smi)?".into())
         }
@@ -59,9 +68,11 @@ mod tests {
 
     #[test]
     fn names() {
-        assert_eq!(open("cpu").unwrap(), Device::Cpu);
+        assert_eq!(parse("cpu").unwrap(), Device::Cpu);
+        assert_eq!(parse("cuda").unwrap(), Device::Cuda(0));
+        assert_eq!(parse("cuda:3").unwrap(), Device::Cuda(3));
         for name in ["gpu", "cuda:x", "cuda:-1", "CPU", ""] {
-            let message = open(name).unwrap_err().to_string();
+            let message = parse(name).unwrap_err().to_string();
             assert!(message.contains("expected cpu or cuda:N"), "{message}");
         }
     }

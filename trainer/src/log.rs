@@ -151,7 +151,7 @@ impl Log {
 
 /// Cuts off the lines of steps after `done`, and a last line that was only half written.
 fn keep_until(path: &Path, done: u64) -> Result<()> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+    let text = files::read_text(path)?;
     let kept = text.lines().filter(|line| {
         let step = serde_json::from_str::<Value>(line).ok().and_then(|v| v["step"].as_u64());
         step.is_some_and(|step| step <= done)

@@ -1,13 +1,14 @@
 //! `clip-train`: trains a CLIP model from image-text pairs, or evaluates a checkpoint.
 
 use std::any::Any;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Parser;
-use clip_model::{Checkpoint, templates};
+use clip_model::Checkpoint;
+use clip_model::templates::{Template, parse_labels};
+use clip_program::input;
 use clip_trainer::data::expand;
 use clip_trainer::device;
 use clip_trainer::network::{Network, Precision};
@@ -20,7 +21,11 @@ use clip_trainer::validate::{Report, Validator};
 /// Data comes as WebDataset tars, plain or gzip: pictures, each with a .txt of the same name that holds one caption per
 /// line. The output folder is a checkpoint in OpenCLIP's hub layout; clip-export turns it into a model folder.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Exit status: 0 when all went well, 1 when something failed, 2 for wrong arguments."
+)]
 struct Arguments {
     /// Settings, a TOML file
     #[arg(long, value_name = "FILE", required_unless_present = "evaluate")]
@@ -29,14 +34,14 @@ struct Arguments {
     #[arg(long, value_name = "SHARD", num_args = 1.., required_unless_present = "evaluate")]
     data: Vec<String>,
     /// Output folder
-    #[arg(short, long, value_name = "DIR", required_unless_present = "evaluate")]
+    #[arg(short, long, value_name = "DIR", required_unless_present = "evaluate", value_parser = output_folder)]
     out: Option<PathBuf>,
     /// Validation shards, each reported by itself
     #[arg(long, value_name = "SHARD", num_args = 1..)]
     val: Vec<String>,
     /// cpu or cuda:N
-    #[arg(long, default_value = "cpu")]
-    device: String,
+    #[arg(long, default_value = "cpu", value_parser = device::parse)]
+    device: tch::Device,
     /// Go on with the run in the output folder, as if it had never stopped
     #[arg(long)]
     resume: bool,
@@ -54,8 +59,9 @@ struct Arguments {
     evaluate: Option<PathBuf>,
     /// With --evaluate: prompt of a class name
     #[arg(long, default_value = "{}", requires = "evaluate")]
-    template: String,
-    /// With --evaluate: class names, one a line; only samples whose first caption is one of them count
+    template: Template,
+    /// With --evaluate: class names, one a line; only samples whose first caption is one of them count; "-"
+    /// reads standard input
     #[arg(long, value_name = "FILE", requires = "evaluate")]
     labels_file: Option<PathBuf>,
     /// Print the figures as JSON
@@ -65,16 +71,18 @@ struct Arguments {
 
 fn main() -> ExitCode {
     keep_freed_memory();
+    clip_program::start();
     let arguments = Arguments::parse();
     // What panics is told below, in one line.
     std::panic::set_hook(Box::new(|_| {}));
     let outcome = std::panic::catch_unwind(|| run(&arguments));
-    match outcome.unwrap_or_else(|panic| Err(failure(panic.as_ref()))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+    clip_program::finish(outcome.unwrap_or_else(|panic| Err(failure(panic.as_ref()))))
+}
+
+fn output_folder(path: &str) -> Result<PathBuf, String> {
+    match path {
+        input::STDIO => Err("a folder cannot be written to standard output".to_owned()),
+        path => Ok(path.into()),
     }
 }
 
@@ -99,7 +107,8 @@ fn keep_freed_memory() {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let device = device::open(&arguments.device)?;
+    let device = arguments.device;
+    device::open(device)?;
     let threads = match arguments.threads {
         Some(n) => usize::from(n),
         None => {
@@ -122,11 +131,15 @@ fn run(arguments: &Arguments) -> Result<()> {
         })?,
         _ => bail!("--config, --data and -o are needed"),
     };
-    match arguments.json {
-        true => writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&reports)?)?,
-        false => reports.iter().try_for_each(|report| writeln!(std::io::stdout(), "{report}"))?,
-    }
-    Ok(())
+    let lines = match arguments.json {
+        true => vec![serde_json::to_string_pretty(&reports)?],
+        false => reports.iter().map(Report::to_string).collect(),
+    };
+    let kept = match &arguments.out {
+        Some(out) => format!("the checkpoint {} is written", out.display()),
+        None => "the evaluation was done".to_owned(),
+    };
+    lines.iter().try_for_each(|line| clip_program::print(line, &kept))
 }
 
 fn settings(path: &std::path::Path, vocab_size: Option<usize>) -> Result<Settings> {
@@ -152,12 +165,14 @@ fn evaluate(
     device: tch::Device,
 ) -> Result<Vec<Report>> {
     let checkpoint = Checkpoint::open(path)?;
+    let read = |path: &PathBuf| Ok::<_, anyhow::Error>(parse_labels(&input::read_text(path)?, path)?);
+    let labels = arguments.labels_file.as_ref().map(read).transpose()?;
     let mut network = Network::load(&checkpoint, device, Precision::Fp32)?;
     let validator = Validator {
         preprocess: checkpoint.preprocess.clone(),
         tokenizer: checkpoint.tokenizer()?,
-        template: arguments.template.parse()?,
-        labels: arguments.labels_file.as_deref().map(templates::read_labels).transpose()?,
+        template: arguments.template.clone(),
+        labels,
     };
     Ok(validator.run(&mut network, val)?)
 }

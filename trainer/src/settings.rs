@@ -5,6 +5,7 @@ mod model;
 use std::path::Path;
 
 use clip_model::config::Config;
+use clip_model::files;
 use clip_model::preprocess::Preprocess;
 use serde::{Deserialize, Serialize};
 
@@ -145,7 +146,7 @@ impl Settings {
     /// # Errors
     /// [`Error::Settings`] with the file, the line and the field.
     pub fn read(path: &Path) -> Result<Settings> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+        let text = files::read_text(path)?;
         Settings::parse(&text).map_err(|e| match e {
             Error::Settings(reason) => Error::Settings(format!("{}: {}", path.display(), reason.trim_end())),
             other => Error::Settings(format!("{}: {other}", path.display())),

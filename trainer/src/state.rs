@@ -103,12 +103,23 @@ pub fn start(start: &Start<'_>, tokenizer: impl FnOnce() -> Result<Tokenizer>) -
             "there is a run in this folder already; go on with it (--resume) or choose another folder",
         );
     }
+    let is_new = !folder.exists();
     std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
     let lock = lock(folder)?;
     let mut content = std::fs::read_dir(folder).map_err(|e| Error::io("read", folder, e))?;
     if content.next().is_some() {
         return refuse("the folder is not empty; choose another one");
     }
+    let run = begin(start, lock, tokenizer);
+    if run.is_err() && is_new {
+        // Only an empty folder can be removed so; what was saved before the failure is kept.
+        let _ = std::fs::remove_dir(folder);
+    }
+    run
+}
+
+/// A new run in an empty folder.
+fn begin(start: &Start<'_>, lock: File, tokenizer: impl FnOnce() -> Result<Tokenizer>) -> Result<Run> {
     let settings = start.settings;
     let config = settings.config()?;
     let (parameters, tokenizer) = match start.init {
@@ -116,7 +127,7 @@ pub fn start(start: &Start<'_>, tokenizer: impl FnOnce() -> Result<Tokenizer>) -
         Some(path) => from_checkpoint(path, &config, start.device)?,
     };
     let run = Run {
-        folder: folder.to_owned(),
+        folder: start.folder.to_owned(),
         settings: settings.clone(),
         shards: shard_names(start.shards),
         optimizer: AdamW::new(&parameters),

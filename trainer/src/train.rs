@@ -7,7 +7,7 @@ use clip_model::templates::Template;
 use clip_model::tokenizer;
 use tch::Device;
 
-use crate::data::{Batch, Loader, LoaderOptions, read_captions};
+use crate::data::{Batch, Loader, LoaderOptions, check_shards, read_captions};
 use crate::error::{Error, Result};
 use crate::log::{Line, Log, Stopwatch};
 use crate::schedule::learning_rate;
@@ -39,6 +39,8 @@ pub struct Job {
 
 /// Trains until the last step of the schedule, and gives the last validation.
 pub fn train(job: &Job) -> Result<Vec<Report>> {
+    // Before anything is created: a misspelt validation shard would show only at the first validation.
+    check_shards(&[&job.data[..], &job.val].concat())?;
     let mut run = state::start(
         &Start {
             folder: &job.out,

@@ -253,9 +253,50 @@ fn the_program_says_what_is_wrong_in_one_line() {
     let (run, errors) = output(&["--config", config, "--data", shard, "-o", out]);
     assert_eq!(run.status.code(), Some(1));
     assert!(errors.contains("train.toml") && errors.contains("unknown field `momentum`"), "{errors}");
-    let (run, errors) = output(&["--config", config, "--data", shard, "-o", out, "--device", "tpu"]);
-    assert_eq!(run.status.code(), Some(1));
-    assert!(errors.contains("device tpu: not known"), "{errors}");
+    for (wrong, part) in [
+        (["--device", "tpu"], "device tpu: not known"),
+        (["-o", "-"], "a folder cannot be written to standard output"),
+    ] {
+        let arguments = ["--config", config, "--data", shard];
+        let (run, errors) = output(&[&arguments, &wrong[..]].concat());
+        assert_eq!(run.status.code(), Some(2), "{errors}");
+        assert!(errors.contains(part), "{errors}");
+    }
+    let evaluate = ["--evaluate", out, "--val", shard, "--template", "a photo"];
+    assert_eq!(output(&evaluate).0.status.code(), Some(2));
     let (run, errors) = output(&["--config", config]);
     assert_eq!(run.status.code(), Some(2), "{errors}");
+}
+
+#[test]
+fn inputs_that_are_missing_or_special_leave_no_output_folder() {
+    let root = tempfile::tempdir().unwrap();
+    let path = |name: &str| root.path().join(name).to_str().unwrap().to_owned();
+    let shard = shard(root.path(), "a.tar").to_str().unwrap().to_owned();
+    let broken = path("broken.tar");
+    let whole = std::fs::read(&shard).unwrap();
+    std::fs::write(&broken, &whole[..whole.len() / 2]).unwrap();
+    let pipe = path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let config = path("train.toml");
+    std::fs::write(&config, settings(VIT, "steps = 2\nwarmup = 1")).unwrap();
+    let (out, nowhere) = (path("run"), path("nowhere.tar"));
+    let cases: [(&[&str], &str); 6] = [
+        (&["--config", &config, "--data", &nowhere], "nowhere.tar"),
+        (&["--config", &config, "--data", &pipe], "pipe is a named pipe"),
+        (&["--config", &config, "--data", &broken], "truncated"),
+        (&["--config", &config, "--data", &shard, "--val", &nowhere], "nowhere.tar"),
+        (&["--config", &config, "--data", &shard, "--init", &nowhere], "nowhere.tar"),
+        (&["--config", &pipe, "--data", &shard], "pipe is a named pipe"),
+    ];
+    for (arguments, part) in cases {
+        let (run, errors) = output(&[arguments, &["-o", &out]].concat());
+        assert_eq!(run.status.code(), Some(1), "{errors}");
+        assert!(errors.starts_with("error: ") && errors.contains(part), "{errors}");
+        assert!(!Path::new(&out).exists(), "{arguments:?}");
+    }
+    // A folder of the user's is left where it is.
+    std::fs::create_dir(&out).unwrap();
+    output(&["--config", &config, "--data", &nowhere, "-o", &out]);
+    assert!(Path::new(&out).exists());
 }

@@ -4,9 +4,10 @@
 //!
 //! Without labels, those that are stored in the folder are compared.
 
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clip_runtime::{Clip, Template};
 
 fn main() -> Result<()> {
@@ -26,8 +27,14 @@ fn main() -> Result<()> {
     // For each picture: decode it, and compare it with the labels. A picture that is in memory already, as packed
     // 8-bit RGB, becomes an image by `clip_runtime::Image::new`.
     let image = clip.manifest().preprocess.open(Path::new(picture))?;
+    let mut out = std::io::stdout().lock();
     for found in clip.classify(&image, &labels, 5)? {
-        println!("{:5.1} %  {}", 100.0 * found.probability, labels.labels()[found.index]);
+        let label = &labels.labels()[found.index];
+        match writeln!(out, "{:5.1} %  {label}", 100.0 * found.probability) {
+            // Whoever read our output has seen enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
+            written => written.context("cannot write to standard output")?,
+        }
     }
     Ok(())
 }

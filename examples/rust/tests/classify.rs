@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 #[test]
 fn a_picture_gets_its_label() {
@@ -25,6 +25,25 @@ fn a_picture_gets_its_label() {
     let none = Command::new(env!("CARGO_BIN_EXE_clip-example")).arg(&model).arg(&picture).output().unwrap();
     assert!(!none.status.success());
     assert!(String::from_utf8(none.stderr).unwrap().contains("the list of labels is empty"));
+
+    #[cfg(target_os = "linux")]
+    {
+        // A reader that has gone is no error; a full disk is one.
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clip-example"));
+        command.arg(&model).arg(&picture).args(["red", "green"]).stderr(Stdio::piped());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = command.stdout(full).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            stderr.contains("cannot write to standard output") && !stderr.contains("panicked"),
+            "{stderr}"
+        );
+    }
 
     let usage = Command::new(env!("CARGO_BIN_EXE_clip-example")).output().unwrap();
     assert!(!usage.status.success());

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Activation, Config};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::openclip;
 use crate::preprocess::Preprocess;
 use crate::tokenizer::Tokenizer;
@@ -100,7 +101,7 @@ fn open_weights(path: &Path) -> Result<Weights> {
 
 /// The first bytes of a file, by which formats are told apart.
 fn beginning(path: &Path) -> Result<Vec<u8>> {
-    let file = std::fs::File::open(path).map_err(|e| Error::io("open", path, e))?;
+    let file = files::open(path)?;
     let mut bytes = Vec::new();
     file.take(4).read_to_end(&mut bytes).map_err(|e| Error::io("read", path, e))?;
     Ok(bytes)

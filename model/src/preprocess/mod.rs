@@ -121,9 +121,9 @@ impl Preprocess {
     /// Reads and decodes a file.
     ///
     /// # Errors
-    /// [`Error::Io`], and as [`Self::decode`].
+    /// As [`files::read`] for at most [`files::IMAGE_LIMIT`] bytes, and as [`Self::decode`].
     pub fn open(&self, path: &Path) -> Result<Image> {
-        self.decode(&files::read(path)?)
+        self.decode(&files::read(path, files::IMAGE_LIMIT)?)
     }
 
     /// Resizes and crops to [`Self::size`] squared, equal to Pillow and torchvision.

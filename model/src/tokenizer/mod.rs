@@ -22,6 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::files;
 use bpe::Bpe;
 use file::FileTokenizer;
 pub use train::train;
@@ -56,9 +57,9 @@ impl Tokenizer {
     /// The tokenizer of a `tokenizer.json`.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be read, else as [`Tokenizer::from_json`].
+    /// As [`files::read_text`] and [`Tokenizer::from_json`].
     pub fn open(path: &Path) -> Result<Self> {
-        let json = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+        let json = files::read_text(path)?;
         Self::from_json(&json).map_err(|e| match e {
             Error::Tokenizer(reason) => Error::Tokenizer(format!("{}: {reason}", path.display())),
             other => other,
@@ -72,10 +73,9 @@ impl Tokenizer {
     /// [`Error::Io`] and [`Error::Json`] when a file cannot be read, [`Error::Tokenizer`] when it is not such a one.
     pub fn open_vocabulary(folder: &Path) -> Result<Self> {
         let (vocabulary, merges) = (folder.join("vocab.json"), folder.join("merges.txt"));
-        let read = |path: &Path| std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e));
-        let ids = serde_json::from_str(&read(&vocabulary)?)
+        let ids = serde_json::from_str(&files::read_text(&vocabulary)?)
             .map_err(|source| Error::Json { path: vocabulary.clone(), source })?;
-        let json = json::from_vocabulary(&ids, &read(&merges)?)
+        let json = json::from_vocabulary(&ids, &files::read_text(&merges)?)
             .map_err(|reason| Error::Tokenizer(format!("{}: {reason}", vocabulary.display())))?;
         Self::from_json(&json)
     }

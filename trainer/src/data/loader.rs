@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::augment::Augment;
 use super::cache::Cache;
-use super::shard::Shard;
+use super::sample::check_shards;
 use super::stream::{Drawn, Stream};
 use super::warnings::Warnings;
 use super::worker::{Prepared, Worker};
@@ -123,10 +123,8 @@ impl Loader {
         if shards.is_empty() {
             return Err(Error::NoShards);
         }
+        check_shards(&shards)?;
         let warnings = Warnings::default();
-        for shard in &shards {
-            Shard::open(shard, warnings.clone())?;
-        }
         let worker = Arc::new(Worker {
             seed: options.seed,
             preprocess: options.preprocess.clone(),

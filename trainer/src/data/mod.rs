@@ -18,4 +18,4 @@ mod worker;
 pub use augment::Augment;
 pub use loader::{Batch, Loader, LoaderOptions};
 pub use names::expand;
-pub use sample::{Sample, Samples, read_captions, samples};
+pub use sample::{Sample, Samples, check_shards, read_captions, samples};

@@ -168,6 +168,14 @@ pub fn read_captions(shards: &[impl AsRef<Path>]) -> Result<Vec<String>> {
     Ok(captions)
 }
 
+/// Opens each shard once, so that one that is missing shows before any work is done.
+///
+/// # Errors
+/// [`Error::Model`] for what is not a file, [`Error::Io`] for what cannot be read.
+pub fn check_shards(shards: &[PathBuf]) -> Result<()> {
+    shards.iter().try_for_each(|path| Shard::open(path, Warnings::default()).map(drop))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,9 +1,9 @@
 //! One shard: a WebDataset tar, plain or gzip, read as a stream of samples.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use clip_model::files;
 use flate2::bufread::MultiGzDecoder;
 
 use super::sample::{Builder, Sample};
@@ -52,9 +52,9 @@ struct Member {
 
 impl Shard {
     /// # Errors
-    /// [`Error::Io`] when the file cannot be opened or read.
+    /// As [`files::open`]; [`Error::Io`] when the file cannot be read.
     pub fn open(path: &Path, warnings: Warnings) -> Result<Shard> {
-        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        let file = files::open(path)?;
         let mut file = BufReader::with_capacity(BUFFER, file);
         let start = io::BufRead::fill_buf(&mut file).map_err(|e| Error::io("read", path, e))?;
         let gzip = start.starts_with(&[0x1f, 0x8b]);

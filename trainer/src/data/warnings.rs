@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use clip_program::note;
+
 /// Lines shown; what follows is only counted.
 const SHOWN: usize = 10;
 
@@ -16,9 +18,9 @@ impl Warnings {
     pub fn say(&self, shard: &Path, key: &str, reason: impl Display) {
         let number = self.0.fetch_add(1, Ordering::Relaxed);
         if number < SHOWN {
-            eprintln!("warning: {}: skipped sample `{key}`: {reason}", shard.display());
+            note(&format!("warning: {}: skipped sample `{key}`: {reason}", shard.display()));
         } else if number == SHOWN {
-            eprintln!("warning: more samples are skipped; they are counted, not listed");
+            note("warning: more samples are skipped; they are counted, not listed");
         }
     }
 }

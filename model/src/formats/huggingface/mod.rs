@@ -66,7 +66,7 @@ pub(super) fn read(folder: &Path) -> Result<Found> {
 }
 
 fn read_json(path: &Path) -> Result<Map<String, Value>> {
-    serde_json::from_slice(&files::read(path)?)
+    serde_json::from_slice(&files::read(path, files::TEXT_LIMIT)?)
         .map_err(|source| Error::Json { path: path.to_owned(), source })
 }
 
@@ -123,7 +123,7 @@ fn weights(folder: &Path) -> Result<Weights> {
     let Some(index) = index else {
         return Err(Error::io("open", folder.join(WEIGHTS), std::io::ErrorKind::NotFound.into()));
     };
-    let list: Index = serde_json::from_slice(&files::read(&index)?)
+    let list: Index = serde_json::from_slice(&files::read(&index, files::TEXT_LIMIT)?)
         .map_err(|source| Error::Json { path: index.clone(), source })?;
     let fail = |reason: String| Error::Weights { path: index.clone(), reason };
     for file in list.weight_map.values().collect::<BTreeSet<_>>() {

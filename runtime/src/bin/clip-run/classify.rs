@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clip_model::templates::read_labels;
+use clip_model::templates::parse_labels;
+use clip_program::{Kept, Progress, Usage, input, note};
 use clip_runtime::{Clip, LabelSet, Match, Template};
 use serde::Serialize;
 
@@ -20,16 +21,16 @@ pub struct Arguments {
     /// Images (JPEG, PNG, WebP, GIF, BMP, TIFF); "-" reads one from standard input
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
-    /// Labels, separated by commas [default: those stored in DIR]
+    /// Labels, separated by commas; a label with a comma in it goes into a file [default: those stored in DIR]
     #[arg(long, value_name = "A,B,...", conflicts_with = "labels_file", group = "given")]
     labels: Option<String>,
-    /// File with one label a line
+    /// File with one label a line; "-" reads standard input
     #[arg(long, value_name = "FILE", group = "given")]
     labels_file: Option<PathBuf>,
     /// Text around a label, with {} in its place; given several times, the embeddings are averaged [default: {}]
     #[arg(long = "template", value_name = "TEXT", requires = "given")]
     templates: Vec<Template>,
-    /// File with one template a line, in addition to --template
+    /// File with one template a line, in addition to --template; "-" reads standard input
     #[arg(long, value_name = "FILE", requires = "given")]
     templates_file: Option<PathBuf>,
     /// Labels to print for each image
@@ -76,18 +77,22 @@ struct Found<'a> {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    images::check_paths(&arguments.images)?;
+    let lists = [&arguments.labels_file, &arguments.templates_file].into_iter().flatten();
+    input::check_once(arguments.images.iter().chain(lists).map(PathBuf::as_path))?;
     let labels = labels(arguments)?;
     let templates = templates(arguments)?;
     let clip = arguments.common.open(&arguments.folder)?;
     let labels = match labels {
-        Some(labels) => clip.label_set(&labels, &templates)?,
+        Some(labels) => {
+            let mut progress = Progress::new("labels encoded", labels.len());
+            clip.label_set_with(&labels, &templates, &mut |done| progress.set(done))?
+        }
         None => stored(&clip, &arguments.folder)?,
     };
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut failed = 0;
     for paths in arguments.images.chunks(images::AT_ONCE) {
-        let read = images::read(&clip, paths);
+        let read = images::read(&clip, paths, &note);
         let images: Vec<_> = read.iter().flatten().cloned().collect();
         let mut matches = clip.classify_batch(&images, &labels, arguments.top)?.into_iter();
         for (path, read) in paths.iter().zip(&read) {
@@ -97,12 +102,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             };
             failed += usize::from(result.is_err());
             if arguments.json {
-                write_json(&mut out, path, &labels, result)?;
+                write_json(&mut out, path, &labels, result).on_stdout()?;
             } else if let Ok(found) = result {
-                write_text(&mut out, path, &labels, &found)?;
+                write_text(&mut out, path, &labels, &found).on_stdout()?;
             }
         }
-        out.flush()?;
+        out.flush().on_stdout()?;
     }
     if failed > 0 {
         bail!("{failed} of {} images could not be read", arguments.images.len());
@@ -120,21 +125,22 @@ fn stored(clip: &Clip, folder: &Path) -> Result<LabelSet> {
 /// The labels that the arguments name, if they do.
 fn labels(arguments: &Arguments) -> Result<Option<Vec<String>>> {
     if let Some(path) = &arguments.labels_file {
-        return Ok(Some(read_labels(path)?));
+        return Ok(Some(parse_labels(&input::read_text(path)?, path)?));
     }
     let Some(list) = arguments.labels.as_deref() else { return Ok(None) };
-    let labels: Vec<String> =
-        list.split(',').map(str::trim).filter(|label| !label.is_empty()).map(str::to_owned).collect();
-    if labels.is_empty() {
-        return Err(clip_runtime::Error::NoLabels.into());
+    let labels: Vec<String> = list.split(',').map(|label| label.trim().to_owned()).collect();
+    match labels.iter().position(String::is_empty) {
+        None => Ok(Some(labels)),
+        Some(empty) => {
+            Err(Usage(format!("--labels {list:?}: label {} of {} is empty", empty + 1, labels.len())).into())
+        }
     }
-    Ok(Some(labels))
 }
 
 fn templates(arguments: &Arguments) -> Result<Vec<Template>> {
     let mut templates = arguments.templates.clone();
     if let Some(path) = &arguments.templates_file {
-        templates.extend(Template::read(path)?);
+        templates.extend(Template::parse_list(&input::read_text(path)?, path)?);
     }
     Ok(templates)
 }
@@ -152,7 +158,7 @@ fn write_json(
     path: &Path,
     labels: &LabelSet,
     result: std::result::Result<Vec<Match>, String>,
-) -> Result<()> {
+) -> io::Result<()> {
     let found = |m: Match| Found {
         label: &labels.labels()[m.index],
         index: m.index,
@@ -164,6 +170,6 @@ fn write_json(
         Err(error) => (None, Some(error)),
     };
     let line = Line { image: path.to_string_lossy().into_owned(), labels, error };
-    writeln!(out, "{}", serde_json::to_string(&line)?)?;
-    Ok(())
+    serde_json::to_writer(&mut *out, &line)?;
+    writeln!(out)
 }

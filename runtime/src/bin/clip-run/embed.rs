@@ -1,10 +1,12 @@
 //! `clip-run embed`: images or texts to a NumPy file of embeddings.
 
-use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
+use clip_program::{Kept, Progress, Usage, input, print};
 use clip_runtime::Clip;
+use serde_json::json;
 
 use crate::{Common, images, npy};
 
@@ -17,12 +19,15 @@ pub struct Arguments {
     folder: PathBuf,
     #[command(flatten)]
     input: Input,
-    /// File to write
+    /// File to write; "-" writes to standard output
     #[arg(short, long, value_name = "FILE.npy")]
     output: PathBuf,
     /// Replace the file if it exists
     #[arg(long)]
     force: bool,
+    /// Print what was written as one JSON object
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -46,6 +51,8 @@ The file holds float32 [N, D] (NPY version 1.0): one row for each image or text,
 that the product of two rows is their cosine similarity. It appears whole or not at all: when an image
 cannot be read, every such image is reported and nothing is written.
 
+With --json, one line: {\"file\":\"images.npy\",\"dtype\":\"float32\",\"shape\":[3,512],\"model\":\"emoji-tiny\"}
+
 Examples:
   clip-run embed emoji --images *.jpg -o images.npy
   clip-run embed emoji --texts \"a red car\" \"a blue car\" -o texts.npy
@@ -54,29 +61,49 @@ Examples:
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let output = &arguments.output;
-    // The entry itself: what a link names is not looked at, since the link would be replaced.
-    if let Ok(there) = output.symlink_metadata() {
-        ensure!(
-            there.is_file(),
-            "{} is not a plain file: name a file to be written or replaced",
-            output.display()
-        );
-        ensure!(
-            arguments.force,
-            "{} exists: name another file, or replace it with --force",
-            output.display()
-        );
+    if input::is_stdio(output) && arguments.json {
+        let reason = "--json prints to standard output, which takes the embeddings here: name a file with -o";
+        return Err(Usage(reason.to_owned()).into());
     }
-    images::check_paths(&arguments.input.images)?;
+    check_output(output, arguments.force)?;
+    input::check_once(arguments.input.images.iter().map(PathBuf::as_path))?;
     let texts = texts(&arguments.input)?;
     let clip = arguments.common.open(&arguments.folder)?;
     let embeddings = match texts {
-        Some(texts) => clip.encode_texts(&texts)?.as_slice().to_vec(),
+        Some(texts) => encode(&clip, &texts)?,
         None => images(&clip, &arguments.input.images)?,
     };
-    npy::write(output, &embeddings, clip.embed_dim())?;
-    let rows = embeddings.len() / clip.embed_dim();
-    Ok(writeln!(io::stdout(), "{}: float32 [{rows}, {}]", output.display(), clip.embed_dim())?)
+    let columns = clip.embed_dim();
+    if input::is_stdio(output) {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        return npy::write_to(&mut out, &embeddings, columns).and_then(|()| out.flush()).on_stdout();
+    }
+    npy::write(output, &embeddings, columns)?;
+    let rows = embeddings.len() / columns;
+    let line = match arguments.json {
+        true => {
+            let (file, model) = (output.to_string_lossy(), &clip.manifest().model);
+            json!({ "file": file, "dtype": "float32", "shape": [rows, columns], "model": model }).to_string()
+        }
+        false => format!("{}: float32 [{rows}, {columns}]", output.display()),
+    };
+    print(&line, &format!("{} is written", output.display()))
+}
+
+/// Refuses a destination before any work is done.
+fn check_output(output: &Path, force: bool) -> Result<()> {
+    // The entry itself: what a link names is not looked at, since the link would be replaced.
+    let Ok(there) = output.symlink_metadata() else { return Ok(()) };
+    if input::is_stdio(output) {
+        return Ok(());
+    }
+    ensure!(
+        there.is_file(),
+        "{} is not a plain file: name a file to be written or replaced",
+        output.display()
+    );
+    ensure!(force, "{} exists: name another file, or replace it with --force", output.display());
+    Ok(())
 }
 
 /// The texts, when texts are asked for.
@@ -85,30 +112,41 @@ fn texts(input: &Input) -> Result<Option<Vec<String>>> {
         return Ok(Some(input.texts.clone()));
     }
     let Some(path) = &input.texts_file else { return Ok(None) };
-    let content = if path.as_os_str() == "-" { read_stdin() } else { std::fs::read_to_string(path) };
-    let content = content.with_context(|| format!("cannot read {}", path.display()))?;
+    let content = input::read_text(path)?;
     let content = content.trim_start_matches('\u{feff}');
     ensure!(!content.is_empty(), "{} has no text: write one a line", path.display());
     Ok(Some(content.lines().map(str::to_owned).collect()))
 }
 
-fn read_stdin() -> io::Result<String> {
-    let mut content = String::new();
-    io::stdin().read_to_string(&mut content)?;
-    Ok(content)
+/// Texts that are encoded between two reports of progress; equally long ones among them run together.
+const TEXTS_AT_ONCE: usize = 4096;
+
+fn encode(clip: &Clip, texts: &[String]) -> Result<Vec<f32>> {
+    let mut progress = Progress::new("texts encoded", texts.len());
+    let mut values = Vec::with_capacity(texts.len() * clip.embed_dim());
+    for texts in texts.chunks(TEXTS_AT_ONCE) {
+        values.extend_from_slice(clip.encode_texts(texts)?.as_slice());
+        progress.set(values.len() / clip.embed_dim());
+    }
+    Ok(values)
 }
 
 fn images(clip: &Clip, paths: &[PathBuf]) -> Result<Vec<f32>> {
     let mut values = Vec::with_capacity(paths.len() * clip.embed_dim());
     let mut failed = 0;
+    let mut done = 0;
+    let mut progress = Progress::new("images encoded", paths.len());
     for paths in paths.chunks(images::AT_ONCE) {
-        let read = images::read(clip, paths);
+        let read = images::read(clip, paths, &|line| progress.note(line));
         failed += read.iter().filter(|image| image.is_err()).count();
         if failed == 0 {
             let images: Vec<_> = read.into_iter().flatten().collect();
             values.extend_from_slice(clip.encode_images(&images)?.as_slice());
         }
+        done += paths.len();
+        progress.set(done);
     }
+    drop(progress);
     if failed > 0 {
         bail!("{failed} of {} images could not be read; nothing was written", paths.len());
     }

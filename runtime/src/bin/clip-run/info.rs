@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clip_model::manifest::{Encoder, Precision};
+use clip_program::Kept;
 use serde_json::json;
 
 use crate::Common;
@@ -34,8 +35,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             "provider": "CPU",
             "threads": clip.threads(),
         });
-        writeln!(out, "{}", json!({ "manifest": manifest, "runs_on": runs_on }))?;
-        return Ok(());
+        return writeln!(out, "{}", json!({ "manifest": manifest, "runs_on": runs_on })).on_stdout();
     }
     let side = manifest.preprocess.size;
     let image = manifest.image.as_ref().map(|e| format!("{side}x{side} pixels, {}", precision(e)));
@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ("engine", format!("ONNX Runtime {}, CPU, {} threads", library.version, clip.threads())),
         ("library", library.path.display().to_string()),
     ] {
-        writeln!(out, "{name:<12} {value}")?;
+        writeln!(out, "{name:<12} {value}").on_stdout()?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod npy;
 
 use std::process::ExitCode;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
 
 /// Classify images and compute embeddings with a model folder
@@ -41,7 +42,7 @@ enum Command {
 #[derive(clap::Args)]
 struct Common {
     /// Threads to compute with [default: one for each physical core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=clip_runtime::MAX_THREADS as u64))]
     threads: Option<usize>,
 }
 
@@ -53,23 +54,10 @@ impl Common {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    clip_program::start();
+    clip_program::finish(match Arguments::parse().command {
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Embed(arguments) => embed::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our output has seen enough.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io = error.downcast_ref::<std::io::Error>();
-    io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    })
 }

@@ -1,7 +1,7 @@
 //! NumPy's file format, version 1.0:
 //! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 use clip_model::{Result, files};
@@ -11,10 +11,13 @@ const ALIGNMENT: usize = 64;
 
 /// Writes rows of `columns` numbers as a float32 matrix, atomically.
 pub fn write(path: &Path, values: &[f32], columns: usize) -> Result<()> {
-    files::write_atomically(path, |out| {
-        out.write_all(&header(values.len() / columns.max(1), columns))?;
-        values.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))
-    })
+    files::write_atomically(path, |out| write_to(out, values, columns))
+}
+
+/// [`write`], to what is open already.
+pub fn write_to(out: &mut impl Write, values: &[f32], columns: usize) -> io::Result<()> {
+    out.write_all(&header(values.len() / columns.max(1), columns))?;
+    values.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))
 }
 
 /// Magic string, version, length of what follows (16 bits), then a Python dictionary padded with spaces.

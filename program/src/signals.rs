@@ -1,0 +1,38 @@
+//! Ending by a signal without leaving temporary files behind.
+
+use std::ptr;
+use std::sync::mpsc;
+
+use clip_model::temporary;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level;
+
+/// Starts a thread that waits for SIGHUP, SIGINT and SIGTERM. At the first one it removes the temporary files and ends the
+/// process by that very signal, so that a shell sees what happened and a script stops at Ctrl-C.
+///
+/// Where the thread cannot be started, signals do what they always did.
+pub fn watch() {
+    let (ready, is_ready) = mpsc::channel();
+    let wait = move || {
+        let signals = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|&signal| !is_ignored(signal));
+        let Ok(mut signals) = Signals::new(signals) else { return };
+        let _ = ready.send(());
+        for signal in signals.forever() {
+            temporary::remove_all();
+            let _ = low_level::emulate_default_handler(signal);
+        }
+    };
+    let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(wait);
+    // Until then a signal would end the process at once. An error says that there is no thread to wait for.
+    let _ = is_ready.recv();
+}
+
+/// Whether the parent process asked for the signal to be ignored, as `nohup` does; that stays so.
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: a null action only asks; zeros are a valid `sigaction` to write the answer to.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, ptr::null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+    }
+}
