@@ -41,7 +41,7 @@ test: .deps/onnxruntime $(LIBTORCH_HERE) ## all tests; the ones that need the da
 	$(CARGO) test --release --workspace --no-fail-fast
 
 .PHONY: parity
-parity: .deps/python build ## compare with open_clip, transformers, Pillow and PyTorch
+parity: .deps/python .deps/engines build ## compare with open_clip, transformers, Pillow and PyTorch, in several engines
 	$(BUILD) --workspace --examples
 	scripts/parity.sh
 
@@ -75,3 +75,5 @@ clean-deps: ## remove .deps/, to be fetched again when needed
 	@scripts/deps.sh cuda
 .deps/python: FORCE ## the Python reference of `make parity` and `make bench`
 	@scripts/deps.sh python
+.deps/engines: FORCE ## OpenVINO and onnxruntime-web for `make parity`
+	@scripts/deps.sh engines

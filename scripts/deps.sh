@@ -5,8 +5,9 @@
 #   scripts/deps.sh libtorch      .deps/libtorch, a link to the torch package inside .deps/venv
 #   scripts/deps.sh cuda          the libraries that libtorch needs on a GPU, into .deps/venv
 #   scripts/deps.sh python        the Python reference of `make parity` and `make bench`, into .deps/venv
+#   scripts/deps.sh engines       other engines for `make parity`: .deps/openvino and, where there is npm, .deps/onnxruntime-web
 #
-# Everything comes from PyPI by pip; a finished step leaves a copy of its version list in .deps/stamps/.
+# Everything comes from PyPI by pip, and from npm's registry; a finished step leaves a copy of its version list in .deps/stamps/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -74,6 +75,32 @@ libtorch() {
     if [ -e /dev/nvidiactl ]; then install cuda $pins/cuda.txt; fi
 }
 
+openvino() {
+    local list=$pins/openvino.txt to=$deps/openvino
+    if done_already openvino "$list" && [ -e "$to/openvino" ]; then return; fi
+    make_venv
+    echo "fetching openvino ($list)"
+    rm -rf "$to"
+    pip install --no-deps --only-binary=:all: --target "$to" --requirement "$list"
+    finished openvino "$list"
+}
+
+onnxruntime_web() {
+    local list=$pins/onnxruntime-web/package-lock.json to=$deps/onnxruntime-web
+    if done_already onnxruntime-web "$list" && [ -e "$to/node_modules" ]; then return; fi
+    if ! command -v npm > /dev/null; then
+        echo "note: npm not found, so onnxruntime-web is left out; it comes with Node.js 20 or newer" >&2
+        return
+    fi
+    echo "fetching onnxruntime-web ($list)"
+    rm -rf "$to"
+    mkdir -p "$to"
+    cp "$pins"/onnxruntime-web/package*.json "$to/"
+    npm ci --prefix "$to" --ignore-scripts --no-audit --no-fund --silent \
+        || fail "npm could not bring onnxruntime-web; check the network and run the same command again"
+    finished onnxruntime-web "$list"
+}
+
 case ${1:-} in
     onnxruntime) onnxruntime ;;
     libtorch) libtorch ;;
@@ -88,5 +115,9 @@ case ${1:-} in
         install cuda $pins/cuda.txt
         install python tests/parity/requirements.txt
         ;;
-    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python" ;;
+    engines)
+        openvino
+        onnxruntime_web
+        ;;
+    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python|engines" ;;
 esac
