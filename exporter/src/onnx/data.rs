@@ -2,7 +2,7 @@
 
 use std::io::{Error, ErrorKind, Result};
 
-use half::f16;
+use ::half::f16;
 
 use super::file::Weights;
 use super::graph::{Data, Rows};

@@ -5,6 +5,7 @@ mod data;
 mod file;
 mod fold;
 mod graph;
+mod half;
 mod protobuf;
 
 pub use data::numbers;

@@ -9,7 +9,7 @@ use clip_model::shapes::summarize;
 use ort::session::Session;
 
 use super::*;
-use crate::onnx::{Data, Rows};
+use crate::onnx::{Data, Node, Rows};
 use crate::testing::{self, assert_close};
 
 const TOLERANCE: f32 = 1e-5;
@@ -48,6 +48,22 @@ fn encode_texts(session: &mut Session, texts: &[&[i32]]) -> Vec<f32> {
     testing::run(session, vec![(IDS.to_owned(), ids)])
 }
 
+fn image_of(config: &Config) -> Graph {
+    image(config, &Preprocess::default(), Form::default())
+}
+
+/// Three pictures of noise.
+fn images(config: &Config) -> Vec<Vec<f32>> {
+    let side = config.image.image_size();
+    (0..3).map(|i| uniform(&format!("image {i}"), 3 * side * side, -2.0, 2.0)).collect()
+}
+
+fn encode_images(session: &mut Session, config: &Config, images: &[Vec<f32>]) -> Vec<f32> {
+    let side = config.image.image_size();
+    let input = testing::numbers(&[images.len(), 3, side, side], images.concat());
+    testing::run(session, vec![(IMAGE.to_owned(), input)])
+}
+
 /// A text of `length` ids, the end of which is the only highest.
 fn text_ids(config: &Config, length: usize) -> Vec<i32> {
     let highest = config.text.vocab_size - 1;
@@ -66,21 +82,16 @@ fn images_are_embedded_as_by_plain_loops_alone_and_in_a_batch() {
     for config in configs() {
         let parameters = parameters(&config);
         let side = config.image.image_size();
-        let pixels = |i: usize| uniform(&format!("image {i}"), 3 * side * side, -2.0, 2.0);
-        let mut session =
-            testing::open(&image(&config, &Preprocess::default(), Form::default()), parameters.clone());
-        let mut encode = |images: &[Vec<f32>]| {
-            let input = testing::numbers(&[images.len(), 3, side, side], images.concat());
-            testing::run(&mut session, vec![(IMAGE.to_owned(), input)])
-        };
-        let images: Vec<Vec<f32>> = (0..3).map(pixels).collect();
-        let together = encode(&images);
+        let mut session = testing::open(&image_of(&config), parameters.clone());
+        let images = images(&config);
+        let together = encode_images(&mut session, &config, &images);
         for (i, image) in images.iter().enumerate() {
             let array = Array::new(&[3, side, side], image.clone());
             let expected = clip::encode_image(&Reference::new(&parameters), &config, &array).data;
             let what = format!("image {i} of {:?}", config.image);
             assert_close(&together[6 * i..][..6], &expected, TOLERANCE, &what);
-            assert_close(&encode(std::slice::from_ref(image)), &expected, TOLERANCE, &what);
+            let alone = encode_images(&mut session, &config, std::slice::from_ref(image));
+            assert_close(&alone, &expected, TOLERANCE, &what);
         }
     }
 }
@@ -185,5 +196,35 @@ fn graphs_hold_each_weight_once_and_compute_nothing_twice() {
         let unused = ["logit_scale", "visual.attnpool.k_proj.bias"];
         let tensors = summarize(&config).tensors.into_iter().map(|t| t.name);
         assert_eq!(names, tensors.filter(|name| !unused.contains(&name.as_str())).collect());
+    }
+}
+
+/// Half precision moves embeddings by its rounding, and no node that must not feel it.
+#[test]
+fn half_precision_rounds_and_no_more() {
+    for config in configs() {
+        let parameters = parameters(&config);
+        let graph = image_of(&config).to_half();
+        let halves = graph.initializers().iter().filter(|i| i.data.element() == Element::Float16).count();
+        assert!(halves > 4, "{halves} tensors in half precision");
+        let exact = |n: &&Node| ["LayerNormalization", "Softmax", "ReduceL2"].contains(&n.op);
+        for node in graph.nodes().iter().filter(exact) {
+            assert!(node.inputs.iter().all(|i| !i.ends_with("_float16")), "{node:?}");
+        }
+        let images = images(&config);
+        let found = encode_images(&mut testing::open(&graph, parameters.clone()), &config, &images);
+        let exact =
+            encode_images(&mut testing::open(&image_of(&config), parameters.clone()), &config, &images);
+        let ids: Vec<i32> = text_ids(&config, 3);
+        let found_text = encode_texts(
+            &mut testing::open(&text(&config, Form::default()).to_half(), parameters.clone()),
+            &[&ids],
+        );
+        let exact_text =
+            encode_texts(&mut testing::open(&text(&config, Form::default()), parameters), &[&ids]);
+        for (found, exact) in [(found, exact), (found_text, exact_text)] {
+            assert_close(&found, &exact, 0.01, "float16");
+            assert_ne!(found, exact);
+        }
     }
 }
