@@ -57,4 +57,13 @@ pub enum Error {
     /// The same, found by another process.
     #[error("the exported model failed its trial run and was not kept: {0}")]
     TrialApart(String),
+    /// The model did not run on the inputs it was to be calibrated on.
+    #[error("the model cannot be calibrated")]
+    Calibration(#[source] clip_runtime::Error),
+    /// Calibration met a number that is infinite or none at all.
+    #[error("the model cannot be calibrated: its value {value} is not finite")]
+    NotFinite {
+        /// Name of the value in the graph.
+        value: String,
+    },
 }

@@ -117,7 +117,7 @@ pub fn export(
 impl Options {
     fn check(&self) -> Result<()> {
         let bad = |message: String| Err(Error::Options(message));
-        let Form { opset, batch, bytes } = self.form;
+        let Form { opset, batch, bytes, .. } = self.form;
         if !OPSETS.contains(&opset) {
             let (first, last) = (OPSETS.start(), OPSETS.end());
             return bad(format!("operator set {opset} is not supported: choose {first} to {last}"));

@@ -28,6 +28,8 @@ pub struct Interpreter {
     graph: RefCell<Graph>,
     /// Rows of the causal mask: the longest text.
     context_length: usize,
+    /// Whether patches are mapped by a `Gemm` and not by a `Conv`.
+    patches_as_rows: bool,
 }
 
 /// A value of the graph: its name and how it lies in memory.
@@ -38,6 +40,7 @@ pub struct Value {
     /// Shape of one sample; [`TEXT_LENGTH`] for the axis that varies.
     pub shape: Vec<usize>,
     /// Whether samples and tokens share an axis, `[batch * length, channels]`, or not, `[batch, length, channels]`.
+    /// Of an image `[C, H, W]`, whether it lies as its tokens do, `[batch * H * W, C]`.
     pub flat: bool,
 }
 
@@ -51,7 +54,12 @@ impl Value {
 impl Interpreter {
     /// Adds to `graph`; no text will be longer than `context_length`.
     pub fn new(graph: Graph, context_length: usize) -> Interpreter {
-        Interpreter { graph: RefCell::new(graph), context_length }
+        Interpreter { graph: RefCell::new(graph), context_length, patches_as_rows: false }
+    }
+
+    /// The same, with images cut into patches that a `Gemm` maps, or by a `Conv`.
+    pub fn with_patches_as_rows(self, patches_as_rows: bool) -> Interpreter {
+        Interpreter { patches_as_rows, ..self }
     }
 
     /// The graph with all that was added.
@@ -243,8 +251,20 @@ impl Ops for Interpreter {
 
     fn conv2d(&self, x: &Value, weight: &str, c: Conv) -> Value {
         let side = |n: usize| (n + 2 * c.padding - c.kernel) / c.stride + 1;
-        let weight = self.weight(weight, &[c.channels, x.shape[0], c.kernel, c.kernel]);
-        let (kernel, stride, padding) = (c.kernel as i64, c.stride as i64, c.padding as i64);
+        let (inputs, k) = (x.shape[0], c.kernel);
+        let tiles = c.padding == 0 && k > 1 && k == c.stride && x.shape[1..].iter().all(|n| n % k == 0);
+        if tiles && self.patches_as_rows {
+            let [height, width] = [side(x.shape[1]), side(x.shape[2])];
+            let sizes = [inputs, height, k, width, k].map(|n| n as i64);
+            let tiles =
+                self.transpose(&self.reshape(&x.name, &[&[-1], &sizes[..]].concat()), &[0, 2, 4, 1, 3, 5]);
+            let rows = self.reshape(&tiles, &[-1, (inputs * k * k) as i64]);
+            let weight = self.weight(weight, &[c.channels, inputs * k * k]);
+            let name = self.node("Gemm", &[&rows, &weight], vec![("transB", Int(1))]);
+            return Value { name, shape: vec![c.channels, height, width], flat: true };
+        }
+        let weight = self.weight(weight, &[c.channels, inputs, k, k]);
+        let (kernel, stride, padding) = (k as i64, c.stride as i64, c.padding as i64);
         let name = self.node(
             "Conv",
             &[&x.name, &weight],
@@ -277,6 +297,9 @@ impl Ops for Interpreter {
 
     fn tokens(&self, x: &Value) -> Value {
         let (channels, length) = (x.shape[0], x.shape[1] * x.shape[2]);
+        if x.flat {
+            return Self::matrix(x.name.clone(), length, channels);
+        }
         let rows = self.reshape(&x.name, &[0, channels as i64, length as i64]);
         Value::new(self.transpose(&rows, &[0, 2, 1]), &[length, channels])
     }

@@ -17,6 +17,7 @@
 mod destination;
 mod error;
 mod export;
+pub mod int8;
 mod interpreter;
 mod labels;
 pub mod onnx;

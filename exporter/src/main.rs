@@ -188,7 +188,12 @@ fn options(arguments: &Arguments, model: String) -> anyhow::Result<Options> {
         None => None,
     };
     let Arguments { force, only, combined, external_data, .. } = *arguments;
-    let form = Form { opset: arguments.opset, batch: arguments.batch, bytes: arguments.uint8_input };
+    let form = Form {
+        opset: arguments.opset,
+        batch: arguments.batch,
+        bytes: arguments.uint8_input,
+        ..Form::default()
+    };
     // In a process of its own, so that this one never holds a whole model.
     let trial_program = std::env::current_exe().ok();
     Ok(Options { model, replace: force, only, form, external_data, combined, labels, trial_program })

@@ -1,13 +1,10 @@
 //! What this crate's tests share: graphs in ONNX Runtime, and weights that are no checkpoint.
 
 use std::io::Result;
-use std::path::PathBuf;
-use std::sync::OnceLock;
 
 use clip_model::checkpoint::Values;
-use ort::environment::Environment;
-use ort::session::{Session, SessionInputValue};
-use ort::value::Tensor;
+pub use clip_runtime::graph::Graph as Session;
+use clip_runtime::graph::Input;
 
 use crate::onnx::{Graph, Rows, Weights};
 
@@ -25,33 +22,26 @@ impl Weights for Parameters {
 
 /// Opens a graph; its size is checked on the way.
 pub fn open(graph: &Graph, parameters: Vec<Values>) -> Session {
-    static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
-    let environment = ENVIRONMENT.get_or_init(|| {
-        let fetched = concat!(env!("CARGO_MANIFEST_DIR"), "/../.deps/onnxruntime/lib/libonnxruntime.so");
-        let library = std::env::var_os("ORT_DYLIB_PATH").map_or_else(|| fetched.into(), PathBuf::from);
-        ort::init_from(&library).unwrap().build().unwrap()
-    });
-    let mut file = Vec::new();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
     graph.write(&mut file, &Parameters(parameters)).unwrap();
-    assert_eq!(graph.file_size(), file.len() as u64);
-    let builder = Session::builder(environment).unwrap();
-    builder.with_intra_threads(1).unwrap().commit_from_memory(&file).unwrap()
+    assert_eq!(graph.file_size(), file.as_file().metadata().unwrap().len());
+    Session::open(file.path(), 1).unwrap()
 }
 
 /// An input of numbers.
-pub fn numbers(shape: &[usize], values: Vec<f32>) -> SessionInputValue<'static> {
-    Tensor::from_array((shape.to_vec(), values)).unwrap().into()
+pub fn numbers(shape: &[usize], values: Vec<f32>) -> Input {
+    Input::Float32(shape.to_vec(), values)
 }
 
 /// An input of token ids.
-pub fn ids(shape: &[usize], values: Vec<i32>) -> SessionInputValue<'static> {
-    Tensor::from_array((shape.to_vec(), values)).unwrap().into()
+pub fn ids(shape: &[usize], values: Vec<i32>) -> Input {
+    Input::Int32(shape.to_vec(), values)
 }
 
-/// Runs a graph of one output.
-pub fn run(session: &mut Session, inputs: Vec<(String, SessionInputValue<'static>)>) -> Vec<f32> {
-    let outputs = session.run(inputs).unwrap();
-    outputs[0].try_extract_tensor::<f32>().unwrap().1.to_vec()
+/// Runs a graph; returns its first output.
+pub fn run(session: &mut Session, inputs: Vec<(String, Input)>) -> Vec<f32> {
+    let inputs: Vec<(&str, &Input)> = inputs.iter().map(|(name, input)| (name.as_str(), input)).collect();
+    session.run(&inputs).unwrap().remove(0).values
 }
 
 /// Fails where two lists of numbers are further apart than `tolerance`.

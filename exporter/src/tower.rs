@@ -27,11 +27,14 @@ pub struct Form {
     pub batch: Option<usize>,
     /// Whether images come in as packed bytes that the graph normalises.
     pub bytes: bool,
+    /// Whether a vision transformer's patches are mapped by a `Gemm` and not by a `Conv`: as fast in float, and what
+    /// integer kernels are fast with.
+    pub patches_as_rows: bool,
 }
 
 impl Default for Form {
     fn default() -> Form {
-        Form { opset: *OPSETS.start(), batch: None, bytes: false }
+        Form { opset: *OPSETS.start(), batch: None, bytes: false, patches_as_rows: false }
     }
 }
 
@@ -39,7 +42,7 @@ impl Default for Form {
 pub fn image(config: &Config, preprocess: &Preprocess, form: Form) -> Graph {
     let batch = batch(form, "batch");
     let (graph, image) = image_input(Graph::new("visual", form.opset), config, preprocess, form, &batch);
-    let interpreter = Interpreter::new(graph, 0);
+    let interpreter = Interpreter::new(graph, 0).with_patches_as_rows(form.patches_as_rows);
     let embedding = clip::encode_image(&interpreter, config, &image);
     let mut graph = finish(interpreter);
     graph.output(&embedding.name, EMBEDDING, Element::Float32, vec![batch, Axis::Fixed(config.embed_dim)]);

@@ -135,7 +135,7 @@ impl Encoder {
     }
 }
 
-fn session(loaded: &Loaded, file: &Path, threads: usize) -> ort::Result<Session> {
+pub(crate) fn session(loaded: &Loaded, file: &Path, threads: usize) -> ort::Result<Session> {
     Session::builder(&loaded.environment)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(threads)?

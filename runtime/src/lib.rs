@@ -19,6 +19,7 @@ mod clip;
 mod embeddings;
 mod encoder;
 mod error;
+pub mod graph;
 mod images;
 mod labels;
 pub mod library;

@@ -39,6 +39,14 @@ pub fn write(data: &Data, weights: &dyn Weights, sink: Sink<'_>) -> Result<()> {
                 .try_for_each(|(values, scale)| sink(&bytes(values, |v| (v * scale).to_le_bytes())))
         }
         Data::FoldedBias(norm) => sink(&bytes(&Norm::read(norm, weights)?.shift(), |v| v.to_le_bytes())),
+        Data::Scaled { data, columns } => {
+            let mut next = columns.iter().cycle();
+            write(data, weights, &mut |piece| {
+                let scaled: Vec<f32> =
+                    floats(piece).zip(next.by_ref()).map(|(v, factor)| v * factor).collect();
+                sink(&bytes(&scaled, |v| v.to_le_bytes()))
+            })
+        }
         Data::Half(inner) => write(inner, weights, &mut |piece| {
             let mut rounded = Vec::with_capacity(piece.len() / 2);
             for value in floats(piece) {
@@ -66,7 +74,11 @@ pub fn numbers(data: &Data, weights: &dyn Weights) -> Result<Vec<f32>> {
             return Err(invalid("these are integers, not numbers".to_owned()));
         }
         Data::Half(inner) => return numbers(inner, weights),
-        Data::Float32(_) | Data::Weight(_) | Data::Folded { .. } | Data::FoldedBias(_) => {}
+        Data::Float32(_)
+        | Data::Weight(_)
+        | Data::Folded { .. }
+        | Data::FoldedBias(_)
+        | Data::Scaled { .. } => {}
     }
     let mut values = Vec::new();
     write(data, weights, &mut |piece| {

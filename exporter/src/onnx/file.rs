@@ -4,7 +4,7 @@ use std::io::{Error, ErrorKind, Result, Write};
 use std::ops::RangeInclusive;
 
 use super::data;
-use super::graph::{Attribute, Axis, Graph, Initializer, Node, Rows, Signature};
+use super::graph::{Attribute, Axis, Element, Graph, Initializer, Node, Rows, Signature};
 use super::protobuf::Message;
 
 /// Versions of ONNX's default operator set that graphs can be written in.
@@ -159,6 +159,7 @@ fn structure(graph: &Graph) -> Message {
     message.string(2, &graph.name); // .name
     graph.inputs.iter().for_each(|s| message.message(11, &value_info(s))); // .input
     graph.outputs.iter().for_each(|s| message.message(12, &value_info(s))); // .output
+    graph.taps.iter().for_each(|name| message.message(12, &tap(name)));
     message
 }
 
@@ -208,6 +209,18 @@ fn value_info(signature: &Signature) -> Message {
     kind.message(1, &tensor); // TypeProto.tensor_type
     let mut message = Message::default();
     message.string(1, &signature.name); // ValueInfoProto.name
+    message.message(2, &kind); // .type
+    message
+}
+
+/// The ValueInfoProto of a float32 value whose shape is left to whoever runs the graph.
+fn tap(name: &str) -> Message {
+    let mut tensor = Message::default();
+    tensor.int(1, Element::Float32 as i64); // TypeProto.Tensor.elem_type
+    let mut kind = Message::default();
+    kind.message(1, &tensor); // TypeProto.tensor_type
+    let mut message = Message::default();
+    message.string(1, name); // ValueInfoProto.name
     message.message(2, &kind); // .type
     message
 }

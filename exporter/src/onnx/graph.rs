@@ -4,14 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// An ONNX graph. Weights are only named here; their values are asked for when the graph is written.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Graph {
     pub(super) name: String,
     /// Version of ONNX's default operator set.
     pub(super) opset: i64,
-    pub(super) inputs: Vec<Signature>,
+    pub(crate) inputs: Vec<Signature>,
     pub(super) outputs: Vec<Signature>,
-    pub(super) nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
+    /// Values that are given out besides the outputs, to be looked at.
+    pub(crate) taps: Vec<String>,
     pub(super) initializers: Vec<Initializer>,
     /// The position of every initializer, by name.
     initializer_at: HashMap<String, usize>,
@@ -42,7 +44,7 @@ pub enum Axis {
 }
 
 /// Number formats, with ONNX's `TensorProto.DataType` numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Element {
     /// IEEE single precision.
     Float32 = 1,
@@ -133,6 +135,13 @@ pub enum Data {
     },
     /// The bias that the batch norm of this name leaves when it is folded into a convolution; float32 in the file.
     FoldedBias(String),
+    /// Numbers of one of the float32 kinds, those of each column (along the innermost axis) times a factor.
+    Scaled {
+        /// The numbers.
+        data: Box<Data>,
+        /// A factor per column.
+        columns: Vec<f32>,
+    },
     /// Numbers of one of the float32 kinds, rounded to float16 in the file.
     Half(Box<Data>),
 }
@@ -146,9 +155,11 @@ impl Data {
             Data::Int8(_) => Element::Int8,
             Data::UInt8(_) => Element::UInt8,
             Data::Half(_) => Element::Float16,
-            Data::Float32(_) | Data::Weight(_) | Data::Folded { .. } | Data::FoldedBias(_) => {
-                Element::Float32
-            }
+            Data::Float32(_)
+            | Data::Weight(_)
+            | Data::Folded { .. }
+            | Data::FoldedBias(_)
+            | Data::Scaled { .. } => Element::Float32,
         }
     }
 }
@@ -254,6 +265,11 @@ impl Graph {
     /// The constant of this name.
     pub fn initializer(&self, name: &str) -> Option<&Initializer> {
         self.initializer_at.get(name).map(|&i| &self.initializers[i])
+    }
+
+    /// The same, to be changed; its name must stay.
+    pub fn initializer_mut(&mut self, name: &str) -> Option<&mut Initializer> {
+        self.initializer_at.get(name).map(|&i| &mut self.initializers[i])
     }
 
     /// Removes constants that no node reads any more.

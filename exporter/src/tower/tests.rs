@@ -6,11 +6,10 @@ use clip_model::cases::{Array, Reference, parameter, uniform};
 use clip_model::checkpoint::Values;
 use clip_model::config::{Activation, ImageTower, ResNet, TextTower, ViT};
 use clip_model::shapes::summarize;
-use ort::session::Session;
 
 use super::*;
 use crate::onnx::{Data, Node, Rows};
-use crate::testing::{self, assert_close};
+use crate::testing::{self, Session, assert_close};
 
 const TOLERANCE: f32 = 1e-5;
 
@@ -112,9 +111,9 @@ fn one_graph_holds_both_towers_and_compares_them() {
 
         let form = Form::default();
         let mut session = testing::open(&combined(&config, &preprocess, SCALE, form), parameters.clone());
-        let outputs = session.run(vec![image(), text()]).unwrap();
-        let [image_rows, text_rows, logits] =
-            COMBINED.map(|name| outputs[name].try_extract_tensor::<f32>().unwrap().1.to_vec());
+        let outputs = session.run(&[(IMAGE, &image().1), (IDS, &text().1)]).unwrap();
+        assert_eq!(outputs.iter().map(|o| o.name.as_str()).collect::<Vec<_>>(), COMBINED);
+        let [image_rows, text_rows, logits] = [0, 1, 2].map(|i| outputs[i].values.clone());
 
         let mut session = testing::open(&super::image(&config, &preprocess, form), parameters.clone());
         assert_close(&image_rows, &testing::run(&mut session, vec![image()]), TOLERANCE, "images");

@@ -1,0 +1,142 @@
+//! What a graph computes on real inputs, and its 8-bit form from that.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use clip_runtime::graph::{self, Input};
+
+use super::histogram::{Histogram, Observed};
+use super::plan::Plan;
+use super::range::{Method, Quantization};
+use super::{Settings, rewrite, smooth};
+use crate::error::{Error, Result};
+use crate::onnx::{Graph, Weights};
+
+/// The 8-bit form of `graph`, which has one input: calibrated on `inputs`, which are run two or three times. Graphs that are run on the way are
+/// written into `scratch`. `progress` is told the share of the work that is done.
+///
+/// # Errors
+/// [`Error::Calibration`] when the graph does not run or gives numbers that are not finite, [`Error::Write`] when the disk is
+/// full.
+pub fn quantize(
+    mut graph: Graph,
+    weights: &dyn Weights,
+    inputs: &[Input],
+    settings: &Settings,
+    scratch: &Path,
+    progress: &mut dyn FnMut(f32),
+) -> Result<(Graph, Plan)> {
+    let plan = Plan::new(&graph, &settings.float);
+    let mut passes = Passes { weights, inputs, plan: &plan, scratch, progress, done: 0 };
+    let mut observed = passes.observe(&mut graph)?;
+    if settings.smoothing > 0.0 {
+        let failed = |source| Error::Write { path: scratch.to_owned(), source };
+        if smooth::smooth(&mut graph, weights, &plan, &observed, settings.smoothing).map_err(failed)? > 0 {
+            observed = passes.observe(&mut graph)?;
+        }
+    }
+    let histograms = match settings.method {
+        Method::MinMax => HashMap::new(),
+        _ => passes.histograms(&mut graph, &observed)?,
+    };
+    let scheme = settings.dialect.scheme();
+    let values = observed.iter().map(|(name, seen)| {
+        let chosen = match histograms.get(name) {
+            Some(histogram) => Quantization::choose(settings.method, histogram, seen.low, seen.high, scheme),
+            None => Quantization::of_range(seen.low, seen.high, scheme),
+        };
+        (name.clone(), chosen)
+    });
+    let failed = |source| Error::Write { path: scratch.to_owned(), source };
+    let graph =
+        rewrite::rewrite(graph, weights, &plan, &values.collect(), settings.dialect).map_err(failed)?;
+    Ok((graph, plan))
+}
+
+/// Runs over all inputs.
+struct Passes<'a> {
+    weights: &'a dyn Weights,
+    inputs: &'a [Input],
+    plan: &'a Plan,
+    scratch: &'a Path,
+    progress: &'a mut dyn FnMut(f32),
+    done: usize,
+}
+
+impl Passes<'_> {
+    /// Passes that there are at most.
+    const MOST: usize = 3;
+
+    fn observe(&mut self, graph: &mut Graph) -> Result<HashMap<String, Observed>> {
+        let mut observed: HashMap<String, Observed> = HashMap::new();
+        self.run(graph, |name, numbers, channels| {
+            observed.entry(name.to_owned()).or_insert_with(Observed::new).observe(numbers, channels);
+        })?;
+        // The first in the order of computing is the one to look at.
+        match self.plan.values.iter().find(|name| observed.get(*name).is_some_and(|seen| !seen.finite)) {
+            Some(value) => Err(Error::NotFinite { value: value.clone() }),
+            None => Ok(observed),
+        }
+    }
+
+    fn histograms(
+        &mut self,
+        graph: &mut Graph,
+        observed: &HashMap<String, Observed>,
+    ) -> Result<HashMap<String, Histogram>> {
+        let mut histograms: HashMap<String, Histogram> =
+            observed.iter().map(|(name, seen)| (name.clone(), Histogram::new(seen.low, seen.high))).collect();
+        self.run(graph, |name, numbers, _| {
+            if let Some(histogram) = histograms.get_mut(name) {
+                histogram.count(numbers);
+            }
+        })?;
+        Ok(histograms)
+    }
+
+    /// Calls `look` with each value of the plan for each input: its name, its numbers, and the size of its innermost
+    /// axis.
+    fn run(&mut self, graph: &mut Graph, mut look: impl FnMut(&str, &[f32], usize)) -> Result<()> {
+        let given = graph.inputs.first().map_or_else(String::new, |input| input.name.clone());
+        graph.taps = self.plan.values.iter().filter(|v| **v != given).cloned().collect();
+        let path = self.scratch.join("calibration.onnx");
+        let written = write(graph, self.weights, &path);
+        graph.taps.clear();
+        written?;
+        let mut session = graph::Graph::open(&path, threads()).map_err(Error::Calibration)?;
+        // It is open; nothing of it is needed by its name.
+        std::fs::remove_file(&path).map_err(|source| Error::Write { path, source })?;
+        for input in self.inputs {
+            for output in session.run(&[(&given, input)]).map_err(Error::Calibration)? {
+                if self.plan.values.contains(&output.name) {
+                    look(&output.name, &output.values, output.shape.last().copied().unwrap_or(1));
+                }
+            }
+            // A graph's own input cannot be tapped.
+            if let Input::Float32(shape, numbers) = input
+                && self.plan.values.contains(&given)
+            {
+                look(&given, numbers, shape.last().copied().unwrap_or(1));
+            }
+            self.done += 1;
+            (self.progress)(self.done as f32 / (Self::MOST * self.inputs.len()) as f32);
+        }
+        Ok(())
+    }
+}
+
+/// Writes a graph for the time being.
+pub fn write(graph: &Graph, weights: &dyn Weights, path: &Path) -> Result<()> {
+    let write = || {
+        let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
+        graph.write(&mut out, weights)?;
+        out.flush()
+    };
+    write().map_err(|source| Error::Write { path: path.to_owned(), source })
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
