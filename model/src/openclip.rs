@@ -176,7 +176,10 @@ impl OpenClip {
     pub fn read(folder: &Path) -> Result<OpenClip> {
         let path = folder.join(FILE);
         let bytes = files::read(&path, files::TEXT_LIMIT)?;
-        let file: File = serde_json::from_slice(&bytes).map_err(|source| Error::Json { path, source })?;
+        let json: Value =
+            serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: path.clone(), source })?;
+        refuse_other_networks(&json["model_cfg"])?;
+        let file: File = serde_json::from_value(json).map_err(|source| Error::Json { path, source })?;
         file.try_into()
     }
 
@@ -363,6 +366,21 @@ fn is_empty(value: &Value) -> bool {
         Value::Object(o) => o.is_empty(),
         Value::Bool(true) => false,
     }
+}
+
+/// Names a network of other parts than OpenCLIP's own, whose configuration lacks the fields that are needed here.
+fn refuse_other_networks(model: &Value) -> Result<()> {
+    for (section, key) in
+        [("vision_cfg", "timm_model_name"), ("text_cfg", "hf_model_name"), ("model_cfg", "multimodal_cfg")]
+    {
+        let value = if section == "model_cfg" { &model[key] } else { &model[section][key] };
+        if !is_empty(value) {
+            return Err(Error::Config(format!(
+                "{section}.{key} = {value} asks for a network that is not supported"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn refuse_unknown(section: &str, rest: &Map<String, Value>) -> Result<()> {

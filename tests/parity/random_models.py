@@ -121,7 +121,7 @@ def transformers_model(model: CLIP, config: dict) -> CLIPModel:
             "num_attention_heads": vision["width"] // vision.get("head_width", 64),
             "image_size": vision["image_size"],
             "patch_size": vision["patch_size"],
-            "hidden_act": "quick_gelu",
+            "hidden_act": "quick_gelu" if config.get("quick_gelu") else "gelu",
             "projection_dim": config["embed_dim"],
         },
         text_config={
@@ -131,7 +131,7 @@ def transformers_model(model: CLIP, config: dict) -> CLIPModel:
             "num_attention_heads": text["heads"],
             "vocab_size": text["vocab_size"],
             "max_position_embeddings": text["context_length"],
-            "hidden_act": "quick_gelu",
+            "hidden_act": "quick_gelu" if config.get("quick_gelu") else "gelu",
             "projection_dim": config["embed_dim"],
             "eos_token_id": text["vocab_size"] - 1,
         },

@@ -406,7 +406,9 @@ impl<'a> Machine<'a> {
                 "build_intlist" | "build_doublelist" | "build_boollist" | "build_tensorlist"
                 | "restore_type_tag",
             ) if self.script => Callable::Identity,
-            (module, _) if self.script && module.starts_with("__torch__.") => Callable::ScriptClass,
+            (module, _) if self.script && (module == "__torch__" || module.starts_with("__torch__.")) => {
+                Callable::ScriptClass
+            }
             _ => {
                 let (module, name) = (module.escape_debug(), name.escape_debug());
                 return Err(format!(

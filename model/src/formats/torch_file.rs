@@ -70,21 +70,27 @@ impl File<'_> {
 
     fn add_archive(&self, weights: &mut Weights) -> Result<bool> {
         let entries = zip::entries(self.path, weights.file(self.number))?;
-        let entries: HashMap<&str, (u64, u64)> =
-            entries.iter().map(|e| (e.name.as_str(), (e.start, e.size))).collect();
+        let entries: HashMap<&str, &zip::Entry> = entries.iter().map(|e| (e.name.as_str(), e)).collect();
+        let find = |name: &str| match entries.get(name) {
+            Some(entry) if !entry.stored => Err(self.refuse(format!(
+                "{name} is compressed or encrypted in it; PyTorch stores tensors as they are"
+            ))),
+            Some(&&zip::Entry { start, size, .. }) => Ok(Some((start, size))),
+            None => Ok(None),
+        };
         // All files lie in one folder, whose name does not matter.
         let roots = entries.keys().filter_map(|name| name.strip_suffix("/data.pkl"));
         let root = roots.min_by_key(|root| root.len()).ok_or_else(|| {
             self.refuse("a zip archive without data.pkl: not written by torch.save or torch.jit.save")
         })?;
         let script = entries.contains_key(format!("{root}/constants.pkl").as_str());
-        if let Some(&(start, size)) = entries.get(format!("{root}/byteorder").as_str()) {
+        if let Some((start, size)) = find(&format!("{root}/byteorder"))? {
             let order = self.read(weights, start, size.min(16))?;
             if order != b"little" {
                 return Err(self.refuse("its numbers are not little-endian: save it on another machine"));
             }
         }
-        let (start, size) = entries[format!("{root}/data.pkl").as_str()];
+        let (start, size) = find(&format!("{root}/data.pkl"))?.unwrap_or_default();
         if size > pickle::LARGEST as u64 {
             return Err(
                 self.refuse(format!("its pickle has {size} bytes; at most {} are read", pickle::LARGEST))
@@ -93,8 +99,8 @@ impl File<'_> {
         let bytes = self.read(weights, start, size)?;
         let pickle = Pickle::read(&bytes, script).map_err(|reason| self.refuse(reason))?;
         for (name, tensor) in self.tensors(&pickle)? {
-            let entry = entries.get(format!("{root}/data/{}", tensor.storage.key).as_str());
-            let &(start, size) = entry
+            let entry = find(&format!("{root}/data/{}", tensor.storage.key))?;
+            let (start, size) = entry
                 .ok_or_else(|| self.refuse(format!("tensor {name} lies in a storage that is missing")))?;
             self.add_view(weights, name, &tensor, start, size)?;
         }

@@ -1,4 +1,5 @@
-//! The list of files in a zip archive whose files are stored uncompressed, as PyTorch writes it.
+//! The list of files in a zip archive. PyTorch stores tensors as they are; TorchScript's code, which is not read, is
+//! compressed.
 //!
 //! Source of the layout: PKWARE's APPNOTE.TXT, sections 4.3 and 4.5.3 (zip64).
 
@@ -21,6 +22,8 @@ pub(super) struct Entry {
     /// First byte in the archive.
     pub(super) start: u64,
     pub(super) size: u64,
+    /// Whether its bytes are there as they are, neither compressed nor encrypted.
+    pub(super) stored: bool,
 }
 
 /// An open archive.
@@ -33,7 +36,7 @@ struct Archive<'a> {
 /// Lists the files of an archive.
 ///
 /// # Errors
-/// [`Error::Weights`] for an archive that is damaged, or a file in it that is compressed or encrypted.
+/// [`Error::Weights`] for an archive that is damaged.
 pub(super) fn entries(path: &Path, file: &File) -> Result<Vec<Entry>> {
     let size = file.metadata().map_err(|e| Error::io("read", path, e))?.len();
     let archive = Archive { path, file, size };
@@ -126,14 +129,6 @@ impl Archive<'_> {
         /// Length of a local header without name and extra fields.
         const LOCAL: u64 = 30;
         let Central { name, flags, method, stored, size, header } = central;
-        if flags & 1 != 0 {
-            return Err(self.damaged(&format!("{name} is encrypted")));
-        }
-        if method != 0 || stored != size {
-            return Err(self.damaged(&format!(
-                "{name} is compressed (method {method}); PyTorch stores files as they are"
-            )));
-        }
         let local = self.read(header, LOCAL)?;
         let mut local = Fields { bytes: &local };
         let skipped = (|| {
@@ -143,10 +138,11 @@ impl Archive<'_> {
         })();
         let skipped = skipped.ok_or_else(|| self.damaged(&format!("{name} has no header")))?;
         let start = header + LOCAL + skipped;
-        if start.checked_add(size).is_none_or(|end| end > self.size) {
+        let held = if method == 0 { size } else { stored };
+        if start.checked_add(held).is_none_or(|end| end > self.size) {
             return Err(self.damaged(&format!("{name} reaches beyond its end")));
         }
-        Ok(Entry { name, start, size })
+        Ok(Entry { name, start, size, stored: flags & 1 == 0 && method == 0 && stored == size })
     }
 }
 
@@ -288,12 +284,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn compressed_and_damaged_archives_are_refused() {
+    fn compressed_files_are_marked_and_damaged_archives_refused() {
         let whole = archive(&[("x", b"0123456789")], false);
         let mut compressed = whole.clone();
         let central = whole.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
         compressed[central + 10] = 8;
-        assert!(list(&compressed).unwrap_err().to_string().contains("x is compressed (method 8)"));
+        assert_eq!(list(&compressed).unwrap().iter().map(|entry| entry.stored).collect::<Vec<_>>(), [false]);
+        assert!(list(&whole).unwrap()[0].stored);
         let mut beyond = whole.clone();
         beyond[central + 20..central + 28].fill(0x7f);
         assert!(list(&beyond).unwrap_err().to_string().contains("x reaches beyond its end"));

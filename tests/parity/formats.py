@@ -1,0 +1,362 @@
+"""Compares the embeddings of checkpoints in every format with open_clip and transformers; exits with 1 beyond the limit.
+
+    python tests/parity/formats.py target/release/examples
+
+Small networks with random weights are saved by Python as others save theirs: Hugging Face folders (safetensors,
+pytorch_model.bin, shards), a TorchScript archive of OpenAI's architecture in half precision, state dicts of a trainer.
+clip-export opens each, and clip-runtime's embeddings (runtime/examples/embed.rs) are compared with those of the model
+that was saved. Then clip-export writes checkpoints out with --to, and open_clip and transformers open them.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import numpy as np
+import open_clip
+import torch
+from open_clip.transform import image_transform
+from PIL import Image
+from torch import nn
+from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel, CLIPTokenizer
+from transformers.utils import logging
+
+import random_models
+
+logging.disable_progress_bar()
+
+ABSOLUTE = 1e-4
+SEED = 2103_00020
+TEXTS = ["", "a cat", "a photo of a dog.", "two red cars, one blue house", "it's 12 o'clock!", "word " * 100]
+
+failures: list[str] = []
+
+
+def vit(quick_gelu: bool, size: int = 64, width: int = 384, head_width: int = 64) -> dict:
+    """Widths of published models, so that the number of heads is known without a configuration."""
+    vision = {"image_size": size, "layers": 2, "width": width, "patch_size": 16, "head_width": head_width}
+    text = {"context_length": 77, "vocab_size": 49408, "width": 256, "heads": 4, "layers": 2}
+    return {"embed_dim": 64, "quick_gelu": quick_gelu, "vision_cfg": vision, "text_cfg": text}
+
+
+def resnet() -> dict:
+    vision = {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "patch_size": None}
+    return {**vit(True), "vision_cfg": vision}
+
+
+# Pictures and the reference
+
+
+def pictures(folder: Path, size: int) -> list[Path]:
+    """Three pictures of the input's size, so that nothing is resized."""
+    rng = np.random.default_rng(SEED)
+    paths = [folder / f"{size}-{i}.png" for i in range(3)]
+    for path in paths:
+        y, x = np.mgrid[0:size, 0:size]
+        waves = [np.sin(x * rng.uniform(0, 0.4) + y * rng.uniform(0, 0.4) + rng.uniform(0, 6)) for _ in range(3)]
+        Image.fromarray((128 + 100 * np.stack(waves, -1) + rng.normal(0, 20, (size, size, 3))).clip(0, 255).astype(np.uint8)).save(path)
+    return paths
+
+
+class Reference:
+    """A model, and what open_clip makes of the pictures and texts."""
+
+    def __init__(self, config: dict, folder: Path, half: bool = False):
+        self.config = config
+        size = config["vision_cfg"]["image_size"]
+        self.paths = pictures(folder, size)
+        self.pixels = torch.stack([image_transform(size, is_train=False)(Image.open(path)) for path in self.paths])
+        self.model = random_models.build(config, SEED, self.pixels)
+        if half:
+            # What half precision keeps of the weights that OpenAI stores so.
+            weights = self.model.state_dict()
+            self.model.load_state_dict({name: value.half().float() if in_half(name) else value for name, value in weights.items()})
+        self.rows = encode(self.model, self.pixels, open_clip.tokenize(TEXTS))
+        for rows in self.rows:
+            nearest = min(np.abs(a - b).max() for i, a in enumerate(rows) for b in rows[:i])
+            assert nearest > 10 * ABSOLUTE, "rows must differ, or one could pass for another"
+
+
+@torch.no_grad()
+def encode(model, pixels, ids) -> tuple[np.ndarray, np.ndarray]:
+    return model.encode_image(pixels, normalize=True).numpy(), model.encode_text(ids, normalize=True).numpy()
+
+
+@torch.no_grad()
+def encode_transformers(model: CLIPModel, pixels, ids) -> tuple[np.ndarray, np.ndarray]:
+    rows = [model.get_image_features(pixel_values=pixels).pooler_output, model.get_text_features(input_ids=ids).pooler_output]
+    return tuple(nn.functional.normalize(part, dim=-1).numpy() for part in rows)
+
+
+def compare(what: str, found, reference: Reference) -> None:
+    differences = [float(np.abs(a - b).max()) if np.isfinite(a).all() else float("inf") for a, b in zip(found, reference.rows, strict=True)]
+    fine = all(difference <= ABSOLUTE for difference in differences)
+    if not fine:
+        failures.append(what)
+    print(f"  {what:58} {differences[0]:8.1e} {differences[1]:8.1e}{'' if fine else '   FAILED'}", flush=True)
+
+
+# Our side
+
+
+def run(*command) -> subprocess.CompletedProcess:
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True)
+
+
+def succeed(*command) -> str:
+    result = run(*command)
+    if result.returncode != 0:
+        raise RuntimeError(f"{' '.join(map(str, command))} ended with {result.returncode}: {result.stderr.strip()[-2000:]}")
+    return result.stdout
+
+
+class Ours:
+    def __init__(self, examples: Path, folder: Path):
+        self.examples, self.folder, self.count = examples, folder, 0
+
+    def fresh(self) -> Path:
+        self.count += 1
+        return self.folder / f"ours{self.count}"
+
+    def check(self, what: str, checkpoint: Path, reference: Reference, *options: str) -> None:
+        """Exports a checkpoint and compares its embeddings."""
+        exported = self.fresh()
+        succeed(self.examples.parent / "clip-export", checkpoint, "-o", exported, *options)
+        requests = [{"images": list(map(str, reference.paths))}, {"texts": TEXTS}]
+        lines = "".join(json.dumps(request) + "\n" for request in requests)
+        result = subprocess.run([self.examples / "embed", exported], input=lines, capture_output=True, text=True, check=True)
+        compare(what, [np.array(json.loads(line), np.float32) for line in result.stdout.splitlines()], reference)
+
+    def convert(self, checkpoint: Path, layout: str, *options: str) -> Path:
+        written = self.fresh()
+        succeed(self.examples.parent / "clip-export", checkpoint, "-o", written, "--to", layout, *options)
+        return written
+
+    def refused(self, checkpoint: Path, reason: str) -> None:
+        result = run(self.examples.parent / "clip-export", checkpoint, "-o", self.fresh())
+        if result.returncode != 1 or reason not in result.stderr:
+            failures.append(f"{checkpoint.name} was not refused: {result.stderr}")
+            print(f"  FAILED: {failures[-1]}")
+
+
+# Hugging Face
+
+
+def save_hugging_face(reference: Reference, folder: Path, vocabulary_alone: bool = False, **options) -> None:
+    model = random_models.transformers_model(reference.model, reference.config)
+    # Same values, but none that two names share, as save_pretrained wants it.
+    model.load_state_dict({name: value.clone() for name, value in model.state_dict().items()}, assign=True)
+    model.save_pretrained(folder, **options)
+    size = reference.config["vision_cfg"]["image_size"]
+    CLIPImageProcessor(size={"shortest_edge": size}, crop_size={"height": size, "width": size}).save_pretrained(folder)
+    simple = open_clip.tokenizer.SimpleTokenizer(additional_special_tokens=None)
+    names = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
+    vocabulary = {names.get(token, token): number for token, number in simple.encoder.items()}
+    merges = [" ".join(pair) for pair, _ in sorted(simple.bpe_ranks.items(), key=lambda item: item[1])]
+    if vocabulary_alone:
+        (folder / "vocab.json").write_text(json.dumps(vocabulary))
+        (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
+    else:
+        CLIPTokenizer(vocab=vocabulary, merges=[tuple(merge.split()) for merge in merges]).save_pretrained(folder)
+
+
+def hugging_face(ours: Ours, folder: Path) -> None:
+    for quick_gelu in (True, False):
+        reference = Reference(vit(quick_gelu), folder)
+        kind = "QuickGELU" if quick_gelu else "GELU"
+        whole, shards, torch_file = (folder / f"hf-{kind}-{name}" for name in ("whole", "shards", "torch"))
+        save_hugging_face(reference, whole)
+        assert (whole / "model.safetensors").exists() and (whole / "tokenizer.json").exists()
+        ours.check(f"Hugging Face, {kind}, safetensors", whole, reference)
+        save_hugging_face(reference, shards, max_shard_size="5MB")
+        assert (shards / "model.safetensors.index.json").exists()
+        ours.check(f"Hugging Face, {kind}, shards", shards, reference)
+        save_hugging_face(reference, torch_file, vocabulary_alone=True)
+        (torch_file / "model.safetensors").unlink()
+        torch.save(CLIPModel.from_pretrained(whole).state_dict(), torch_file / "pytorch_model.bin")
+        ours.check(f"Hugging Face, {kind}, pytorch_model.bin, vocab.json", torch_file, reference)
+    compare_open_clip("  written --to open-clip, opened by open_clip", ours.convert(whole, "open-clip"), reference)
+
+
+# OpenAI
+
+
+class QuickGELU(nn.Module):
+    def forward(self, x):
+        return x * torch.sigmoid(1.702 * x)
+
+
+class Block(nn.Module):
+    def __init__(self, width: int, heads: int, causal: int):
+        super().__init__()
+        self.attn = nn.MultiheadAttention(width, heads)
+        self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.mlp = nn.Sequential()
+        self.mlp.add_module("c_fc", nn.Linear(width, 4 * width))
+        self.mlp.add_module("gelu", QuickGELU())
+        self.mlp.add_module("c_proj", nn.Linear(4 * width, width))
+        # As in OpenAI's archives, the mask is an attribute, but no parameter.
+        self.attn_mask = torch.full((causal, causal), float("-inf")).triu(1) if causal else torch.zeros(1, 1)
+        self.causal = causal > 0
+
+    def forward(self, x):
+        normed = self.ln_1(x.float()).to(x.dtype)
+        mask = self.attn_mask.to(x.dtype) if self.causal else None
+        x = x + self.attn(normed, normed, normed, need_weights=False, attn_mask=mask)[0]
+        return x + self.mlp(self.ln_2(x.float()).to(x.dtype))
+
+
+class Stack(nn.Module):
+    def __init__(self, width: int, layers: int, heads: int, causal: int = 0):
+        super().__init__()
+        self.resblocks = nn.Sequential(*[Block(width, heads, causal) for _ in range(layers)])
+
+    def forward(self, x):
+        return self.resblocks(x)
+
+
+class Visual(nn.Module):
+    def __init__(self, image_size: int, patch_size: int, width: int, layers: int, head_width: int, embed_dim: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, patch_size, patch_size, bias=False)
+        self.class_embedding = nn.Parameter(torch.zeros(width))
+        self.positional_embedding = nn.Parameter(torch.zeros((image_size // patch_size) ** 2 + 1, width))
+        self.ln_pre, self.ln_post = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.transformer = Stack(width, layers, width // head_width)
+        self.proj = nn.Parameter(torch.zeros(width, embed_dim))
+
+    def forward(self, x):
+        x = self.conv1(x).flatten(2).transpose(1, 2)
+        first = self.class_embedding.to(x.dtype).expand(x.shape[0], 1, -1)
+        x = torch.cat([first, x], dim=1) + self.positional_embedding.to(x.dtype)
+        x = self.transformer(self.ln_pre(x.float()).to(x.dtype).transpose(0, 1)).transpose(0, 1)
+        return self.ln_post(x[:, 0].float()).to(x.dtype) @ self.proj
+
+
+class Clip(nn.Module):
+    """The architecture whose TorchScript archives OpenAI published, with their names and number formats."""
+
+    def __init__(self, config: dict):
+        super().__init__()
+        vision, text = config["vision_cfg"], config["text_cfg"]
+        self.visual = Visual(**vision, embed_dim=config["embed_dim"])
+        self.transformer = Stack(text["width"], text["layers"], text["heads"], text["context_length"])
+        self.token_embedding = nn.Embedding(text["vocab_size"], text["width"])
+        self.positional_embedding = nn.Parameter(torch.zeros(text["context_length"], text["width"]))
+        self.ln_final = nn.LayerNorm(text["width"])
+        self.text_projection = nn.Parameter(torch.zeros(text["width"], config["embed_dim"]))
+        self.logit_scale = nn.Parameter(torch.zeros([]))
+        sizes = {"input_resolution": vision["image_size"], "context_length": text["context_length"], "vocab_size": text["vocab_size"]}
+        for name, value in sizes.items():
+            self.register_buffer(name, torch.tensor(value))
+
+    def forward(self, image, text):
+        image = self.visual(image)
+        x = self.token_embedding(text).to(image.dtype) + self.positional_embedding.to(image.dtype)
+        x = self.ln_final(self.transformer(x.transpose(0, 1)).transpose(0, 1).float()).to(image.dtype)
+        return image, x[torch.arange(x.shape[0]), text.argmax(dim=-1)] @ self.text_projection
+
+
+def in_half(name: str) -> bool:
+    """Convolutions, linear maps and projections; norms, embeddings and the scale stay in single precision."""
+    return name in ("visual.conv1.weight", "visual.proj", "text_projection") or ".attn." in name or ".mlp." in name
+
+
+def openai(ours: Ours, folder: Path) -> None:
+    reference = Reference(vit(True), folder, half=True)
+    model = Clip(reference.config).eval()
+    model.load_state_dict(reference.model.state_dict(), strict=False)
+    for name, parameter in model.named_parameters():
+        if in_half(name):
+            parameter.data = parameter.data.half()
+    scripted = torch.jit.script(model)
+    with torch.no_grad():
+        rows = scripted(reference.pixels.half(), open_clip.tokenize(TEXTS))
+    cosines = [float(nn.functional.cosine_similarity(a.float(), torch.tensor(b)).min()) for a, b in zip(rows, reference.rows)]
+    assert min(cosines) > 0.999, cosines  # the archive is the same network, as far as half precision tells
+    archive = folder / "ViT-B-32.pt"
+    scripted.save(archive)
+    ours.check("OpenAI, TorchScript archive in half precision", archive, reference)
+    compare_open_clip("  written --to open-clip, opened by open_clip", ours.convert(archive, "open-clip"), reference)
+    compare_transformers("  written --to hf, opened by transformers", ours.convert(archive, "hf"), reference)
+
+
+# OpenCLIP
+
+
+def trainer(ours: Ours, folder: Path) -> None:
+    reference = Reference(vit(False, size=48, width=1280, head_width=80), folder)
+    weights = reference.model.state_dict()
+    wrapped = {f"module.{name}": value for name, value in weights.items()}
+    optimizer = torch.optim.AdamW(reference.model.parameters())
+    path = folder / "epoch_3.pt"
+    torch.save({"epoch": 3, "name": "run", "state_dict": wrapped, "optimizer": optimizer.state_dict()}, path)
+    ours.check("OpenCLIP's trainer, module. and state_dict, GELU", path, reference, "--gelu")
+    ours.refused(path, "--gelu or --quickgelu")
+    torch.save(weights, folder / "plain.bin", _use_new_zipfile_serialization=False)
+    ours.check("state dict, before zip archives", folder / "plain.bin", reference, "--gelu")
+    # Not contiguous, and all in one storage.
+    strided = {name: value.T.contiguous().T if value.dim() == 2 else value for name, value in weights.items()}
+    torch.save(strided, folder / "strided.pt")
+    ours.check("state dict, transposed in memory", folder / "strided.pt", reference, "--gelu")
+    flat = torch.cat([value.flatten() for value in weights.values()])
+    pieces = flat.split([value.numel() for value in weights.values()])
+    torch.save({name: piece.view(value.shape) for (name, value), piece in zip(weights.items(), pieces)}, folder / "flat.pt")
+    ours.check("state dict, one storage for all", folder / "flat.pt", reference, "--gelu")
+    bfloat = Reference(vit(False), folder)
+    bfloat.model.load_state_dict({name: value.bfloat16().float() for name, value in bfloat.model.state_dict().items()})
+    bfloat.rows = encode(bfloat.model, bfloat.pixels, open_clip.tokenize(TEXTS))
+    torch.save({name: nn.Parameter(value.bfloat16()) for name, value in bfloat.model.state_dict().items()}, folder / "bf16.pt")
+    ours.check("state dict, parameters in bfloat16", folder / "bf16.pt", bfloat, "--gelu")
+
+    convolutions = Reference(resnet(), folder)
+    hub = folder / "hub"
+    random_models.write_checkpoint(convolutions.model, convolutions.config, hub)
+    (hub / "open_clip_model.safetensors").unlink()
+    torch.save(convolutions.model.state_dict(), hub / "open_clip_pytorch_model.bin")
+    ours.check("OpenCLIP's hub, ResNet, open_clip_pytorch_model.bin", hub, convolutions)
+    compare_open_clip("  written --to open-clip, opened by open_clip", ours.convert(hub, "open-clip"), convolutions)
+
+
+# What clip-export wrote, in the hands of others
+
+
+def compare_open_clip(what: str, checkpoint: Path, reference: Reference) -> None:
+    model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{checkpoint}")
+    tokenize = open_clip.get_tokenizer(f"local-dir:{checkpoint}", context_length=model.context_length)
+    pixels = torch.stack([preprocess(Image.open(path)) for path in reference.paths])
+    compare(what, encode(model.eval(), pixels, tokenize(TEXTS)), reference)
+
+
+def compare_transformers(what: str, checkpoint: Path, reference: Reference) -> None:
+    model = CLIPModel.from_pretrained(checkpoint).eval()
+    processor = CLIPImageProcessor.from_pretrained(checkpoint)
+    pixels = processor([Image.open(path) for path in reference.paths], return_tensors="pt")["pixel_values"]
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    ids = tokenizer(TEXTS, padding="max_length", truncation=True, max_length=77, return_tensors="pt")["input_ids"]
+    compare(what, encode_transformers(model, pixels, ids), reference)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("examples", type=Path, help="the folder of the built examples; the programs lie in the one above")
+    arguments = parser.parse_args()
+    started = time.monotonic()
+    print(f"limit: max abs difference {ABSOLUTE:.0e}; seed {SEED}")
+    print(f"  {'':58} {'images':>8} {'texts':>8}")
+    for part in (hugging_face, openai, trainer):
+        with tempfile.TemporaryDirectory(prefix="clip-parity-") as folder:
+            part(Ours(arguments.examples, Path(folder)), Path(folder))
+    print(f"{len(failures)} failures, {time.monotonic() - started:.0f} s")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
