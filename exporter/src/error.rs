@@ -29,16 +29,6 @@ pub enum Error {
     /// Options contradict each other, or a number is out of range.
     #[error("{0}")]
     Options(String),
-    /// An ONNX file cannot hold a graph, even without its weights.
-    #[error("{file} would have {size} bytes; an ONNX file holds at most {limit}")]
-    TooLarge {
-        /// Name of the file.
-        file: &'static str,
-        /// Bytes it would have.
-        size: u64,
-        /// Bytes it can have.
-        limit: u64,
-    },
     /// A file of the model folder could not be written, for want of space, say, or because a tensor of the
     /// checkpoint is in a number format that is not supported.
     #[error("cannot write {}", path.display())]

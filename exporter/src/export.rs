@@ -77,8 +77,7 @@ pub enum Progress {
 ///
 /// # Errors
 /// [`Error::Exists`] and [`Error::NotAModelFolder`] for a destination that must not be overwritten;
-/// [`Error::Options`] for options that contradict each other or are out of range; [`Error::TooLarge`] when a graph does
-/// not fit into an ONNX file; [`Error::Write`] when the disk is full or a tensor has an unsupported number format;
+/// [`Error::Options`] for options that contradict each other or are out of range; [`Error::Write`] when the disk is full or a tensor has an unsupported number format;
 /// [`Error::Labels`] when the labels cannot be encoded; [`Error::Trial`] or [`Error::TrialApart`] when the exported encoders do not run, or give
 /// something else than embeddings (weights that are not finite), or ONNX Runtime is missing; [`Error::Model`] for the
 /// rest.
@@ -166,9 +165,9 @@ impl<'a> Plan<'a> {
         Ok(Plan {
             checkpoint,
             options,
-            image: (only != Some(Only::Text)).then(image).transpose()?,
-            text: (only != Some(Only::Visual)).then(text).transpose()?.map(|part| (part, tokenizer)),
-            combined: options.combined.then(combined).transpose()?,
+            image: (only != Some(Only::Text)).then(image),
+            text: (only != Some(Only::Visual)).then(text).map(|part| (part, tokenizer)),
+            combined: options.combined.then(combined),
             logit_scale,
         })
     }

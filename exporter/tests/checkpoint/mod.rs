@@ -1,5 +1,8 @@
 //! A tiny checkpoint for the tests of model folders.
 
+// Each test program is compiled with this file, and none of them needs all of it.
+#![allow(dead_code)]
+
 use std::path::{Path, PathBuf};
 
 use clip_model::cases::parameter;
@@ -40,10 +43,21 @@ pub fn config() -> Config {
 
 /// Writes a checkpoint whose values are pseudo-random, after `change`.
 pub fn tiny(folder: &Path, format: WeightFormat, change: impl Fn(&mut Values)) -> PathBuf {
-    let mut tensors: Vec<Values> = summarize(&config()).tensors.into_iter().map(parameter).collect();
+    write(folder, config(), format, change)
+}
+
+/// The same of a network with a text tower of the given width.
+pub fn wide(folder: &Path, width: usize) -> PathBuf {
+    let mut config = config();
+    config.text = TextTower { width, mlp_ratio: 4.0, ..config.text };
+    write(folder, config, WeightFormat::Fp32, |_| ())
+}
+
+fn write(folder: &Path, config: Config, format: WeightFormat, change: impl Fn(&mut Values)) -> PathBuf {
+    let mut tensors: Vec<Values> = summarize(&config).tensors.into_iter().map(parameter).collect();
     tensors.iter_mut().for_each(change);
     let preprocess = Preprocess { size: 16, ..Preprocess::default() };
-    let openclip = OpenClip { config: config(), preprocess, own_tokenizer: true };
+    let openclip = OpenClip { config, preprocess, own_tokenizer: true };
     let folder = folder.join("checkpoint");
     std::fs::create_dir(&folder).unwrap();
     write_into(&folder, &openclip, &vocabulary(), &tensors, 0, format).unwrap();
