@@ -11,12 +11,14 @@
 //! ```
 //!
 //! The network itself is `clip-model`'s; here is only its interpreter that writes ONNX ([`tower`]). Graphs
-//! hold standard operators of one operator set (17 unless another is asked for) alone, so that any engine can run them. This crate neither trains nor
-//! prints; it runs a model once, through `clip-runtime`, to see that it works.
+//! hold standard operators of one operator set (17 unless another is asked for) alone, so that any engine can run them.
+//! Checkpoints of the Hugging Face hub are fetched by [`hub`]. This crate neither trains nor prints; it runs a model once,
+//! through `clip-runtime`, to see that it works.
 
 mod destination;
 mod error;
 mod export;
+pub mod hub;
 pub mod int8;
 mod interpreter;
 mod labels;
@@ -27,6 +29,7 @@ pub mod tower;
 pub mod trial;
 mod write;
 
+pub use destination::check as check_destination;
 pub use error::{Error, Result};
 pub use export::{Only, Options, Progress, export};
 pub use labels::Labels;

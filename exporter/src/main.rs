@@ -3,6 +3,7 @@
 mod activation;
 mod convert;
 mod report;
+mod source;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,14 +12,14 @@ use anyhow::Context;
 use clap::Parser;
 use clip_exporter::onnx::OPSETS;
 use clip_exporter::tower::Form;
-use clip_exporter::{Labels, Only, Options, export, trial};
+use clip_exporter::{Labels, Only, Options, check_destination, export, trial};
+use clip_model::Manifest;
 use clip_model::templates::{Template, parse_labels};
-use clip_model::{Checkpoint, Manifest};
 use clip_program::input;
 
-use activation::ActivationArguments;
 use convert::{To, convert};
 use report::Report;
+use source::SourceArguments;
 
 /// Turn a checkpoint into a model folder that clip-run, libclip and clip-runtime open.
 ///
@@ -33,6 +34,7 @@ use report::Report;
     version,
     after_help = "Examples:\n  \
         clip-export models/emoji-tiny -o emoji\n  \
+        clip-export openai/clip-vit-base-patch32 -o vit-b-32\n  \
         clip-export ViT-B-32.pt -o vit-b-32 --name ViT-B/32\n  \
         clip-export epoch_32.pt -o mine --gelu\n  \
         clip-export runs/mine -o mine-hf --to hf\n  \
@@ -41,19 +43,12 @@ use report::Report;
         Exit status: 0 when all went well, 1 when something failed, 2 for wrong arguments."
 )]
 struct Arguments {
-    /// The checkpoint: a folder in OpenCLIP's layout (open_clip_config.json, open_clip_model.safetensors, and
-    /// tokenizer.json where the vocabulary is not OpenAI's) or in Hugging Face's (config.json, model.safetensors,
-    /// tokenizer, preprocessor_config.json); one of OpenAI's .pt files; or a state dict with OpenCLIP's names (.pt,
-    /// .bin, .safetensors)
-    #[arg(value_name = "CHECKPOINT")]
-    checkpoint: PathBuf,
+    #[command(flatten)]
+    source: SourceArguments,
 
     /// The model folder to create
     #[arg(short, long, value_name = "FOLDER", value_parser = output_folder)]
     output: PathBuf,
-
-    #[command(flatten)]
-    activation: ActivationArguments,
 
     /// Write no model folder but the checkpoint itself in another layout, in single precision
     #[arg(long, value_name = "LAYOUT", conflicts_with_all = [
@@ -61,7 +56,7 @@ struct Arguments {
     ])]
     to: Option<To>,
 
-    /// Name of the model, kept in clip.json [default: the checkpoint's file name]
+    /// Name of the model, kept in clip.json [default: the checkpoint's file name, or its name on the hub]
     #[arg(long, value_name = "NAME", value_parser = model_name)]
     name: Option<String>,
 
@@ -155,25 +150,29 @@ fn try_out(folder: &std::path::Path) -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let Arguments { checkpoint: path, activation, to, output, name, json, .. } = arguments;
-    let checkpoint = Checkpoint::open_as(path, activation.stated())
-        .with_context(|| format!("cannot open the checkpoint {}", path.display()))?;
-    if let Some(to) = to {
-        return convert(&checkpoint, output, *to, *json);
-    }
-    let model = match name {
-        Some(name) => name.clone(),
-        None => default_name(path)?,
-    };
-    let options = options(arguments, model)?;
+    let Arguments { source, to, output, name, json, .. } = arguments;
     let mut report = Report::new();
-    let manifest = export(&checkpoint, output, &options, &mut |progress| report.show(progress))
-        .with_context(|| format!("cannot export {}", path.display()))?;
+    if let Some(to) = to {
+        return convert(&source.open(&mut report)?.checkpoint, output, *to, *json);
+    }
+    // What can be refused is refused before anything is fetched.
+    let mut options = options(arguments)?;
+    check_destination(output, options.replace)?;
+    let source = source.open(&mut report)?;
+    options.model = match name {
+        Some(name) => name.clone(),
+        None => model_name(&source.name).map_err(|reason| {
+            anyhow::anyhow!("{:?} cannot name the model: {reason}; give it one with --name", source.name)
+        })?,
+    };
+    let manifest = export(&source.checkpoint, output, &options, &mut |progress| report.show(progress))
+        .with_context(|| format!("cannot export {}", source.path.display()))?;
     report.finish();
     print(output, &manifest, *json)
 }
 
-fn options(arguments: &Arguments, model: String) -> anyhow::Result<Options> {
+/// The options, but for the model's name.
+fn options(arguments: &Arguments) -> anyhow::Result<Options> {
     let labels = match &arguments.labels {
         Some(file) => {
             input::check_once(
@@ -196,17 +195,8 @@ fn options(arguments: &Arguments, model: String) -> anyhow::Result<Options> {
     };
     // In a process of its own, so that this one never holds a whole model.
     let trial_program = std::env::current_exe().ok();
+    let model = String::new();
     Ok(Options { model, replace: force, only, form, external_data, combined, labels, trial_program })
-}
-
-/// The last part of the checkpoint's path, as the user would call it.
-fn default_name(path: &std::path::Path) -> anyhow::Result<String> {
-    let whole = path.canonicalize().with_context(|| format!("cannot open {}", path.display()))?;
-    let name = if whole.is_dir() { whole.file_name() } else { whole.file_stem() };
-    let name = name.map_or_else(|| "CLIP".to_owned(), |name| name.to_string_lossy().into_owned());
-    model_name(&name).map_err(|reason| {
-        anyhow::anyhow!("{name:?} cannot name the model: {reason}; give it one with --name")
-    })
 }
 
 fn print(folder: &std::path::Path, manifest: &Manifest, json: bool) -> anyhow::Result<()> {
