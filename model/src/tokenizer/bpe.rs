@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 use ahash::AHashMap;
 use regex::Regex;
 
-use super::clean::clean;
+use super::clean::{clean, html_stays_html};
+use super::front;
 
 /// Token ids of the 256 bytes; the same bytes at the end of a word follow.
 pub(super) const BYTES: u16 = 256;
@@ -75,6 +76,10 @@ impl Bpe {
 
     /// The tokens of `text` without start and end: at least the first `limit` of them, or all.
     pub(super) fn encode(&self, text: &str, limit: usize) -> Vec<u16> {
+        front::encode(text, front::BYTES, limit, html_stays_html, |text| self.encode_whole(text, limit))
+    }
+
+    fn encode_whole(&self, text: &str, limit: usize) -> Vec<u16> {
         let text = clean(text);
         let mut tokens = Vec::new();
         for word in self.words.find_iter(&text) {

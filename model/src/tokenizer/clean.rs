@@ -20,6 +20,13 @@ pub(super) fn clean(text: &str) -> String {
     lower_with_single_spaces(&html::unescape(&once))
 }
 
+/// Whether the front of a text, up to a space, is cleaned as it is within the text: an angle bracket later in the same line
+/// would say that references in the front are HTML's, see [`fix_text`].
+pub(super) fn html_stays_html(front: &str, rest: &str) -> bool {
+    let line = rest.split('\n').next().unwrap_or_default();
+    !(front.contains('&') && line.contains('<'))
+}
+
 /// Whether `text` holds nothing for ftfy or HTML to change: printable ASCII without `&`, tabs, line feeds.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t' | b'\n' | b'\x0c') && b != b'&')

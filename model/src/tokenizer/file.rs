@@ -2,6 +2,7 @@
 
 use tokenizers::Tokenizer;
 
+use super::{front, json};
 use crate::error::{Error, Result};
 
 /// Names of the start token, of CLIP's tokenizers first.
@@ -22,6 +23,9 @@ pub(super) struct FileTokenizer {
     pub(super) pad: i32,
     /// The highest id plus one.
     pub(super) vocab_size: usize,
+    /// Whether what stands before a space has tokens of its own, whatever comes after: true of the files that this crate
+    /// writes, not of every file.
+    ends_words_at_spaces: bool,
 }
 
 impl FileTokenizer {
@@ -43,12 +47,28 @@ impl FileTokenizer {
         if let Some(beyond) = [start, end, pad].into_iter().find(|&id| id > highest) {
             return Err(refuse(format!("it adds token id {beyond}, but its vocabulary ends at {highest}")));
         }
-        Ok(Self { inner, json: json.to_owned(), start: id(start)?, end: id(end)?, pad: id(pad)?, vocab_size })
+        let ends_words_at_spaces = json::is_in_our_style(json);
+        Ok(Self {
+            ends_words_at_spaces,
+            inner,
+            json: json.to_owned(),
+            start: id(start)?,
+            end: id(end)?,
+            pad: id(pad)?,
+            vocab_size,
+        })
     }
 
-    /// All tokens of `text`, without start and end. Text in which the file's pattern fails (it may hold look-around
+    /// The tokens of `text`, without start and end: at least the first `limit` of them, or all. Text in which the file's pattern fails (it may hold look-around
     /// with a limit on backtracking) has none.
-    pub(super) fn encode(&self, text: &str) -> Vec<i32> {
+    pub(super) fn encode(&self, text: &str, limit: usize) -> Vec<i32> {
+        match self.ends_words_at_spaces {
+            true => front::encode(text, front::BYTES, limit, |_, _| true, |text| self.encode_whole(text)),
+            false => self.encode_whole(text),
+        }
+    }
+
+    fn encode_whole(&self, text: &str) -> Vec<i32> {
         match self.inner.encode_fast(text, false) {
             // Every id is at most the highest, which was checked to fit.
             Ok(encoding) => encoding.get_ids().iter().map(|&id| id as i32).collect(),

@@ -177,6 +177,24 @@ pub(super) fn is_openai(json: &str) -> bool {
     })
 }
 
+/// Whether `json` splits and cleans text as [`tokenizer_json`] has it with [`clip_normalizer`], without tokens of its own that
+/// are looked for in the text besides start and end.
+pub(super) fn is_in_our_style(json: &str) -> bool {
+    #[derive(Deserialize)]
+    struct File {
+        added_tokens: Vec<Value>,
+        normalizer: Value,
+        pre_tokenizer: Value,
+    }
+    let ours: Option<File> = serde_json::from_str(&tokenizer_json(&[], &[], clip_normalizer())).ok();
+    let found: Option<File> = serde_json::from_str(json).ok();
+    found.zip(ours).is_some_and(|(found, ours)| {
+        found.normalizer == ours.normalizer
+            && found.pre_tokenizer == ours.pre_tokenizer
+            && found.added_tokens.iter().all(|token| token["content"] == START || token["content"] == END)
+    })
+}
+
 /// Hugging Face's normalizer for CLIP.
 pub(super) fn clip_normalizer() -> Value {
     json!({"type": "Sequence", "normalizers": [

@@ -14,6 +14,7 @@
 mod bpe;
 mod clean;
 mod file;
+mod front;
 mod html;
 mod json;
 mod train;
@@ -97,7 +98,7 @@ impl Tokenizer {
         let room = context_length.saturating_sub(2);
         let tokens: Vec<i32> = match &self.0 {
             Kind::OpenAi(bpe) => bpe.encode(text, room).into_iter().map(i32::from).collect(),
-            Kind::File(file) => file.encode(text),
+            Kind::File(file) => file.encode(text, room),
         };
         let mut ids = Vec::with_capacity(2 + tokens.len().min(room));
         if context_length >= 2 {

@@ -14,7 +14,7 @@ pub fn write(path: &Path, values: &[f32], columns: usize) -> Result<()> {
     files::write_atomically(path, |out| write_to(out, values, columns))
 }
 
-/// [`write`], to what is open already.
+/// The same, to what is open already.
 pub fn write_to(out: &mut impl Write, values: &[f32], columns: usize) -> io::Result<()> {
     out.write_all(&header(values.len() / columns.max(1), columns))?;
     values.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))
