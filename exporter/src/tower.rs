@@ -68,15 +68,13 @@ pub fn combined(config: &Config, preprocess: &Preprocess, logit_scale: f32, form
     let interpreter = Interpreter::new(graph, config.text.context_length);
     let image = clip::encode_image(&interpreter, config, &image).name;
     let text = clip::encode_text(&interpreter, config, &ids).name;
-    // Folding comes last: it takes nodes away, and with them what the graph knows of what was computed.
-    let mut graph = interpreter.into_graph();
+    let mut graph = finish(interpreter);
     let before = graph.set_exact(true);
     let transposed = graph.node("Transpose", &[&text], vec![("perm", Attribute::Ints(vec![1, 0]))]);
     let cosines = graph.node("MatMul", &[&image, &transposed], vec![]);
     let scale = graph.number(logit_scale);
     let logits = graph.node("Mul", &[&cosines, &scale], vec![]);
     graph.set_exact(before);
-    graph.fold_batch_norms();
     let dim = Axis::Fixed(config.embed_dim);
     let shapes = [vec![images.clone(), dim.clone()], vec![texts.clone(), dim], vec![images, texts]];
     for ((value, name), shape) in [image, text, logits].iter().zip(COMBINED).zip(shapes) {

@@ -43,8 +43,7 @@ impl Graph {
             self.nodes[conv].outputs[0] = result;
             folded.insert(i);
         }
-        let mut position = 0..;
-        self.nodes.retain(|_| position.next().is_none_or(|i| !folded.contains(&i)));
+        self.retain_nodes(|i| !folded.contains(&i));
         self.drop_unused();
     }
 }

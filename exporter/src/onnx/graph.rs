@@ -19,6 +19,8 @@ pub struct Graph {
     initializer_at: HashMap<String, usize>,
     /// The position of every node, by what it computes.
     node_at: HashMap<String, usize>,
+    /// Nodes added so far, removed ones included: no two have the same name.
+    added: usize,
     /// Whether nodes are added that compute in float32 in every precision.
     exact: bool,
 }
@@ -251,7 +253,8 @@ impl Graph {
         let next = self.nodes.len();
         let position = *self.node_at.entry(format!("{op} {inputs:?} {attributes:?}")).or_insert(next);
         if position == next {
-            let name = format!("{op}_{next}");
+            let name = format!("{op}_{}", self.added);
+            self.added += 1;
             let outputs = match results {
                 1 => vec![name.clone()],
                 _ => (0..results).map(|i| format!("{name}_{i}")).collect(),
@@ -270,6 +273,14 @@ impl Graph {
     /// The same, to be changed; its name must stay.
     pub fn initializer_mut(&mut self, name: &str) -> Option<&mut Initializer> {
         self.initializer_at.get(name).map(|&i| &mut self.initializers[i])
+    }
+
+    /// Keeps the nodes of which `keep`, given their positions, says so.
+    pub(super) fn retain_nodes(&mut self, keep: impl Fn(usize) -> bool) {
+        let mut position = 0..;
+        self.nodes.retain(|_| position.next().is_none_or(&keep));
+        // The others have other positions now; what is added from here on is computed anew.
+        self.node_at.clear();
     }
 
     /// Removes constants that no node reads any more.
