@@ -1,7 +1,8 @@
-//! `clip-export`: a checkpoint becomes a model folder.
+//! `clip-export`: a checkpoint becomes a model folder; `clip-export inspect` says what one is.
 
 mod activation;
 mod convert;
+mod inspect;
 mod report;
 mod source;
 
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clip_exporter::onnx::OPSETS;
 use clip_exporter::tower::Form;
 use clip_exporter::{Labels, Only, Options, check_destination, export, trial};
@@ -32,6 +33,8 @@ use source::SourceArguments;
 #[command(
     name = "clip-export",
     version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
     after_help = "Examples:\n  \
         clip-export models/emoji-tiny -o emoji\n  \
         clip-export openai/clip-vit-base-patch32 -o vit-b-32\n  \
@@ -39,6 +42,7 @@ use source::SourceArguments;
         clip-export epoch_32.pt -o mine --gelu\n  \
         clip-export runs/mine -o mine-hf --to hf\n  \
         clip-export runs/mine -o mine --force --json\n  \
+        clip-export inspect runs/mine --tensors\n  \
         clip-export runs/mine -o camera --only visual --uint8-input --labels things.txt --template \"a photo of a {}.\"\n\n\
         Exit status: 0 when all went well, 1 when something failed, 2 for wrong arguments."
 )]
@@ -108,6 +112,12 @@ struct Arguments {
     json: bool,
 }
 
+/// What the program does besides exporting.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Inspect(inspect::Arguments),
+}
+
 fn main() -> ExitCode {
     clip_program::start();
     let mut arguments = std::env::args_os().skip(1);
@@ -116,7 +126,19 @@ fn main() -> ExitCode {
     {
         return try_out(folder.as_ref());
     }
-    clip_program::finish(run(&Arguments::parse()))
+    clip_program::finish(dispatch())
+}
+
+fn dispatch() -> anyhow::Result<()> {
+    // Exporting, the main use, needs no subcommand.
+    let parser = Command::augment_subcommands(Arguments::command());
+    let matches = parser.subcommand_required(false).arg_required_else_help(false).get_matches();
+    if matches.subcommand_name().is_none() {
+        return run(&Arguments::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()));
+    }
+    match Command::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()) {
+        Command::Inspect(arguments) => inspect::run(&arguments),
+    }
 }
 
 fn output_folder(path: &str) -> Result<PathBuf, String> {

@@ -121,6 +121,11 @@ impl Tokenizer {
         TokenBatch { ids, rows: encoded.len(), length }
     }
 
+    /// Whether this is OpenAI's tokenizer, built in or read from a file that [`Tokenizer::to_json`] wrote for it.
+    pub fn is_openai(&self) -> bool {
+        matches!(self.0, Kind::OpenAi(_))
+    }
+
     /// The number of token ids: every id is below it.
     pub fn vocab_size(&self) -> usize {
         match &self.0 {
