@@ -13,6 +13,8 @@ pub mod config;
 mod error;
 pub mod files;
 mod formats;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod infer;
 pub mod labels;
 pub mod manifest;

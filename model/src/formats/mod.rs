@@ -99,6 +99,18 @@ fn open_weights(path: &Path) -> Result<Weights> {
     }
 }
 
+/// For fuzzing: reads a pickle, as plain and as TorchScript.
+pub(crate) fn read_pickle(bytes: &[u8]) {
+    for script in [false, true] {
+        drop(pickle::Pickle::read(bytes, script));
+    }
+}
+
+/// For fuzzing: the tensors of a PyTorch file.
+pub(crate) fn read_torch_file(path: &Path) -> Result<Weights> {
+    Ok(torch_file::read(path)?.weights)
+}
+
 /// The first bytes of a file, by which formats are told apart.
 fn beginning(path: &Path) -> Result<Vec<u8>> {
     let file = files::open(path)?;

@@ -49,8 +49,9 @@ pub(super) fn read(folder: &Path) -> Result<Found> {
     let kind = json.get("model_type").and_then(Value::as_str).unwrap_or_default();
     if kind != "clip" {
         return Err(Error::Config(format!(
-            "{} is of model_type {kind:?}, which is not supported: \"clip\" is",
-            folder.join(CONFIG).display()
+            "{} is of model_type {kind:?}, which is not supported: \"clip\" is{}",
+            folder.join(CONFIG).display(),
+            reason(kind)
         )));
     }
     let config::Parsed { config, end } = config::parse(&folder.join(CONFIG), &json)?;
@@ -63,6 +64,17 @@ pub(super) fn read(folder: &Path) -> Result<Found> {
     let plan = summarize(&config).tensors.into_iter();
     weights.compose(plan.map(|t| (origin(&t.name), t)).map(|(o, t)| (t.name, t.shape, o)).collect())?;
     Ok(Found { config, preprocess, weights, tokenizer })
+}
+
+/// Why a related kind of model is not built.
+fn reason(kind: &str) -> &'static str {
+    match kind {
+        "siglip" | "siglip2" => {
+            " (it pools images by attention with a learned query and texts at the last of a fixed number of tokens)"
+        }
+        "clip_text_model" | "clip_vision_model" => " (it has one tower alone)",
+        _ => "",
+    }
 }
 
 fn read_json(path: &Path) -> Result<Map<String, Value>> {

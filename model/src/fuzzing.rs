@@ -1,0 +1,46 @@
+//! For fuzzing and property tests: each function reads foreign bytes, whatever they are, and must not panic.
+
+use std::io::Write;
+use std::path::Path;
+
+use crate::formats::{read_pickle, read_torch_file};
+use crate::manifest::{FILE, Manifest};
+use crate::weights::Weights;
+
+/// Reads the pickle of a PyTorch file, as plain and as TorchScript.
+pub fn pickle(bytes: &[u8]) {
+    read_pickle(bytes);
+}
+
+/// Reads a PyTorch file and all its tensors.
+pub fn torch_file(bytes: &[u8]) {
+    with_file(bytes, |path| drop(read_torch_file(path).map(|weights| read_all(&weights))));
+}
+
+/// Reads a safetensors file and all its tensors.
+pub fn safetensors(bytes: &[u8]) {
+    with_file(bytes, |path| drop(Weights::open(path).map(|weights| read_all(&weights))));
+}
+
+/// Reads a model folder's manifest.
+pub fn manifest(bytes: &[u8]) {
+    if let Ok(folder) = tempfile::tempdir()
+        && std::fs::write(folder.path().join(FILE), bytes).is_ok()
+    {
+        drop(Manifest::read(folder.path()));
+    }
+}
+
+fn with_file(bytes: &[u8], read: impl FnOnce(&Path)) {
+    if let Ok(mut file) = tempfile::NamedTempFile::new()
+        && file.write_all(bytes).is_ok()
+    {
+        read(file.path());
+    }
+}
+
+fn read_all(weights: &Weights) {
+    for tensor in weights.names().iter().filter_map(|name| weights.get(name)) {
+        drop((tensor.to_f32(), tensor.to_bytes()));
+    }
+}
