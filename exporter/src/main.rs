@@ -112,7 +112,7 @@ struct Arguments {
     json: bool,
 }
 
-/// What the program does besides exporting.
+// What the program does besides exporting. (A doc comment would take the place of the description in --help.)
 #[derive(Debug, Subcommand)]
 enum Command {
     Inspect(inspect::Arguments),
