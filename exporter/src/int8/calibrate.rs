@@ -1,6 +1,6 @@
 //! What a graph computes on real inputs, and its 8-bit form from that.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -10,49 +10,82 @@ use clip_runtime::graph::{self, Input};
 use super::histogram::{Histogram, Observed};
 use super::plan::Plan;
 use super::range::{Method, Quantization};
-use super::{Settings, rewrite, smooth};
+use super::{Dialect, Settings, rewrite, smooth};
 use crate::error::{Error, Result};
 use crate::onnx::{Graph, Weights};
 
-/// The 8-bit form of `graph`, which has one input: calibrated on `inputs`, which are run two or three times. Graphs that are run on the way are
-/// written into `scratch`. `progress` is told the share of the work that is done.
-///
-/// # Errors
-/// [`Error::Calibration`] when the graph does not run or gives numbers that are not finite, [`Error::Write`] when the disk is
-/// full.
-pub fn quantize(
-    mut graph: Graph,
-    weights: &dyn Weights,
-    inputs: &[Input],
-    settings: &Settings,
-    scratch: &Path,
-    progress: &mut dyn FnMut(f32),
-) -> Result<(Graph, Plan)> {
-    let plan = Plan::new(&graph, &settings.float);
-    let mut passes = Passes { weights, inputs, plan: &plan, scratch, progress, done: 0 };
-    let mut observed = passes.observe(&mut graph)?;
-    if settings.smoothing > 0.0 {
-        let failed = |source| Error::Write { path: scratch.to_owned(), source };
-        if smooth::smooth(&mut graph, weights, &plan, &observed, settings.smoothing).map_err(failed)? > 0 {
-            observed = passes.observe(&mut graph)?;
+/// A graph whose values are known well enough to be quantized.
+#[derive(Debug)]
+pub struct Calibrated {
+    /// In float, after smoothing.
+    graph: Graph,
+    /// The quantization of every value that some plan may quantize.
+    values: HashMap<String, Quantization>,
+    dialect: Dialect,
+}
+
+impl Calibrated {
+    /// Runs `graph`, which has one input, two or three times on all `inputs`. Graphs that are run are written into
+    /// `scratch` for as long. `progress` is told the share of the work that is done.
+    ///
+    /// # Errors
+    /// [`Error::Calibration`] when the graph does not run, [`Error::NotFinite`] when it gives numbers that are not
+    /// finite, [`Error::Write`] when the disk is full.
+    pub fn new(
+        mut graph: Graph,
+        weights: &dyn Weights,
+        inputs: &[Input],
+        settings: &Settings,
+        scratch: &Path,
+        progress: &mut dyn FnMut(f32),
+    ) -> Result<Calibrated> {
+        let plan = Plan::new(&graph, &HashSet::new());
+        let mut passes = Passes { weights, inputs, plan: &plan, scratch, progress, done: 0 };
+        let mut observed = passes.observe(&mut graph)?;
+        if settings.smoothing > 0.0 {
+            let failed = |source| Error::Write { path: scratch.to_owned(), source };
+            if smooth::smooth(&mut graph, weights, &plan, &observed, settings.smoothing).map_err(failed)? > 0
+            {
+                observed = passes.observe(&mut graph)?;
+            }
         }
-    }
-    let histograms = match settings.method {
-        Method::MinMax => HashMap::new(),
-        _ => passes.histograms(&mut graph, &observed)?,
-    };
-    let scheme = settings.dialect.scheme();
-    let values = observed.iter().map(|(name, seen)| {
-        let chosen = match histograms.get(name) {
-            Some(histogram) => Quantization::choose(settings.method, histogram, seen.low, seen.high, scheme),
-            None => Quantization::of_range(seen.low, seen.high, scheme),
+        let histograms = match settings.method {
+            Method::MinMax => HashMap::new(),
+            _ => passes.histograms(&mut graph, &observed)?,
         };
-        (name.clone(), chosen)
-    });
-    let failed = |source| Error::Write { path: scratch.to_owned(), source };
-    let graph =
-        rewrite::rewrite(graph, weights, &plan, &values.collect(), settings.dialect).map_err(failed)?;
-    Ok((graph, plan))
+        let scheme = settings.dialect.scheme();
+        let quantization = |(name, seen): (&String, &Observed)| {
+            let chosen = match histograms.get(name) {
+                Some(histogram) => {
+                    Quantization::choose(settings.method, histogram, seen.low, seen.high, scheme)
+                }
+                None => Quantization::of_range(seen.low, seen.high, scheme),
+            };
+            (name.clone(), chosen)
+        };
+        let values = observed.iter().map(quantization).collect();
+        Ok(Calibrated { graph, values, dialect: settings.dialect })
+    }
+
+    /// The products that can be quantized: names of the nodes, in the order of computing.
+    pub fn products(&self) -> Vec<String> {
+        Plan::new(&self.graph, &HashSet::new()).products
+    }
+
+    /// Name of the weight of a product.
+    pub fn weight(&self, product: &str) -> String {
+        let node = self.graph.nodes().iter().find(|node| node.name == product);
+        node.map_or_else(|| product.to_owned(), |node| node.inputs[1].clone())
+    }
+
+    /// The 8-bit form, with the products named in `float` left as they are.
+    ///
+    /// # Errors
+    /// Those of `weights`.
+    pub fn quantized(&self, weights: &dyn Weights, float: &HashSet<String>) -> std::io::Result<Graph> {
+        let plan = Plan::new(&self.graph, float);
+        rewrite::rewrite(self.graph.clone(), weights, &plan, &self.values, self.dialect)
+    }
 }
 
 /// Runs over all inputs.
@@ -137,6 +170,7 @@ pub fn write(graph: &Graph, weights: &dyn Weights, path: &Path) -> Result<()> {
     write().map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 
-fn threads() -> usize {
+/// Threads to run graphs with.
+pub fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -2,25 +2,24 @@
 //!
 //! Weights are symmetric with a scale per output channel; activations have one scale a value, chosen from what the
 //! graph computes on real inputs. The steps: plan which products compute in integers ([`plan`]), run the float graph on
-//! calibration inputs ([`calibrate`]), move outlier channels into weights ([`smooth`]), choose ranges ([`range`]), and
-//! rewrite the graph ([`rewrite`]).
+//! calibration inputs ([`calibrate`]), move outlier channels into weights ([`smooth`]), choose ranges ([`range`]),
+//! rewrite the graph ([`rewrite`]), and leave products in float until its embeddings are good enough ([`search()`]).
 
 mod calibrate;
 mod histogram;
 mod plan;
 mod range;
 mod rewrite;
+mod search;
 mod smooth;
 mod weight;
 
-use std::collections::HashSet;
-
 use serde::{Deserialize, Serialize};
 
-pub use calibrate::quantize;
+pub use calibrate::Calibrated;
 pub use clip_runtime::graph::Input;
-pub use plan::Plan;
 pub use range::{Method, Scheme};
+pub use search::{Found, search};
 
 /// How integers are written down, for the engine that will run them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +42,7 @@ impl Dialect {
 }
 
 /// How a graph is quantized.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Settings {
     /// How ranges of activations are chosen.
     pub method: Method,
@@ -51,13 +50,11 @@ pub struct Settings {
     pub smoothing: f32,
     /// For which engine.
     pub dialect: Dialect,
-    /// Names of products that stay in float.
-    pub float: HashSet<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { method: Method::Mse, smoothing: 0.5, dialect: Dialect::Cpu, float: HashSet::new() }
+        Settings { method: Method::Mse, smoothing: 0.5, dialect: Dialect::Cpu }
     }
 }
 
