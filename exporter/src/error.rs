@@ -115,4 +115,15 @@ pub enum Error {
         /// What is not there.
         missing: String,
     },
+    /// Samples could not be read.
+    #[error("no samples from {}: {reason}", path.display())]
+    Samples {
+        /// The folder or file.
+        path: PathBuf,
+        /// The reason.
+        reason: String,
+    },
+    /// The exported model is too far from the checkpoint in single precision: it was not kept.
+    #[error("the exported model was not kept: {}", .0.failures.join("; "))]
+    Gate(Box<crate::verify::Report>),
 }

@@ -3,16 +3,20 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clip_model::manifest::{Combined, Element, Encoder, Engine, Precision, SCHEMA, TokenizerFile};
+use clip_model::manifest::{self, Combined, Element, Encoder, Engine, Precision, SCHEMA, TokenizerFile};
 use clip_model::{Checkpoint, Manifest, Tokenizer, files};
+use clip_runtime::{Clip, Image};
 
 use crate::destination;
 use crate::error::{Error, Result};
+use crate::int8::{self, Dialect, Input, Method, Sensitive};
 use crate::labels::{self, Labels};
-use crate::onnx::OPSETS;
+use crate::onnx::{Graph, OPSETS};
+use crate::samples::Samples;
 use crate::tower::{self, EMBEDDING, Form, IDS, IMAGE};
 use crate::trial;
-use crate::write::Part;
+use crate::verify::{self, Thresholds};
+use crate::write::{Part, Tensors};
 
 /// File names in a model folder: a graph, and its weights where they lie beside it.
 const VISUAL: [&str; 2] = ["visual.onnx", "visual.onnx.data"];
@@ -37,8 +41,37 @@ pub struct Options {
     pub combined: bool,
     /// Labels to be encoded once and kept in the folder.
     pub labels: Option<Labels>,
+    /// Number format of the encoders.
+    pub numbers: Numbers,
+    /// What the encoders are verified on, and calibrated; generated when it is None, which 8-bit integers refuse.
+    pub samples: Option<Samples>,
+    /// What encoders below single precision have to reach; [`Thresholds::of`] their precision when it is None.
+    pub thresholds: Option<Thresholds>,
     /// The program that runs the encoders once, see [`trial::run_apart`]; this process when it is None.
     pub trial_program: Option<PathBuf>,
+}
+
+/// The number format of weights and arithmetic.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub enum Numbers {
+    /// IEEE single precision.
+    #[default]
+    Fp32,
+    /// IEEE half precision, single where half would overflow or lose.
+    Fp16,
+    /// 8-bit integers, float where integers would lose.
+    Int8(int8::Settings),
+}
+
+impl Numbers {
+    /// As the manifest calls it.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Numbers::Fp32 => Precision::Fp32,
+            Numbers::Fp16 => Precision::Fp16,
+            Numbers::Int8(_) => Precision::Int8,
+        }
+    }
 }
 
 /// The encoder that a folder holds, when it holds only one.
@@ -51,7 +84,7 @@ pub enum Only {
 }
 
 /// What an export is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Progress {
     /// A file is being written.
     Write {
@@ -62,10 +95,21 @@ pub enum Progress {
         /// Bytes it will have.
         size: u64,
     },
+    /// A graph is run to be quantized.
+    Calibrate {
+        /// Name of its file.
+        file: &'static str,
+        /// Share of the work that is done.
+        done: f32,
+    },
     /// The label set is encoded.
     Labels,
+    /// The encoders are compared with those in single precision.
+    Verify,
     /// All files are written, and the model is run once.
     Trial,
+    /// Something that the user should know.
+    Note(String),
 }
 
 /// Exports `checkpoint` as ONNX files, with tokenizer and manifest, into `folder`. The folder appears, or replaces an
@@ -93,7 +137,8 @@ pub fn export(
     let plan = Plan::new(checkpoint, options)?;
     let mut written = None;
     destination::write(folder, options.replace, |folder| {
-        let mut manifest = plan.write(folder, progress)?;
+        let mut left_in_float = Vec::new();
+        let mut manifest = plan.write(folder, &mut left_in_float, progress)?;
         if let Some(labels) = &options.labels {
             progress(Progress::Labels);
             manifest.labels = Some(labels::store(labels, checkpoint, &manifest, folder)?);
@@ -103,6 +148,13 @@ pub fn export(
         match &options.trial_program {
             Some(program) => trial::run_apart(program, folder)?,
             None => trial::run(folder)?,
+        }
+        if options.numbers != Numbers::Fp32 {
+            progress(Progress::Verify);
+            let report = plan.verify(folder, left_in_float)?;
+            if let Some(slower) = report.slower() {
+                progress(Progress::Note(slower));
+            }
         }
         written = Some(manifest);
         Ok(())
@@ -130,6 +182,33 @@ impl Options {
                 "a combined graph has both encoders: leave one of --combined and --only out".to_owned()
             );
         }
+        if let Numbers::Int8(int8::Settings { smoothing, method, .. }) = self.numbers {
+            if !(0.0..=1.0).contains(&smoothing) {
+                return bad(format!("a smoothing of {smoothing} is not supported: choose 0 to 1"));
+            }
+            if let Method::Percentile(share) = method
+                && !(share > 50.0 && share <= 100.0)
+            {
+                return bad(format!(
+                    "a percentile of {share} is not supported: choose more than 50, up to 100"
+                ));
+            }
+            let samples = self.samples.as_ref();
+            if self.only != Some(Only::Text) && samples.is_none_or(|s| s.images.is_empty()) {
+                return bad(
+                    "int8 needs pictures like those it will see: give --calibration-images".to_owned()
+                );
+            }
+            if self.only != Some(Only::Visual) && samples.is_none_or(|s| s.texts.is_empty()) {
+                return bad(
+                    "int8 needs texts like those it will see: give --calibration-texts, or --only visual"
+                        .to_owned(),
+                );
+            }
+            if self.combined {
+                return bad("a combined graph is not quantized: leave --combined out".to_owned());
+            }
+        }
         if self.only == Some(Only::Text) && bytes {
             return bad("--uint8-input is about the image encoder, which --only text leaves out".to_owned());
         }
@@ -148,19 +227,28 @@ struct Plan<'a> {
     text: Option<(Part, Tokenizer)>,
     combined: Option<Part>,
     logit_scale: f32,
+    samples: Samples,
 }
 
 impl<'a> Plan<'a> {
     fn new(checkpoint: &'a Checkpoint, options: &'a Options) -> Result<Plan<'a>> {
-        let Options { only, form, external_data: external, .. } = *options;
+        let Options { only, external_data: external, .. } = *options;
+        // A graph with any batch is calibrated; a fixed one is written into it afterwards.
+        let form = match options.numbers {
+            Numbers::Int8(settings) => {
+                Form { batch: None, patches_as_rows: settings.dialect == Dialect::Cpu, ..options.form }
+            }
+            _ => options.form,
+        };
         let (config, preprocess) = (&checkpoint.config, &checkpoint.preprocess);
         let logit_scale = checkpoint.logit_scale()?;
         let tokenizer = checkpoint.tokenizer()?;
-        let image = || Part::new(VISUAL, tower::image(config, preprocess, form), external);
-        let text = || Part::new(TEXT, tower::text(config, form), external);
+        let narrowed = |graph: Graph| if options.numbers == Numbers::Fp16 { graph.to_half() } else { graph };
+        let image = || Part::new(VISUAL, narrowed(tower::image(config, preprocess, form)), external);
+        let text = || Part::new(TEXT, narrowed(tower::text(config, form)), external);
         let combined = || {
             let graph = tower::combined(config, preprocess, logit_scale, form);
-            Part::new(COMBINED, graph, external)
+            Part::new(COMBINED, narrowed(graph), external)
         };
         Ok(Plan {
             checkpoint,
@@ -169,18 +257,35 @@ impl<'a> Plan<'a> {
             text: (only != Some(Only::Visual)).then(text).map(|part| (part, tokenizer)),
             combined: options.combined.then(combined),
             logit_scale,
+            samples: match &options.samples {
+                Some(samples) => samples.clone(),
+                None => Samples::generated(preprocess)?,
+            },
         })
     }
 
-    /// Writes graphs and tokenizer; the manifest is given back and not written yet.
-    fn write(&self, folder: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Manifest> {
+    /// Writes graphs and tokenizer; the manifest is given back and not written yet. Products that quantization left in
+    /// float are added to `left_in_float`.
+    fn write(
+        &self,
+        folder: &Path,
+        left_in_float: &mut Vec<Sensitive>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Manifest> {
         let Plan { checkpoint, options, .. } = *self;
         let element = if options.form.bytes { Element::Uint8 } else { Element::Float32 };
-        let image = self.image.as_ref();
-        let image = image.map(|part| self.encoder(part, (IMAGE, element), folder, progress)).transpose()?;
-        let text = self.text.as_ref();
-        let text =
-            text.map(|(part, _)| self.encoder(part, (IDS, Element::Int32), folder, progress)).transpose()?;
+        let mut encoder = |part: Option<&Part>, input, element| -> Result<Option<Encoder>> {
+            let Some(part) = part else { return Ok(None) };
+            match self.options.numbers {
+                Numbers::Int8(settings) => {
+                    let part = self.quantized(part, &settings, folder, left_in_float, progress)?;
+                    self.encoder(&part, (input, element), folder, progress).map(Some)
+                }
+                _ => self.encoder(part, (input, element), folder, progress).map(Some),
+            }
+        };
+        let image = encoder(self.image.as_ref(), IMAGE, element)?;
+        let text = encoder(self.text.as_ref().map(|(part, _)| part), IDS, Element::Int32)?;
         let tokenizer = self.text.as_ref();
         let tokenizer =
             tokenizer.map(|(_, tokenizer)| write_tokenizer(tokenizer, checkpoint, folder)).transpose()?;
@@ -203,6 +308,89 @@ impl<'a> Plan<'a> {
         })
     }
 
+    /// The 8-bit form of an encoder.
+    fn quantized(
+        &self,
+        part: &Part,
+        settings: &int8::Settings,
+        folder: &Path,
+        left_in_float: &mut Vec<Sensitive>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Part> {
+        let [calibration, held_out] = self.samples.split();
+        let [calibration, held_out] = if part.file == TEXT[0] {
+            [self.ids(&calibration)?, self.ids(&held_out)?]
+        } else {
+            [self.pixels(&calibration)?, self.pixels(&held_out)?]
+        };
+        let least = self.thresholds().mean_cosine;
+        let (graph, file) = (part.graph.clone(), part.file);
+        let weights = Tensors(self.checkpoint);
+        let mut show = |done| progress(Progress::Calibrate { file, done });
+        let inputs = (&calibration[..], &held_out[..]);
+        let found = int8::search(graph, &weights, inputs, settings, least, folder, &mut show)?;
+        left_in_float.extend(found.float);
+        let graph = match self.options.form.batch {
+            Some(batch) => found.graph.with_fixed_batch(batch),
+            None => found.graph,
+        };
+        let graph = graph.compact();
+        let files = if file == TEXT[0] { TEXT } else { VISUAL };
+        Ok(Part::new(files, graph, self.options.external_data))
+    }
+
+    /// Pictures as the image encoder takes them, one by one.
+    fn pixels(&self, samples: &Samples) -> Result<Vec<Input>> {
+        let preprocess = &self.checkpoint.preprocess;
+        let side = preprocess.size;
+        let input = |image: &Image| {
+            if self.options.form.bytes {
+                return Ok(Input::UInt8(vec![1, side, side, 3], image.rgb().to_vec()));
+            }
+            let mut pixels = vec![0.0; 3 * side * side];
+            preprocess.normalize(image, &mut pixels)?;
+            Ok(Input::Float32(vec![1, 3, side, side], pixels))
+        };
+        samples.images.iter().map(input).collect()
+    }
+
+    /// Texts as the text encoder takes them, one by one.
+    fn ids(&self, samples: &Samples) -> Result<Vec<Input>> {
+        let length = self.checkpoint.config.text.context_length;
+        let Some((_, tokenizer)) = &self.text else { return Ok(vec![]) };
+        let input = |text: &String| {
+            let ids = tokenizer.encode(text, length);
+
+            Input::Int32(vec![1, ids.len()], ids)
+        };
+        Ok(samples.texts.iter().map(input).collect())
+    }
+
+    fn thresholds(&self) -> Thresholds {
+        let options = self.options;
+        options.thresholds.unwrap_or_else(|| Thresholds::of(options.numbers.precision()))
+    }
+
+    /// The gate: compares the model in `folder` with the checkpoint in single precision, and leaves the report there.
+    fn verify(&self, folder: &Path, left_in_float: Vec<Sensitive>) -> Result<verify::Report> {
+        let io = |e| clip_model::Error::io("create", folder, e);
+        // Removed at the end.
+        let temporary = tempfile::Builder::new().prefix(".tmp-").tempdir_in(folder).map_err(io)?;
+        let single = temporary.path().join("fp32");
+        export(self.checkpoint, &single, &Options::default(), &mut |_| {})?;
+        let open = |folder: &Path| Clip::open(folder).map_err(Error::Trial);
+        // Calibration has not seen these.
+        let [_, held_out] = self.samples.split();
+        let samples = if self.options.samples.is_some() { &held_out } else { &self.samples };
+        let mut report = verify::compare(&open(folder)?, &open(&single)?, samples, self.thresholds())?;
+        report.left_in_float = left_in_float;
+        let path = folder.join(manifest::REPORT);
+        let json = serde_json::to_vec_pretty(&report)
+            .map_err(|e| Error::Write { path: path.clone(), source: e.into() })?;
+        files::write_atomically(&path, |out| out.write_all(&json))?;
+        if report.failures.is_empty() { Ok(report) } else { Err(Error::Gate(Box::new(report))) }
+    }
+
     /// Writes one encoder's graph.
     fn encoder(
         &self,
@@ -217,7 +405,7 @@ impl<'a> Plan<'a> {
             sha256,
             data,
             engine: Engine::Onnx,
-            precision: Precision::Fp32,
+            precision: self.options.numbers.precision(),
             input: input.to_owned(),
             element,
             batch: self.options.form.batch,

@@ -23,13 +23,15 @@ pub mod int8;
 mod interpreter;
 mod labels;
 pub mod onnx;
+pub mod samples;
 #[cfg(test)]
 mod testing;
 pub mod tower;
 pub mod trial;
+pub mod verify;
 mod write;
 
 pub use destination::check as check_destination;
 pub use error::{Error, Result};
-pub use export::{Only, Options, Progress, export};
+pub use export::{Numbers, Only, Options, Progress, export};
 pub use labels::Labels;

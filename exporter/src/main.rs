@@ -3,6 +3,7 @@
 mod activation;
 mod convert;
 mod inspect;
+mod numbers;
 mod report;
 mod source;
 
@@ -19,14 +20,16 @@ use clip_model::templates::{Template, parse_labels};
 use clip_program::input;
 
 use convert::{To, convert};
+use numbers::NumberArguments;
 use report::Report;
 use source::SourceArguments;
 
 /// Turn a checkpoint into a model folder that clip-run, libclip and clip-runtime open.
 ///
-/// The folder holds both towers as float32 ONNX graphs (visual.onnx, text.onnx), the tokenizer (tokenizer.json), and
-/// clip.json, which says everything else: preprocessing, sizes, logit scale, and the hash of each file. It appears
-/// only after both towers have run once; a failure leaves nothing behind.
+/// The folder holds both towers as ONNX graphs (visual.onnx, text.onnx), the tokenizer (tokenizer.json), and clip.json,
+/// which says everything else: preprocessing, sizes, logit scale, and the hash of each file. It appears only after both
+/// towers have run once and, below single precision, after they were compared with the checkpoint in single
+/// precision (report.json); a failure leaves nothing behind.
 ///
 /// The folder's path is printed on standard output, progress on standard error.
 #[derive(Debug, Parser)]
@@ -41,6 +44,7 @@ use source::SourceArguments;
         clip-export ViT-B-32.pt -o vit-b-32 --name ViT-B/32\n  \
         clip-export epoch_32.pt -o mine --gelu\n  \
         clip-export runs/mine -o mine-hf --to hf\n  \
+        clip-export runs/mine -o small --precision int8 --calibration-images photos/ --calibration-texts captions.txt\n  \
         clip-export runs/mine -o mine --force --json\n  \
         clip-export inspect runs/mine --tensors\n  \
         clip-export runs/mine -o camera --only visual --uint8-input --labels things.txt --template \"a photo of a {}.\"\n\n\
@@ -56,13 +60,16 @@ struct Arguments {
 
     /// Write no model folder but the checkpoint itself in another layout, in single precision
     #[arg(long, value_name = "LAYOUT", conflicts_with_all = [
-        "name", "force", "only", "combined", "labels", "uint8_input", "batch", "external_data"
+        "name", "force", "only", "combined", "labels", "uint8_input", "batch", "external_data", "precision", "calibration_images", "calibration_texts"
     ])]
     to: Option<To>,
 
     /// Name of the model, kept in clip.json [default: the checkpoint's file name, or its name on the hub]
     #[arg(long, value_name = "NAME", value_parser = model_name)]
     name: Option<String>,
+
+    #[command(flatten)]
+    numbers: NumberArguments,
 
     /// Export one encoder alone
     #[arg(long, value_name = "ENCODER")]
@@ -171,6 +178,16 @@ fn try_out(folder: &std::path::Path) -> ExitCode {
     }
 }
 
+impl Arguments {
+    /// The model folders to create, one for each precision.
+    fn folders(&self) -> Vec<PathBuf> {
+        match self.numbers.precision.as_slice() {
+            [_] => vec![self.output.clone()],
+            several => several.iter().map(|precision| self.output.join(precision.name())).collect(),
+        }
+    }
+}
+
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { source, to, output, name, json, .. } = arguments;
     let mut report = Report::new();
@@ -179,7 +196,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     // What can be refused is refused before anything is fetched.
     let mut options = options(arguments)?;
-    check_destination(output, options.replace)?;
+    for folder in arguments.folders() {
+        check_destination(&folder, options.replace)?;
+    }
     let source = source.open(&mut report)?;
     options.model = match name {
         Some(name) => name.clone(),
@@ -187,10 +206,17 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             anyhow::anyhow!("{:?} cannot name the model: {reason}; give it one with --name", source.name)
         })?,
     };
-    let manifest = export(&source.checkpoint, output, &options, &mut |progress| report.show(progress))
-        .with_context(|| format!("cannot export {}", source.path.display()))?;
+    options.samples = arguments.numbers.samples(&source.checkpoint.preprocess, arguments.only)?;
+    let mut made = Vec::new();
+    for (&precision, folder) in arguments.numbers.precision.iter().zip(arguments.folders()) {
+        options.numbers = arguments.numbers.numbers(precision);
+        options.thresholds = Some(arguments.numbers.thresholds(options.numbers));
+        let manifest = export(&source.checkpoint, &folder, &options, &mut |progress| report.show(progress))
+            .with_context(|| format!("cannot export {}", source.path.display()))?;
+        made.push((folder, manifest));
+    }
     report.finish();
-    print(output, &manifest, *json)
+    print(&made, *json)
 }
 
 /// The options, but for the model's name.
@@ -217,16 +243,28 @@ fn options(arguments: &Arguments) -> anyhow::Result<Options> {
     };
     // In a process of its own, so that this one never holds a whole model.
     let trial_program = std::env::current_exe().ok();
-    let model = String::new();
-    Ok(Options { model, replace: force, only, form, external_data, combined, labels, trial_program })
+    Ok(Options {
+        replace: force,
+        only,
+        form,
+        external_data,
+        combined,
+        labels,
+        trial_program,
+        ..Options::default()
+    })
 }
 
-fn print(folder: &std::path::Path, manifest: &Manifest, json: bool) -> anyhow::Result<()> {
-    let text = if json {
-        let value = serde_json::json!({ "folder": folder, "manifest": manifest });
-        serde_json::to_string_pretty(&value)?
-    } else {
-        folder.display().to_string()
+fn print(made: &[(PathBuf, Manifest)], json: bool) -> anyhow::Result<()> {
+    let values: Vec<_> = made
+        .iter()
+        .map(|(folder, manifest)| serde_json::json!({ "folder": folder, "manifest": manifest }))
+        .collect();
+    let folders = made.iter().map(|(folder, _)| folder.display().to_string()).collect::<Vec<_>>().join("\n");
+    let text = match values.as_slice() {
+        _ if !json => folders.clone(),
+        [one] => serde_json::to_string_pretty(one)?,
+        several => serde_json::to_string_pretty(several)?,
     };
-    clip_program::print(&text, &format!("{} is complete", folder.display()))
+    clip_program::print(&text, &format!("{} is complete", folders.replace('\n', " and ")))
 }

@@ -15,6 +15,8 @@ pub struct Report {
     /// The file being downloaded, and how many tenths of it are reported.
     file: String,
     tenths: u64,
+    /// The file whose calibration was said to have begun.
+    calibrating: Option<&'static str>,
 }
 
 impl Report {
@@ -25,7 +27,7 @@ impl Report {
             style(&bar, "{msg:14} {wide_bar} {bytes}/{total_bytes}");
             bar
         });
-        Report { bar, file: String::new(), tenths: 0 }
+        Report { bar, file: String::new(), tenths: 0, calibrating: None }
     }
 
     /// Shows one step of a download.
@@ -73,6 +75,21 @@ impl Report {
                 bar.set_message(file);
             }
             (Progress::Write { done, .. }, Some(bar)) => bar.set_position(done),
+            (Progress::Calibrate { file, done }, Some(bar)) => {
+                bar.set_length(1000);
+                bar.set_position((1000.0 * done) as u64);
+                bar.set_message(format!("calibrating {file}"));
+            }
+            (Progress::Calibrate { file, done }, None) => {
+                if self.calibrating != Some(file) {
+                    note(&format!("calibrating {file}"));
+                }
+                self.calibrating = (done < 1.0).then_some(file);
+            }
+            (Progress::Verify, Some(bar)) => bar.set_message("verification"),
+            (Progress::Verify, None) => note("comparing with single precision"),
+            (Progress::Note(text), Some(bar)) => bar.suspend(|| note(&text)),
+            (Progress::Note(text), None) => note(&text),
             (Progress::Labels, Some(bar)) => bar.set_message("labels"),
             (Progress::Labels, None) => note("encoding the labels"),
             (Progress::Trial, Some(bar)) => bar.set_message("trial run"),

@@ -104,7 +104,7 @@ impl Write for Output<'_> {
 }
 
 /// The tensors of a checkpoint as float32.
-struct Tensors<'a>(&'a Checkpoint);
+pub struct Tensors<'a>(pub &'a Checkpoint);
 
 impl Weights for Tensors<'_> {
     fn read(&self, rows: &Rows, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use calibrate::Calibrated;
 pub use clip_runtime::graph::Input;
 pub use range::{Method, Scheme};
-pub use search::{Found, search};
+pub use search::{Found, Sensitive, search};
 
 /// How integers are written down, for the engine that will run them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -283,6 +283,16 @@ impl Graph {
         self.node_at.clear();
     }
 
+    /// The same graph with every free batch axis of its inputs and outputs fixed.
+    pub fn with_fixed_batch(mut self, batch: usize) -> Graph {
+        for signature in self.inputs.iter_mut().chain(&mut self.outputs) {
+            if let Some(axis @ Axis::Named(_)) = signature.shape.first_mut() {
+                *axis = Axis::Fixed(batch);
+            }
+        }
+        self
+    }
+
     /// Removes constants that no node reads any more.
     pub fn drop_unused(&mut self) {
         let read: HashSet<&str> = self.nodes.iter().flat_map(|n| &n.inputs).map(String::as_str).collect();

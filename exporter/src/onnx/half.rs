@@ -9,7 +9,7 @@ const COUNTING: [&str; 3] = ["Shape", "Size", "ArgMax"];
 
 impl Graph {
     /// Weights and arithmetic in float16, except in nodes that are [exact](Node::exact) or give the graph's results;
-    /// those stay in float32, with casts around them. Inputs and outputs stay what they are.
+    /// those stay in float32, with casts around them and behind their large weights. Inputs and outputs stay what they are.
     pub fn to_half(mut self) -> Graph {
         let results: Vec<String> = self.outputs.iter().map(|o| o.name.clone()).collect();
         let mut formats: HashMap<String, Element> =
@@ -30,7 +30,7 @@ impl Graph {
             self.nodes.push(Node { inputs, ..node });
         }
         self.drop_unused();
-        self
+        self.compact()
     }
 
     /// The value `name` in the format `wanted`, if it is a number of the other one: as another constant, or cast.

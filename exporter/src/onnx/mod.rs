@@ -1,6 +1,7 @@
 //! As much of ONNX (<https://onnx.ai/onnx/repo-docs/IR.html>) as the two towers need: a graph of standard operators
 //! and a writer that streams weights into the file, so that memory stays at one tensor.
 
+mod compact;
 mod data;
 mod file;
 mod fold;

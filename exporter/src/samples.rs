@@ -1,0 +1,225 @@
+//! Real inputs that a model is calibrated and verified on.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clip_model::preprocess::Image;
+use clip_model::{Preprocess, files};
+
+use crate::error::{Error, Result};
+
+/// File names that end like this are taken for pictures.
+const PICTURES: [&str; 9] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm"];
+
+/// Pictures and texts.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Samples {
+    /// Pictures, resized and cropped to the model's size.
+    pub images: Vec<Image>,
+    /// Texts, such as captions or prompts.
+    pub texts: Vec<String>,
+}
+
+impl Samples {
+    /// Pictures of odd shapes, drawn by a formula, and texts of all lengths: for where the user gives none.
+    pub fn generated(preprocess: &Preprocess) -> Result<Samples> {
+        const SIZES: [(usize, usize); 8] =
+            [(640, 480), (480, 640), (300, 20), (17, 230), (1, 1), (224, 224), (65, 64), (511, 333)];
+        let images = SIZES.iter().enumerate().map(|(n, &size)| Ok(preprocess.fit(&drawn(n, size)?)));
+        let subjects = [
+            "cat",
+            "bicycle",
+            "bowl of soup",
+            "lighthouse on a cliff at night",
+            "dog",
+            "map",
+            "train",
+            "tree",
+        ];
+        let prompt = |(i, subject): (usize, &&str)| match i % 4 {
+            0 => (*subject).to_owned(),
+            1 => format!("a photo of a {subject}."),
+            2 => format!("a blurry drawing of a {subject}, seen from above, in the style of an old master"),
+            _ => format!("{subject} ").repeat(100),
+        };
+        Ok(Samples {
+            images: images.collect::<Result<_>>()?,
+            texts: subjects.iter().enumerate().map(prompt).collect(),
+        })
+    }
+
+    /// At most `limit` pictures of a folder, and of the folders in it, or of a tar file, evenly chosen in the order of
+    /// their names (in a tar: of its entries). Each is resized and cropped as `preprocess` says.
+    ///
+    /// # Errors
+    /// [`Error::Samples`] when there is none, or one cannot be read.
+    pub fn read_images(path: &Path, preprocess: &Preprocess, limit: usize) -> Result<Vec<Image>> {
+        let bad = |reason: String| Error::Samples { path: path.to_owned(), reason };
+        let fit = |name: &Path, encoded: &[u8]| match preprocess.decode(encoded) {
+            Ok(image) => Ok(preprocess.fit(&image)),
+            Err(e) => Err(bad(format!("{}: {e}", name.display()))),
+        };
+        let images: Vec<Image> = if path.is_dir() {
+            let mut found = Vec::new();
+            walk(path, &mut found).map_err(|e| bad(e.to_string()))?;
+            found.sort();
+            let chosen = evenly(found.len(), limit).map(|i| &found[i]);
+            chosen.map(|file| fit(file, &files::read(file, files::IMAGE_LIMIT)?)).collect::<Result<_>>()?
+        } else {
+            let entries = tar_pictures(path, None).map_err(|e| bad(e.to_string()))?;
+            let wanted: Vec<usize> = evenly(entries.len(), limit).collect();
+            let entries = tar_pictures(path, Some(&wanted)).map_err(|e| bad(e.to_string()))?;
+            entries.iter().map(|(name, encoded)| fit(name, encoded)).collect::<Result<_>>()?
+        };
+        if images.is_empty() {
+            return Err(bad(format!(
+                "there is no picture in it (names that end in {})",
+                PICTURES.join(", ")
+            )));
+        }
+        Ok(images)
+    }
+
+    /// Every other sample for calibration, and the rest, which calibration must not see, for verification. A single one
+    /// serves as both.
+    pub fn split(&self) -> [Samples; 2] {
+        [0, 1].map(|part| Samples { images: half(&self.images, part), texts: half(&self.texts, part) })
+    }
+}
+
+fn half<T: Clone>(all: &[T], part: usize) -> Vec<T> {
+    all.iter().skip(if all.len() > 1 { part } else { 0 }).step_by(2).cloned().collect()
+}
+
+/// At most `limit` of `count` positions.
+fn evenly(count: usize, limit: usize) -> impl Iterator<Item = usize> {
+    let taken = count.min(limit);
+    (0..taken).map(move |i| i * count / taken.max(1))
+}
+
+fn is_picture(path: &Path) -> bool {
+    let ending = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+    ending.is_some_and(|e| PICTURES.contains(&e.as_str()))
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        // Links are not followed: they may lead in circles.
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            walk(&entry.path(), found)?;
+        } else if kind.is_file() && is_picture(&entry.path()) {
+            found.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// Names of the pictures in a tar, and the bytes of those at the positions in `wanted`.
+fn tar_pictures(path: &Path, wanted: Option<&[usize]>) -> std::io::Result<Vec<(PathBuf, Vec<u8>)>> {
+    let mut pictures = Vec::new();
+    let mut position = 0;
+    for entry in tar::Archive::new(File::open(path)?).entries()? {
+        let mut entry = entry?;
+        let name = entry.path()?.into_owned();
+        if !entry.header().entry_type().is_file() || !is_picture(&name) {
+            continue;
+        }
+        if wanted.is_none_or(|wanted| wanted.contains(&position)) {
+            let mut encoded = Vec::new();
+            if wanted.is_some() {
+                entry.read_to_end(&mut encoded)?;
+            }
+            pictures.push((name, encoded));
+        }
+        position += 1;
+    }
+    Ok(pictures)
+}
+
+/// Waves and edges of several sizes, other ones for each `seed`.
+fn drawn(seed: usize, (width, height): (usize, usize)) -> Result<Image> {
+    let phase = seed as f32 * 1.7;
+    let pixel = |i: usize| {
+        let (x, y) = ((i % width) as f32, (i / width) as f32);
+        let wave = |fx: f32, fy: f32| (x * fx + y * fy + phase).sin();
+        let block = if ((i % width) / 24 + (i / width) / 24 + seed).is_multiple_of(3) { 60.0 } else { 0.0 };
+        [wave(0.05, 0.02), wave(-0.02, 0.09), wave(0.3, 0.27) * wave(0.01, 0.0)]
+            .map(|v| (110.0 + 80.0 * v + block).clamp(0.0, 255.0) as u8)
+    };
+    Ok(Image::new(width, height, (0..width * height).flat_map(pixel).collect())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn png(level: u8) -> Vec<u8> {
+        // A 1x1 grey BMP: the shortest format to spell out.
+        let mut bmp = b"BM".to_vec();
+        for field in [58u32, 0, 54, 40, 1, 1, 0x0018_0001, 0, 4, 0, 0, 0, 0] {
+            bmp.extend(field.to_le_bytes());
+        }
+        bmp.extend([level, level, level, 0]);
+        bmp
+    }
+
+    fn levels(images: &[Image]) -> Vec<u8> {
+        images.iter().map(|i| i.rgb()[0]).collect()
+    }
+
+    #[test]
+    fn pictures_come_from_folders_and_tars_evenly_chosen() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("deep")).unwrap();
+        let mut tar = tar::Builder::new(Vec::new());
+        for i in 0..6u8 {
+            let name = if i % 2 == 0 { format!("deep/{i}.bmp") } else { format!("e{i}.BMP") };
+            std::fs::write(root.path().join(&name), png(10 * i)).unwrap();
+            let mut header = tar::Header::new_ustar();
+            header.set_size(58);
+            header.set_mode(0o644);
+            header.set_cksum();
+            tar.append_data(&mut header, &name, &png(10 * i)[..]).unwrap();
+        }
+        std::fs::write(root.path().join("notes.txt"), "no picture").unwrap();
+        let shard = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(shard.path(), tar.into_inner().unwrap()).unwrap();
+        let preprocess = Preprocess { size: 2, ..Preprocess::default() };
+        let read = |path: &Path, limit| levels(&Samples::read_images(path, &preprocess, limit).unwrap());
+        assert_eq!(read(root.path(), 100), [0, 20, 40, 10, 30, 50]);
+        assert_eq!(read(root.path(), 3), [0, 40, 30]);
+        assert_eq!(read(shard.path(), 100), [0, 10, 20, 30, 40, 50]);
+        assert_eq!(read(shard.path(), 2), [0, 30]);
+    }
+
+    #[test]
+    fn no_picture_and_a_broken_one_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let read = || Samples::read_images(root.path(), &Preprocess::default(), 9).unwrap_err().to_string();
+        assert!(read().contains("there is no picture"), "{}", read());
+        std::fs::write(root.path().join("cat.png"), "meow").unwrap();
+        assert!(read().contains("cat.png"), "{}", read());
+    }
+
+    #[test]
+    fn calibration_and_verification_share_nothing() {
+        let texts =
+            |n: usize| Samples { texts: (0..n).map(|i| i.to_string()).collect(), ..Samples::default() };
+        let [calibration, verification] = texts(5).split();
+        assert_eq!((calibration.texts.join(""), verification.texts.join("")), ("024".into(), "13".into()));
+        let [calibration, verification] = texts(1).split();
+        assert_eq!(calibration, verification);
+    }
+
+    #[test]
+    fn generated_samples_are_all_different() {
+        let samples = Samples::generated(&Preprocess::default()).unwrap();
+        for (i, image) in samples.images.iter().enumerate() {
+            assert!(!samples.images[..i].contains(image), "{i}");
+        }
+        assert!(samples.texts.iter().any(|t| t.len() > 300) && samples.texts.iter().any(|t| t.len() < 10));
+    }
+}

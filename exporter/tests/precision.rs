@@ -1,0 +1,131 @@
+//! fp16 and INT8 exports through `clip-export`: verified, or refused and gone.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use clip_model::Manifest;
+use clip_model::manifest::Precision;
+use clip_runtime::Clip;
+
+const CHECKPOINT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/emoji-tiny");
+const PICTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/images");
+const TEXTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/emoji-tiny/everyday-100.txt");
+
+struct Work(tempfile::TempDir);
+
+impl Work {
+    fn new() -> Work {
+        Work(tempfile::tempdir().unwrap())
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.0.path().join("model")
+    }
+
+    fn export(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clip-export"));
+        command.arg(CHECKPOINT).arg("-o").arg(self.folder()).args(arguments);
+        command.output().unwrap()
+    }
+
+    fn done(&self, arguments: &[&str]) -> PathBuf {
+        let output = self.export(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        self.folder()
+    }
+
+    /// The export fails with this status, says something with these words, and leaves nothing.
+    fn refused(&self, arguments: &[&str], words: &str) {
+        let output = self.export(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(words), "{said}");
+        assert_eq!(std::fs::read_dir(self.0.path()).unwrap().count(), 0, "something was left");
+    }
+}
+
+const INT8: [&str; 6] =
+    ["--precision", "int8", "--calibration-images", PICTURES, "--calibration-texts", TEXTS];
+
+fn size(folder: &Path, file: &str) -> u64 {
+    folder.join(file).metadata().unwrap().len()
+}
+
+fn report(folder: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(folder.join("report.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn narrower_formats_are_smaller_and_close() {
+    let single = Work::new();
+    let single = single.done(&[]).join("visual.onnx").metadata().unwrap().len();
+    for (arguments, precision, share, cosine) in [
+        (&["--precision", "fp16"][..], Precision::Fp16, 0.52, 0.9999),
+        (&INT8[..], Precision::Int8, 0.45, 0.995),
+    ] {
+        let work = Work::new();
+        let folder = work.done(arguments);
+        let manifest = Manifest::read(&folder).unwrap();
+        assert_eq!(manifest.image.unwrap().precision, precision);
+        assert_eq!(manifest.text.unwrap().precision, precision);
+        let visual = size(&folder, "visual.onnx") as f64 / single as f64;
+        assert!(visual < share, "{precision:?}: {visual} of fp32");
+        let report = report(&folder);
+        for encoder in ["images", "texts"] {
+            let found = report[encoder]["mean_cosine"].as_f64().unwrap();
+            assert!(found > cosine, "{precision:?} {encoder}: {found}");
+            assert!(report[encoder]["max_difference"].as_f64().unwrap() > 0.0, "nothing was rounded");
+        }
+        assert!(report["failures"].as_array().unwrap().is_empty());
+        // It is a model folder like any other, and replaced like one.
+        let clip = Clip::open(&folder).unwrap();
+        assert_eq!(clip.encode_texts(&["cat"]).unwrap().len(), 1);
+        drop(clip);
+        work.done(&[arguments, &["--force"]].concat());
+    }
+}
+
+#[test]
+fn both_dialects_every_method_and_input_work_together() {
+    let with = |more: &[&str]| {
+        let work = Work::new();
+        let folder = work.done(&[&INT8[..], more].concat());
+        let clip = Clip::open(&folder).unwrap();
+        let image = clip.manifest().preprocess.open(&Path::new(PICTURES).join("apple.png")).unwrap();
+        clip.encode_images(&[image]).unwrap();
+    };
+    with(&["--dialect", "trt", "--calibration-method", "min-max"]);
+    with(&["--uint8-input", "--calibration-method", "percentile", "--batch", "3"]);
+    with(&["--external-data", "--only", "visual", "--smoothing", "0"]);
+}
+
+#[test]
+fn several_formats_are_several_folders() {
+    let work = Work::new();
+    let folder = work.done(&["--precision", "fp32,fp16"]);
+    for (name, precision) in [("fp32", Precision::Fp32), ("fp16", Precision::Fp16)] {
+        let manifest = Manifest::read(&folder.join(name)).unwrap();
+        assert_eq!(manifest.image.unwrap().precision, precision);
+    }
+}
+
+#[test]
+fn what_misses_a_threshold_is_refused_with_its_numbers() {
+    Work::new().refused(&["--precision", "fp16", "--min-cosine", "1.1"], "the lowest cosine of 8 images is");
+    Work::new().refused(&[&INT8[..], &["--min-mean-cosine", "1.1"]].concat(), "at least 1.1 was asked for");
+}
+
+#[test]
+fn int8_asks_for_what_it_needs() {
+    Work::new().refused(&["--precision", "int8"], "give --calibration-images");
+    let images = ["--precision", "int8", "--calibration-images", PICTURES];
+    Work::new().refused(&images, "give --calibration-texts");
+    Work::new().refused(&[&INT8[..], &["--combined"]].concat(), "a combined graph is not quantized");
+    Work::new().refused(&[&INT8[..], &["--smoothing", "2"]].concat(), "choose 0 to 1");
+    let nothing = tempfile::tempdir().unwrap();
+    let nothing = nothing.path().to_str().unwrap();
+    Work::new()
+        .refused(&["--precision", "fp16", "--calibration-images", nothing], "there is no picture in it");
+}
