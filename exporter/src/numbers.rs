@@ -18,8 +18,8 @@ pub struct NumberArguments {
     #[arg(long, value_name = "FORMAT", value_delimiter = ',', default_value = "fp32")]
     pub precision: Vec<Precision>,
 
-    /// Pictures like those that the model will see, to choose 8-bit ranges and to verify: a folder, or a tar file. Every
-    /// other one is kept for verification. Needed for int8
+    /// Pictures like those that the model will see, to choose 8-bit ranges and to verify: a folder, or a tar file. One of
+    /// four is kept for verification. Needed for int8
     #[arg(long, value_name = "PATH")]
     calibration_images: Option<PathBuf>,
 

@@ -81,15 +81,21 @@ impl Samples {
         Ok(images)
     }
 
-    /// Every other sample for calibration, and the rest, which calibration must not see, for verification. A single one
-    /// serves as both.
+    /// Three of four samples for calibration, and the rest, which calibration must not see, for verification. A single
+    /// one serves as both.
     pub fn split(&self) -> [Samples; 2] {
-        [0, 1].map(|part| Samples { images: half(&self.images, part), texts: half(&self.texts, part) })
+        let part = |held_out| Samples {
+            images: quarter(&self.images, held_out),
+            texts: quarter(&self.texts, held_out),
+        };
+        [part(false), part(true)]
     }
 }
 
-fn half<T: Clone>(all: &[T], part: usize) -> Vec<T> {
-    all.iter().skip(if all.len() > 1 { part } else { 0 }).step_by(2).cloned().collect()
+/// Every fourth element from the second on, or the others.
+fn quarter<T: Clone>(all: &[T], held_out: bool) -> Vec<T> {
+    let chosen = all.iter().enumerate().filter(|(i, _)| all.len() < 2 || (i % 4 == 1) == held_out);
+    chosen.map(|(_, element)| element.clone()).collect()
 }
 
 /// At most `limit` of `count` positions.
@@ -209,7 +215,7 @@ mod tests {
         let texts =
             |n: usize| Samples { texts: (0..n).map(|i| i.to_string()).collect(), ..Samples::default() };
         let [calibration, verification] = texts(5).split();
-        assert_eq!((calibration.texts.join(""), verification.texts.join("")), ("024".into(), "13".into()));
+        assert_eq!((calibration.texts.join(""), verification.texts.join("")), ("0234".into(), "1".into()));
         let [calibration, verification] = texts(1).split();
         assert_eq!(calibration, verification);
     }
