@@ -32,7 +32,7 @@ pub struct NumberArguments {
     calibration_count: usize,
 
     /// How 8-bit ranges are chosen
-    #[arg(long, value_name = "METHOD", default_value = "mse")]
+    #[arg(long, value_name = "METHOD", default_value = "min-max")]
     calibration_method: MethodName,
 
     /// Share of the numbers that the method percentile keeps, per cent

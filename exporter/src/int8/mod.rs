@@ -54,7 +54,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { method: Method::Mse, smoothing: 0.5, dialect: Dialect::Cpu }
+        Settings { method: Method::MinMax, smoothing: 0.5, dialect: Dialect::Cpu }
     }
 }
 
