@@ -41,7 +41,7 @@ test: .deps/onnxruntime $(LIBTORCH_HERE) ## all tests; the ones that need the da
 	$(CARGO) test --release --workspace --no-fail-fast
 
 .PHONY: parity
-parity: .deps/python .deps/engines build ## compare with open_clip, transformers, Pillow and PyTorch, in several engines
+parity: .deps/python .deps/engines .deps/tensorrt build ## compare with open_clip, transformers, Pillow and PyTorch, in several engines
 	$(BUILD) --workspace --examples
 	scripts/parity.sh
 
@@ -77,3 +77,5 @@ clean-deps: ## remove .deps/, to be fetched again when needed
 	@scripts/deps.sh python
 .deps/engines: FORCE ## OpenVINO and onnxruntime-web for `make parity`
 	@scripts/deps.sh engines
+.deps/tensorrt: FORCE ## TensorRT for RTX for `make parity`
+	@scripts/deps.sh tensorrt

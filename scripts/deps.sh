@@ -6,6 +6,7 @@
 #   scripts/deps.sh cuda          the libraries that libtorch needs on a GPU, into .deps/venv
 #   scripts/deps.sh python        the Python reference of `make parity` and `make bench`, into .deps/venv
 #   scripts/deps.sh engines       other engines for `make parity`: .deps/openvino and, where there is npm, .deps/onnxruntime-web
+#   scripts/deps.sh tensorrt      TensorRT for RTX, which builds engines without a GPU, into .deps/tensorrt where there is a package
 #
 # Everything comes from PyPI by pip, and from npm's registry; a finished step leaves a copy of its version list in .deps/stamps/.
 set -euo pipefail
@@ -101,6 +102,20 @@ onnxruntime_web() {
     finished onnxruntime-web "$list"
 }
 
+tensorrt() {
+    local list=$pins/tensorrt.txt to=$deps/tensorrt
+    if done_already tensorrt "$list" && [ -e "$to/tensorrt_rtx_bindings" ]; then return; fi
+    make_venv
+    if [ "$(uname -sm)" != "Linux x86_64" ]; then
+        echo "note: TensorRT for RTX is left out; its packages are for Linux on x86-64" >&2
+        return
+    fi
+    echo "fetching tensorrt ($list)"
+    rm -rf "$to"
+    pip install --no-deps --only-binary=:all: --target "$to" --requirement "$list"
+    finished tensorrt "$list"
+}
+
 case ${1:-} in
     onnxruntime) onnxruntime ;;
     libtorch) libtorch ;;
@@ -119,5 +134,6 @@ case ${1:-} in
         openvino
         onnxruntime_web
         ;;
-    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python|engines" ;;
+    tensorrt) tensorrt ;;
+    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python|engines|tensorrt" ;;
 esac

@@ -26,6 +26,7 @@ import onnxruntime
 import open_clip
 import openvino
 import torch
+from PIL import Image
 
 import random_models
 
@@ -64,9 +65,9 @@ class Variant:
     options: list[str] = field(default_factory=list)
     absolute: float = 1e-4
     cosine: float = 0.99999
+    calibrated: bool = False  # whether it needs pictures and texts
 
 
-# Graphs in other precisions join with a line here, and limits of their own.
 VARIANTS = [
     Variant("fp32"),
     *(Variant(f"fp32, opset {opset}", ["--opset", str(opset)]) for opset in range(18, 22)),
@@ -75,7 +76,18 @@ VARIANTS = [
     Variant("fp32, weights beside", ["--external-data"]),
     Variant("fp32, combined", ["--combined"]),
     Variant("fp32, all at once", f"--uint8-input --batch {BATCH} --external-data --combined --opset 21".split()),
+    Variant("fp16", ["--precision", "fp16"], absolute=5e-3, cosine=0.9995),
+    # Without thresholds of its own, so that the limits here judge a graph with every product in integers.
+    Variant(
+        "int8",
+        ["--precision", "int8", "--min-cosine=-1", "--min-mean-cosine=-1", "--min-top1=0"],
+        absolute=0.1,
+        cosine=0.97,
+        calibrated=True,
+    ),
 ]
+
+CALIBRATION_PICTURES = 32
 
 failures: list[str] = []
 
@@ -147,6 +159,19 @@ def reference(config: dict, seed: int):
     }
 
 
+def calibration(folder: Path, size: int) -> list:
+    """Options that name pictures of noise, as those that are compared, and texts."""
+    rng = np.random.default_rng(SEED)
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    for number in range(CALIBRATION_PICTURES):
+        Image.fromarray(rng.integers(0, 256, (size, size, 3), np.uint8)).save(pictures / f"{number}.png")
+    texts = folder / "texts.txt"
+    lines = [f"{a} {b} {c}" for a in ("a", "two", "some") for b in ("red", "blue", "old") for c in ("cars", "people in a boat", "trees by the house")]
+    texts.write_text("\n".join(lines))
+    return ["--calibration-images", pictures, "--calibration-texts", texts]
+
+
 def inspect(path: Path, label: str) -> onnx.ModelProto:
     """Checks a graph by ONNX's own rules."""
     onnx.checker.check_model(str(path), full_check=True)
@@ -207,9 +232,10 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="clip-parity-") as folder:
             checkpoint = Path(folder) / "checkpoint"
             random_models.write_checkpoint(model, config, checkpoint)
+            samples = calibration(Path(folder), config["vision_cfg"]["image_size"])
             for variant in VARIANTS:
                 exported = Path(folder) / "exported"
-                command = [program, checkpoint, "-o", exported, "--force", *variant.options]
+                command = [program, checkpoint, "-o", exported, "--force", *variant.options, *(samples if variant.calibrated else [])]
                 result = subprocess.run(command, capture_output=True, text=True)
                 if result.returncode != 0:
                     raise RuntimeError(f"clip-export {variant.options} ended with {result.returncode}: {result.stderr.strip()[-2000:]}")
