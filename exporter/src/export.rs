@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clip_model::manifest::{self, Combined, Element, Encoder, Engine, Precision, SCHEMA, TokenizerFile};
 use clip_model::{Checkpoint, Manifest, Tokenizer, files};
-use clip_runtime::{Clip, Image};
+use clip_runtime::Image;
 
 use crate::destination;
 use crate::error::{Error, Result};
@@ -373,16 +373,10 @@ impl<'a> Plan<'a> {
 
     /// The gate: compares the model in `folder` with the checkpoint in single precision, and leaves the report there.
     fn verify(&self, folder: &Path, left_in_float: Vec<Sensitive>) -> Result<verify::Report> {
-        let io = |e| clip_model::Error::io("create", folder, e);
-        // Removed at the end.
-        let temporary = tempfile::Builder::new().prefix(".tmp-").tempdir_in(folder).map_err(io)?;
-        let single = temporary.path().join("fp32");
-        export(self.checkpoint, &single, &Options::default(), &mut |_| {})?;
-        let open = |folder: &Path| Clip::open(folder).map_err(Error::Trial);
         // Calibration has not seen these.
         let [_, held_out] = self.samples.split();
         let samples = if self.options.samples.is_some() { &held_out } else { &self.samples };
-        let mut report = verify::compare(&open(folder)?, &open(&single)?, samples, self.thresholds())?;
+        let mut report = verify::against(self.checkpoint, folder, samples, self.thresholds())?;
         report.left_in_float = left_in_float;
         let path = folder.join(manifest::REPORT);
         let json = serde_json::to_vec_pretty(&report)

@@ -1,6 +1,7 @@
 //! `clip-export`: a checkpoint becomes a model folder; `clip-export inspect` says what one is.
 
 mod activation;
+mod check;
 mod convert;
 mod inspect;
 mod numbers;
@@ -47,6 +48,7 @@ use source::SourceArguments;
         clip-export runs/mine -o small --precision int8 --calibration-images photos/ --calibration-texts captions.txt\n  \
         clip-export runs/mine -o mine --force --json\n  \
         clip-export inspect runs/mine --tensors\n  \
+        clip-export verify small --against runs/mine\n  \
         clip-export runs/mine -o camera --only visual --uint8-input --labels things.txt --template \"a photo of a {}.\"\n\n\
         Exit status: 0 when all went well, 1 when something failed, 2 for wrong arguments."
 )]
@@ -123,6 +125,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Inspect(inspect::Arguments),
+    Verify(check::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -145,6 +148,7 @@ fn dispatch() -> anyhow::Result<()> {
     }
     match Command::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()) {
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Verify(arguments) => check::run(&arguments),
     }
 }
 

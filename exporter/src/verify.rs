@@ -1,12 +1,15 @@
 //! The gate: an exported model is compared with the checkpoint in single precision before its folder gets a name.
 
+use std::path::Path;
 use std::time::Instant;
 
 use clip_model::manifest::Precision;
+use clip_model::{Checkpoint, temporary};
 use clip_runtime::{Clip, Embeddings};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::export::{Options, export};
 use crate::int8::Sensitive;
 use crate::samples::Samples;
 
@@ -95,6 +98,26 @@ const LABELS: [&str; 24] = [
 /// Runs that a time is the median of.
 const RUNS: usize = 9;
 
+/// Compares the model folder `folder` with what `checkpoint` gives in single precision, on `samples`.
+///
+/// # Errors
+/// Those of [`export`] in single precision, and of [`compare`].
+pub fn against(
+    checkpoint: &Checkpoint,
+    folder: &Path,
+    samples: &Samples,
+    thresholds: Thresholds,
+) -> Result<Report> {
+    let parent = std::env::temp_dir();
+    let io = |e| clip_model::Error::io("create a folder in", &parent, e);
+    // Removed at the end.
+    let temporary = temporary::Folder::create_in(&parent).map_err(io)?;
+    let single = temporary.path().join("fp32");
+    export(checkpoint, &single, &Options::default(), &mut |_| {})?;
+    let open = |folder: &Path| Clip::open(folder).map_err(Error::Trial);
+    compare(&open(folder)?, &open(&single)?, samples, thresholds)
+}
+
 /// Compares `exported` with `exact`, the same checkpoint in single precision, on `samples`. What `exported` has no
 /// encoder for is left out.
 ///
@@ -138,6 +161,30 @@ pub fn compare(exported: &Clip, exact: &Clip, samples: &Samples, thresholds: Thr
 }
 
 impl Report {
+    /// What was found, in a few lines.
+    pub fn summary(&self) -> String {
+        let mut lines = Vec::new();
+        for (name, closeness) in [("images", &self.images), ("texts", &self.texts)] {
+            if let Some(c) = closeness {
+                lines.push(format!(
+                    "{:3} {name:7} cosine to fp32 {:.6} (lowest {:.6}), largest difference {:.1e}",
+                    c.count, c.mean_cosine, c.min_cosine, c.max_difference
+                ));
+            }
+        }
+        if let Some(Ranking { labels, top1, rank_correlation }) = self.ranking {
+            let share = 100.0 * top1;
+            lines.push(format!(
+                "{share:.1} % keep their nearest of {labels} labels, rank correlation {rank_correlation:.4}"
+            ));
+        }
+        if let Some(Speed { fp32_ms, exported_ms }) = self.speed {
+            lines.push(format!("{exported_ms:.2} ms an image, fp32 {fp32_ms:.2} ms"));
+        }
+        lines.extend(self.failures.iter().map(|missed| format!("MISSED: {missed}")));
+        lines.join("\n")
+    }
+
     fn missed(&self) -> Vec<String> {
         let Thresholds { min_cosine, mean_cosine, top1 } = self.thresholds;
         let mut missed = Vec::new();

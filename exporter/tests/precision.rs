@@ -129,3 +129,28 @@ fn int8_asks_for_what_it_needs() {
     Work::new()
         .refused(&["--precision", "fp16", "--calibration-images", nothing], "there is no picture in it");
 }
+
+fn verify(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clip-export"));
+    let output = command.arg("verify").arg(folder).args(arguments).output().unwrap();
+    let said = [output.stdout, output.stderr].map(|s| String::from_utf8_lossy(&s).into_owned());
+    (output.status.code(), said.join(""))
+}
+
+#[test]
+fn a_folder_is_verified_against_its_checkpoint() {
+    let work = Work::new();
+    let folder = work.done(&["--precision", "fp16"]);
+    let (code, said) = verify(&folder, &[]);
+    assert!(code == Some(0) && said.contains("hashes are right"), "{said}");
+    let against = ["--against", CHECKPOINT, "--images", PICTURES, "--texts", TEXTS];
+    let (code, said) = verify(&folder, &against);
+    assert!(code == Some(0) && said.contains("  8 images") && said.contains("124 labels"), "{said}");
+    let (code, said) = verify(&folder, &[&against[..], &["--min-cosine", "1.1", "--json"]].concat());
+    assert!(code == Some(1) && said.contains("\"failures\": [") && said.contains("at least 1.1"), "{said}");
+    let mut graph = std::fs::read(folder.join("visual.onnx")).unwrap();
+    graph[1000] ^= 1;
+    std::fs::write(folder.join("visual.onnx"), graph).unwrap();
+    let (code, said) = verify(&folder, &[]);
+    assert!(code == Some(1) && said.contains("visual.onnx"), "{said}");
+}

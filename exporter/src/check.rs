@@ -1,0 +1,96 @@
+//! `clip-export verify`: whether a model folder is whole, and how close it is to its checkpoint.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clip_exporter::samples::Samples;
+use clip_exporter::trial;
+use clip_exporter::verify::{self, Thresholds};
+use clip_model::manifest::Precision;
+use clip_model::{Checkpoint, Manifest};
+use clip_program::input;
+use serde_json::json;
+
+/// Check a model folder: its hashes, that its encoders run and, with --against, how close they are to fp32
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The model folder
+    #[arg(value_name = "FOLDER")]
+    folder: PathBuf,
+
+    /// The checkpoint that it was exported from
+    #[arg(long, value_name = "CHECKPOINT")]
+    against: Option<PathBuf>,
+
+    /// Pictures to compare on: a folder or a tar file [default: generated ones]
+    #[arg(long, value_name = "PATH", requires = "against")]
+    images: Option<PathBuf>,
+
+    /// Texts to compare on, one a line [default: built-in ones]
+    #[arg(long, value_name = "FILE", requires = "against")]
+    texts: Option<PathBuf>,
+
+    /// Pictures to take at most
+    #[arg(long, value_name = "N", default_value_t = 64, requires = "against")]
+    count: usize,
+
+    /// Lowest cosine that any image or text may have [default: as for exports of the folder's precision]
+    #[arg(long, value_name = "COSINE", requires = "against")]
+    min_cosine: Option<f32>,
+
+    /// Lowest mean cosine
+    #[arg(long, value_name = "COSINE", requires = "against")]
+    min_mean_cosine: Option<f32>,
+
+    /// Lowest share of pictures that keep their nearest label
+    #[arg(long, value_name = "SHARE", requires = "against")]
+    min_top1: Option<f32>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checks, prints what was found, and fails when something is missed.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let folder = &arguments.folder;
+    let manifest = Manifest::read(folder)?;
+    // Opening checks every hash.
+    trial::run(folder).with_context(|| format!("{} is not whole", folder.display()))?;
+    let whole = format!("{}: hashes are right, and its encoders run", folder.display());
+    let Some(checkpoint) = &arguments.against else {
+        let json = json!({ "folder": folder, "whole": true });
+        return print(if arguments.json { serde_json::to_string_pretty(&json)? } else { whole });
+    };
+    let checkpoint = Checkpoint::open(checkpoint)
+        .with_context(|| format!("cannot open the checkpoint {}", checkpoint.display()))?;
+    let mut samples = Samples::generated(&checkpoint.preprocess)?;
+    if let Some(path) = &arguments.images {
+        samples.images = Samples::read_images(path, &checkpoint.preprocess, arguments.count)?;
+    }
+    if let Some(path) = &arguments.texts {
+        let lines = input::read_text(path)?;
+        samples.texts = lines.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
+    }
+    let encoder = manifest.image.as_ref().or(manifest.text.as_ref());
+    let usual = Thresholds::of(encoder.map_or(Precision::Fp32, |encoder| encoder.precision));
+    let thresholds = Thresholds {
+        min_cosine: arguments.min_cosine.unwrap_or(usual.min_cosine),
+        mean_cosine: arguments.min_mean_cosine.unwrap_or(usual.mean_cosine),
+        top1: arguments.min_top1.unwrap_or(usual.top1),
+    };
+    let report = verify::against(&checkpoint, folder, &samples, thresholds)?;
+    let json = json!({ "folder": folder, "whole": true, "report": report });
+    print(match arguments.json {
+        true => serde_json::to_string_pretty(&json)?,
+        false => format!("{whole}\n{}", report.summary()),
+    })?;
+    if !report.failures.is_empty() {
+        bail!("{} is too far from the checkpoint in single precision", folder.display());
+    }
+    Ok(())
+}
+
+fn print(text: String) -> Result<()> {
+    clip_program::print(&text, "the folder was checked")
+}
