@@ -50,6 +50,10 @@ bench: .deps/python build ## measure beside PyTorch and ONNX Runtime, side by si
 	$(BUILD) --workspace --examples
 	.deps/venv/bin/python tests/bench/compare.py $(TARGET)/release/examples --json $(TARGET)/bench.json
 
+.PHONY: gpu
+gpu: ## on a machine with an NVIDIA GPU: train there, compare it with the CPU, measure beside open_clip
+	scripts/gpu.sh
+
 .PHONY: check
 check: .deps/onnxruntime $(LIBTORCH_HERE) ## formatting, lints, documentation, and that include/clip.h is up to date
 	$(CARGO) fmt --all --check

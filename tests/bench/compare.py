@@ -1,6 +1,7 @@
 """Measures beside PyTorch (open_clip) and ONNX Runtime on torch.onnx's own export, side by side in one run.
 
     python tests/bench/compare.py target/release/examples [--only SECTION...] [--rounds N] [--json FILE] [--data ../shared/data]
+    python tests/bench/compare.py target/release/examples --only train --device cuda:0 [--pairs 256]
 
 Everything is ViT-B/32 with random weights, the same for all. All programs stay alive and take turns: in each round each
 one is measured once, in an order that changes from round to round, and a ratio compares two times of the same round.
@@ -9,7 +10,8 @@ Threads are pinned to the same number everywhere. Prints Markdown.
   image       the image tower, 1 and 16 pictures, from 8-bit pixels: all of them normalise on the way
   text        1,000 short labels (ImageNet's class names), tokenizer included
   preprocess  a 12-megapixel JPEG to the finished tensor
-  train       steps of 32 pairs in fp32 and bf16, no data loading: clip-train's step and open_clip's train_one_epoch
+  train       steps of 32 pairs (--pairs) in fp32 and bf16, no data loading: clip-train's step and open_clip's
+              train_one_epoch; with --device cuda:N on a GPU, in fp32 without TF32, the batch's way there included
 """
 
 import argparse
@@ -45,7 +47,6 @@ import random_models
 
 MODEL = "ViT-B-32"
 SEED = 2103_00020
-PAIRS = 32
 # Texts in one call of a peer.
 CHUNK = 100
 
@@ -259,25 +260,28 @@ def photo(width: int, height: int) -> Image.Image:
 
 
 def train(report: Report, bench) -> None:
+    # Libraries and memory of a GPU are set up in the first steps.
+    warm = 1 if bench.device == "cpu" else 5
     report.head("Training, samples per second", "clip-train", "PyTorch (open_clip)")
     size = bench.model.visual.image_size[0]
-    pixels = torch.randn(PAIRS, 3, size, size, generator=torch.Generator().manual_seed(SEED))
-    captions = random.Random(SEED).sample(bench.captions, PAIRS)
+    pixels = torch.randn(bench.pairs, 3, size, size, generator=torch.Generator().manual_seed(SEED))
+    captions = random.Random(SEED).sample(bench.captions, bench.pairs)
     ids = open_clip.tokenize(captions)
     longest = int(ids.argmax(dim=1).max()) + 1
     save_file({"images": pixels, "ids": ids[:, :longest].contiguous()}, bench.folder / "batch.safetensors")
     for ours, theirs in (("fp32", "fp32"), ("bf16", "amp_bf16")):
-        program = Program(bench.examples / "time_steps", bench.checkpoint, bench.folder / "batch.safetensors", ours, bench.threads)
-        epoch = timed(open_clip_epoch(bench.config, pixels, ids, theirs))
-        times = rounds({"clip-train": lambda: program.time(1), "PyTorch": epoch}, max(3, bench.rounds // 3))
+        batch = bench.folder / "batch.safetensors"
+        program = Program(bench.examples / "time_steps", bench.checkpoint, batch, ours, bench.threads, bench.device)
+        epoch = timed(open_clip_epoch(bench.config, pixels, ids, theirs, bench.device))
+        times = rounds({"clip-train": lambda: program.time(1), "PyTorch": epoch}, max(3, bench.rounds // 3), warm)
         program.close()
-        report.add(f"{ours}, {PAIRS} pairs, longest caption {longest} tokens", times, per=PAIRS)
+        report.add(f"{ours}, {bench.pairs} pairs, longest caption {longest} tokens", times, per=bench.pairs)
 
 
-def open_clip_epoch(config: dict, pixels: torch.Tensor, ids: torch.Tensor, precision: str):
-    """open_clip's own loop over one batch."""
+def open_clip_epoch(config: dict, pixels: torch.Tensor, ids: torch.Tensor, precision: str, device: str):
+    """open_clip's own loop over one batch, until the device has finished."""
     torch.manual_seed(SEED)
-    model = open_clip.model.CLIP(**config, output_dict=True)
+    model = open_clip.model.CLIP(**config, output_dict=True).to(device)
     plain = [p for p in model.parameters() if p.ndim < 2]
     rest = [p for p in model.parameters() if p.ndim >= 2]
     groups = [{"params": plain, "weight_decay": 0.0}, {"params": rest, "weight_decay": 0.2}]
@@ -285,14 +289,21 @@ def open_clip_epoch(config: dict, pixels: torch.Tensor, ids: torch.Tensor, preci
 
     class Loader(list):
         num_batches = 1
-        num_samples = PAIRS
+        num_samples = len(pixels)
 
     data = {"train": SimpleNamespace(dataloader=Loader([(pixels, ids)]), set_epoch=lambda epoch: None)}
     arguments = SimpleNamespace(
-        device="cpu", precision=precision, distill=False, accum_freq=1, skip_scheduler=True, horovod=False, grad_clip_norm=None,
-        rank=0, local_rank=0, world_size=1, distributed=False, log_local=False, log_every_n_steps=1, batch_size=PAIRS, wandb=False, save_logs=False,
+        device=device, precision=precision, distill=False, accum_freq=1, skip_scheduler=True, horovod=False, grad_clip_norm=None,
+        rank=0, local_rank=0, world_size=1, distributed=False, log_local=False, log_every_n_steps=1, batch_size=len(pixels), wandb=False, save_logs=False,
     )
-    return lambda: train_one_epoch(model, data, ClipLoss(), 0, optimizer, None, None, None, arguments)
+    loss = ClipLoss()
+
+    def epoch():
+        train_one_epoch(model, data, loss, 0, optimizer, None, None, None, arguments)
+        if device != "cpu":
+            torch.cuda.synchronize(device)
+
+    return epoch
 
 
 SECTIONS = {"image": image, "text": text, "preprocess": preprocess, "train": train}
@@ -315,7 +326,7 @@ def caption_list(labels: list[str]) -> list[str]:
     return [f"a photo of a {a} beside a {b} on a sunny day." for a, b in zip(labels, labels[1:])]
 
 
-def machine(threads: int) -> str:
+def machine(threads: int, device: str) -> str:
     cpu = platform.processor() or "unknown"
     for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
         if line.startswith("model name"):
@@ -323,7 +334,23 @@ def machine(threads: int) -> str:
             break
     flags = torch.backends.cpu.get_cpu_capability()
     versions = f"open_clip {open_clip.__version__}, PyTorch {torch.__version__.split('+')[0]}, ONNX Runtime {onnxruntime.__version__}"
-    return f"{date.today()}, {cpu} ({flags}), {os.cpu_count()} cores, {threads} threads; {versions}"
+    gpu = "" if device == "cpu" else f", training on {torch.cuda.get_device_name(device)}"
+    return f"{date.today()}, {cpu} ({flags}), {os.cpu_count()} cores, {threads} threads{gpu}; {versions}"
+
+
+def check_device(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuses a device that is not there, and sections that would not run on it."""
+    if arguments.device == "cpu":
+        return
+    kind, _, number = arguments.device.partition(":")
+    if kind != "cuda" or not number.isdigit():
+        parser.error(f"--device {arguments.device} is not known, expected cpu or cuda:N")
+    if list(arguments.only) != ["train"]:
+        parser.error(f"--device {arguments.device} is for --only train: the other sections run on the CPU")
+    # Before anything touches CUDA, and inherited by our program: both sides then compute fp32 as fp32.
+    os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+    if int(number) >= torch.cuda.device_count():
+        parser.error(f"PyTorch sees {torch.cuda.device_count()} CUDA devices, so --device {arguments.device} is not there")
 
 
 def main() -> int:
@@ -333,9 +360,14 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--labels", type=int, default=1000, help="fewer for a quick look")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda:N; a GPU for the section train alone")
+    parser.add_argument("--pairs", type=int, default=32, help="batch of the section train")
     parser.add_argument("--json", type=Path, help="where every single time is written")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("CLIP_DATA", ROOT.parent / "shared" / "data")))
     arguments = parser.parse_args()
+    check_device(parser, arguments)
+    if "train" in arguments.only and not 2 <= arguments.pairs < arguments.labels:
+        parser.error(f"--pairs {arguments.pairs}: expected at least 2 and fewer than --labels, {arguments.labels}")
     torch.set_num_threads(arguments.threads)
     torch.set_num_interop_threads(1)
 
@@ -345,6 +377,7 @@ def main() -> int:
         size = config["vision_cfg"]["image_size"]
         bench = SimpleNamespace(
             folder=folder, examples=arguments.examples, threads=arguments.threads, rounds=arguments.rounds, config=config,
+            device=arguments.device, pairs=arguments.pairs,
             model=random_models.build(config, SEED, torch.zeros(1, 3, size, size)), checkpoint=folder / "checkpoint",
         )
         bench.labels = label_list(arguments.data)[: arguments.labels]
@@ -356,7 +389,7 @@ def main() -> int:
             bench.exported = export_by_torch(bench.model, folder)
         bench.runtime = Program(arguments.examples / "time_runtime", exported, arguments.threads)
 
-        print(f"\nMeasured {machine(arguments.threads)}.")
+        print(f"\nMeasured {machine(arguments.threads, arguments.device)}.")
         print("Medians of all rounds (lowest to highest); a ratio compares times of the same round.")
         report = Report()
         for name in arguments.only:
@@ -364,7 +397,7 @@ def main() -> int:
         bench.runtime.close()
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps({"machine": machine(arguments.threads), "rows": report.rows}, indent=1))
+        arguments.json.write_text(json.dumps({"machine": machine(arguments.threads, arguments.device), "rows": report.rows}, indent=1))
         print(f"\nEvery single time is in {arguments.json}.")
     return 0
 

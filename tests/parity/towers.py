@@ -184,14 +184,14 @@ def run(*command) -> str:
     return result.stdout
 
 
-def libtorch_rows(examples: Path, checkpoint: Path, folder: Path, pixels, ids, image_sizes, text_sizes):
-    """The trainer's network; each text batch is cut at its longest text."""
+def libtorch_rows(examples: Path, checkpoint: Path, folder: Path, pixels, ids, image_sizes, text_sizes, device="cpu"):
+    """The trainer's network on a device; each text batch is cut at its longest text."""
     images = batches(pixels, image_sizes)
     texts = [(start, part[:, : max(map(length, part))]) for start, part in batches(ids, text_sizes)]
     inputs = {f"images.{i:02}": part.clone() for i, (_, part) in enumerate(images)}
     inputs |= {f"texts.{i:02}": part.clone() for i, (_, part) in enumerate(texts)}
     save_file(inputs, folder / "inputs.safetensors")
-    run(examples / "forward", checkpoint, folder / "inputs.safetensors", folder / "outputs.safetensors")
+    run(examples / "forward", checkpoint, folder / "inputs.safetensors", folder / "outputs.safetensors", device)
     outputs = load_file(folder / "outputs.safetensors")
     image_rows = [(start, outputs[f"images.{i:02}"].numpy()) for i, (start, _) in enumerate(images)]
     text_rows = [(start, outputs[f"texts.{i:02}"].numpy()) for i, (start, _) in enumerate(texts)]

@@ -1,9 +1,10 @@
 //! Times training steps on request, for tests/bench/compare.py.
 //!
-//!     time_steps CHECKPOINT BATCH.safetensors PRECISION THREADS < requests > replies
+//!     time_steps CHECKPOINT BATCH.safetensors PRECISION THREADS [DEVICE] < requests > replies
 //!
-//! BATCH has `images` `[B, 3, S, S]` float32 and `ids` `[B, L]` int64; PRECISION is `fp32` or `bf16`. Each line of the
-//! requests is the number of steps to do, each line of the replies the time they took, in seconds.
+//! BATCH has `images` `[B, 3, S, S]` float32 and `ids` `[B, L]` int64; PRECISION is `fp32` or `bf16`; DEVICE is `cpu`,
+//! which it is when left out, or `cuda:N`. Each line of the requests is the number of steps to do, each line of the
+//! replies the time they took, in seconds, the batch's way to the device included.
 
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
@@ -12,6 +13,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clip_model::Checkpoint;
+use clip_trainer::device;
 use clip_trainer::network::{Network, Precision};
 use clip_trainer::optimizer::AdamW;
 use clip_trainer::settings::Optim;
@@ -20,12 +22,19 @@ use tch::{Device, Tensor};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [checkpoint, batch, precision, threads] = arguments.as_slice() else {
-        bail!("usage: time_steps CHECKPOINT BATCH.safetensors PRECISION THREADS < requests > replies");
+    let (arguments, device) = match arguments.as_slice() {
+        [first @ .., device] if first.len() == 4 => (first, device::parse(device)?),
+        all => (all, Device::Cpu),
     };
+    let [checkpoint, batch, precision, threads] = arguments else {
+        bail!(
+            "usage: time_steps CHECKPOINT BATCH.safetensors PRECISION THREADS [DEVICE] < requests > replies"
+        );
+    };
+    device::open(device)?;
     tch::set_num_threads(threads.parse()?);
     let precision: Precision = serde_json::from_value(precision.as_str().into())?;
-    let mut network = Network::load(&Checkpoint::open(Path::new(checkpoint))?, Device::Cpu, precision)?;
+    let mut network = Network::load(&Checkpoint::open(Path::new(checkpoint))?, device, precision)?;
     network.set_training(true);
     let mut optimizer = AdamW::new(&network.parameters);
     let optim = Optim::default();
@@ -38,7 +47,12 @@ fn main() -> Result<()> {
         let steps: usize = line?.trim().parse()?;
         let started = Instant::now();
         for _ in 0..steps {
-            train_step(&mut network, &mut optimizer, (images, ids), &optim, 1e-6)?;
+            let (images, ids) = (images.to_device(device), ids.to_device(device));
+            train_step(&mut network, &mut optimizer, (&images, &ids), &optim, 1e-6)?;
+        }
+        // A GPU has been told what to do, but may not have done it yet.
+        if let Device::Cuda(index) = device {
+            tch::Cuda::synchronize(index as i64);
         }
         writeln!(out, "{}", started.elapsed().as_secs_f64())?;
         out.flush()?;
