@@ -125,5 +125,5 @@ pub enum Error {
     },
     /// The exported model is too far from the checkpoint in single precision: it was not kept.
     #[error("the exported model was not kept: {}", .0.failures.join("; "))]
-    Gate(Box<crate::verify::Report>),
+    Gate(Box<crate::gate::Report>),
 }

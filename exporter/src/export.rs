@@ -1,21 +1,22 @@
 //! A checkpoint becomes a model folder.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clip_model::manifest::{self, Combined, Element, Encoder, Engine, Precision, SCHEMA, TokenizerFile};
+use clip_model::manifest::{self, Combined, Element, Encoder, Engine, SCHEMA, TokenizerFile};
 use clip_model::{Checkpoint, Manifest, Tokenizer, files};
 use clip_runtime::Image;
 
 use crate::destination;
 use crate::error::{Error, Result};
-use crate::int8::{self, Dialect, Input, Method, Sensitive};
-use crate::labels::{self, Labels};
-use crate::onnx::{Graph, OPSETS};
+use crate::gate::{self, Thresholds};
+use crate::int8::{self, Dialect, Input, Sensitive};
+use crate::labels;
+use crate::onnx::Graph;
+use crate::options::{Numbers, Only, Options};
 use crate::samples::Samples;
 use crate::tower::{self, EMBEDDING, Form, IDS, IMAGE};
 use crate::trial;
-use crate::verify::{self, Thresholds};
 use crate::write::{Part, Tensors};
 
 /// File names in a model folder: a graph, and its weights where they lie beside it.
@@ -23,65 +24,6 @@ const VISUAL: [&str; 2] = ["visual.onnx", "visual.onnx.data"];
 const TEXT: [&str; 2] = ["text.onnx", "text.onnx.data"];
 const COMBINED: [&str; 2] = ["clip.onnx", "clip.onnx.data"];
 const TOKENIZER: &str = "tokenizer.json";
-
-/// What is exported, and how.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Options {
-    /// Human-readable name of the model, kept in its manifest.
-    pub model: String,
-    /// Whether a model folder that is there already may be replaced.
-    pub replace: bool,
-    /// One encoder instead of both.
-    pub only: Option<Only>,
-    /// Operator set, batch and input of the graphs.
-    pub form: Form,
-    /// Whether weights go into files beside the graphs, however small they are; large ones always do.
-    pub external_data: bool,
-    /// Whether there is also one graph of both towers.
-    pub combined: bool,
-    /// Labels to be encoded once and kept in the folder.
-    pub labels: Option<Labels>,
-    /// Number format of the encoders.
-    pub numbers: Numbers,
-    /// What the encoders are verified on, and calibrated; generated when it is None, which 8-bit integers refuse.
-    pub samples: Option<Samples>,
-    /// What encoders below single precision have to reach; [`Thresholds::of`] their precision when it is None.
-    pub thresholds: Option<Thresholds>,
-    /// The program that runs the encoders once, see [`trial::run_apart`]; this process when it is None.
-    pub trial_program: Option<PathBuf>,
-}
-
-/// The number format of weights and arithmetic.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub enum Numbers {
-    /// IEEE single precision.
-    #[default]
-    Fp32,
-    /// IEEE half precision, single where half would overflow or lose.
-    Fp16,
-    /// 8-bit integers, float where integers would lose.
-    Int8(int8::Settings),
-}
-
-impl Numbers {
-    /// As the manifest calls it.
-    pub fn precision(&self) -> Precision {
-        match self {
-            Numbers::Fp32 => Precision::Fp32,
-            Numbers::Fp16 => Precision::Fp16,
-            Numbers::Int8(_) => Precision::Int8,
-        }
-    }
-}
-
-/// The encoder that a folder holds, when it holds only one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Only {
-    /// The image encoder
-    Visual,
-    /// The text encoder
-    Text,
-}
 
 /// What an export is doing.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,15 +58,17 @@ pub enum Progress {
 /// older one, only after each of its encoders has run once and given embeddings.
 ///
 /// Weights are copied piece by piece; those in half precision are widened, exactly. So memory stays small, however large
-/// the model is, but for what ONNX Runtime takes to run it: with [`Options::trial_program`] that is another process's.
-/// Labels are encoded in this one.
+/// the model is, but for what ONNX Runtime takes to run it: with [`Options::trial_program`] the trial run is another
+/// process's. Labels are encoded in this one, and models below single precision calibrated and compared.
 ///
 /// # Errors
 /// [`Error::Exists`] and [`Error::NotAModelFolder`] for a destination that must not be overwritten;
-/// [`Error::Options`] for options that contradict each other or are out of range; [`Error::Write`] when the disk is full or a tensor has an unsupported number format;
-/// [`Error::Labels`] when the labels cannot be encoded; [`Error::Trial`] or [`Error::TrialApart`] when the exported encoders do not run, or give
-/// something else than embeddings (weights that are not finite), or ONNX Runtime is missing; [`Error::Model`] for the
-/// rest.
+/// [`Error::Options`] for options that contradict each other or are out of range; [`Error::Write`] when the disk is full
+/// or a tensor has an unsupported number format; [`Error::Labels`] when the labels cannot be encoded;
+/// [`Error::Calibration`] and [`Error::NotFinite`] when a model cannot be quantized; [`Error::Trial`] or
+/// [`Error::TrialApart`] when the exported encoders do not run, or give something else than embeddings (weights that are
+/// not finite), or ONNX Runtime is missing; [`Error::Gate`] when they are too far from single precision;
+/// [`Error::Model`] for the rest.
 pub fn export(
     checkpoint: &Checkpoint,
     folder: &Path,
@@ -162,60 +106,6 @@ pub fn export(
     match written {
         Some(manifest) => Ok(manifest),
         None => Ok(Manifest::read(folder)?),
-    }
-}
-
-impl Options {
-    fn check(&self) -> Result<()> {
-        let bad = |message: String| Err(Error::Options(message));
-        let Form { opset, batch, bytes, .. } = self.form;
-        if !OPSETS.contains(&opset) {
-            let (first, last) = (OPSETS.start(), OPSETS.end());
-            return bad(format!("operator set {opset} is not supported: choose {first} to {last}"));
-        }
-        let limit = clip_model::manifest::MAX_BATCH;
-        if let Some(found) = batch.filter(|n| !(1..=limit).contains(n)) {
-            return bad(format!("a batch of {found} is not supported: choose 1 to {limit}"));
-        }
-        if self.combined && self.only.is_some() {
-            return bad(
-                "a combined graph has both encoders: leave one of --combined and --only out".to_owned()
-            );
-        }
-        if let Numbers::Int8(int8::Settings { smoothing, method, .. }) = self.numbers {
-            if !(0.0..=1.0).contains(&smoothing) {
-                return bad(format!("a smoothing of {smoothing} is not supported: choose 0 to 1"));
-            }
-            if let Method::Percentile(share) = method
-                && !(share > 50.0 && share <= 100.0)
-            {
-                return bad(format!(
-                    "a percentile of {share} is not supported: choose more than 50, up to 100"
-                ));
-            }
-            let samples = self.samples.as_ref();
-            if self.only != Some(Only::Text) && samples.is_none_or(|s| s.images.is_empty()) {
-                return bad(
-                    "int8 needs pictures like those it will see: give --calibration-images".to_owned()
-                );
-            }
-            if self.only != Some(Only::Visual) && samples.is_none_or(|s| s.texts.is_empty()) {
-                return bad(
-                    "int8 needs texts like those it will see: give --calibration-texts, or --only visual"
-                        .to_owned(),
-                );
-            }
-            if self.combined {
-                return bad("a combined graph is not quantized: leave --combined out".to_owned());
-            }
-        }
-        if self.only == Some(Only::Text) && bytes {
-            return bad("--uint8-input is about the image encoder, which --only text leaves out".to_owned());
-        }
-        if self.only == Some(Only::Text) && self.labels.is_some() {
-            return bad("labels are compared with images, whose encoder --only text leaves out".to_owned());
-        }
-        Ok(())
     }
 }
 
@@ -360,7 +250,6 @@ impl<'a> Plan<'a> {
         let Some((_, tokenizer)) = &self.text else { return Ok(vec![]) };
         let input = |text: &String| {
             let ids = tokenizer.encode(text, length);
-
             Input::Int32(vec![1, ids.len()], ids)
         };
         Ok(samples.texts.iter().map(input).collect())
@@ -372,11 +261,11 @@ impl<'a> Plan<'a> {
     }
 
     /// The gate: compares the model in `folder` with the checkpoint in single precision, and leaves the report there.
-    fn verify(&self, folder: &Path, left_in_float: Vec<Sensitive>) -> Result<verify::Report> {
+    fn verify(&self, folder: &Path, left_in_float: Vec<Sensitive>) -> Result<gate::Report> {
         // Calibration has not seen these.
         let [_, held_out] = self.samples.split();
         let samples = if self.options.samples.is_some() { &held_out } else { &self.samples };
-        let mut report = verify::against(self.checkpoint, folder, samples, self.thresholds())?;
+        let mut report = gate::against(self.checkpoint, folder, samples, self.thresholds(), folder)?;
         report.left_in_float = left_in_float;
         let path = folder.join(manifest::REPORT);
         let json = serde_json::to_vec_pretty(&report)

@@ -8,7 +8,8 @@ use clip_model::{Checkpoint, Manifest, files};
 use clip_runtime::{Clip, LabelSet, Template};
 
 use crate::error::{Error, Result};
-use crate::export::{Only, Options, export};
+use crate::export::export;
+use crate::options::{Only, Options};
 
 /// The label set's file name in a model folder.
 const FILE: &str = "labels.safetensors";

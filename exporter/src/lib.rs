@@ -18,20 +18,22 @@
 mod destination;
 mod error;
 mod export;
+pub mod gate;
 pub mod hub;
 pub mod int8;
 mod interpreter;
 mod labels;
 pub mod onnx;
+mod options;
 pub mod samples;
 #[cfg(test)]
 mod testing;
 pub mod tower;
 pub mod trial;
-pub mod verify;
 mod write;
 
 pub use destination::check as check_destination;
 pub use error::{Error, Result};
-pub use export::{Numbers, Only, Options, Progress, export};
+pub use export::{Progress, export};
 pub use labels::Labels;
+pub use options::{Numbers, Only, Options};

@@ -1,24 +1,24 @@
 //! `clip-export`: a checkpoint becomes a model folder; `clip-export inspect` says what one is.
 
 mod activation;
-mod check;
 mod convert;
 mod inspect;
 mod numbers;
 mod report;
 mod source;
+mod thresholds;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clip_exporter::onnx::OPSETS;
 use clip_exporter::tower::Form;
-use clip_exporter::{Labels, Only, Options, check_destination, export, trial};
+use clip_exporter::{Error, Labels, Only, Options, check_destination, export, trial};
 use clip_model::Manifest;
 use clip_model::templates::{Template, parse_labels};
-use clip_program::input;
+use clip_program::{Usage, input};
 
 use convert::{To, convert};
 use numbers::NumberArguments;
@@ -125,7 +125,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Inspect(inspect::Arguments),
-    Verify(check::Arguments),
+    Verify(verify::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -148,7 +148,7 @@ fn dispatch() -> anyhow::Result<()> {
     }
     match Command::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()) {
         Command::Inspect(arguments) => inspect::run(&arguments),
-        Command::Verify(arguments) => check::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
     }
 }
 
@@ -199,6 +199,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         return convert(&source.open(&mut report)?.checkpoint, output, *to, *json);
     }
     // What can be refused is refused before anything is fetched.
+    arguments.numbers.check()?;
     let mut options = options(arguments)?;
     for folder in arguments.folders() {
         check_destination(&folder, options.replace)?;
@@ -216,7 +217,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         options.numbers = arguments.numbers.numbers(precision);
         options.thresholds = Some(arguments.numbers.thresholds(options.numbers));
         let manifest = export(&source.checkpoint, &folder, &options, &mut |progress| report.show(progress))
-            .with_context(|| format!("cannot export {}", source.path.display()))?;
+            .map_err(|error| match error {
+            Error::Options(what) => Usage(what).into(),
+            error => anyhow::Error::from(error).context(format!("cannot export {}", source.path.display())),
+        })?;
         made.push((folder, manifest));
     }
     report.finish();

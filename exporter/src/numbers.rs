@@ -1,15 +1,23 @@
 //! The arguments about number formats, calibration and the gate.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use anyhow::bail;
 use clap::{Args, ValueEnum};
+use clip_exporter::gate::Thresholds;
 use clip_exporter::int8::{Dialect, Method, Settings};
 use clip_exporter::samples::Samples;
-use clip_exporter::verify::Thresholds;
 use clip_exporter::{Numbers, Only};
 use clip_model::Preprocess;
-use clip_program::input;
+use clip_program::{Usage, input};
+
+use crate::thresholds::ThresholdArguments;
+
+/// Samples to take at most when nothing is said.
+const COUNT: usize = 128;
+
+/// Share of the numbers that the method percentile keeps when nothing is said, per cent.
+const PERCENTILE: f32 = 99.99;
 
 /// Number formats and how they are arrived at.
 #[derive(Debug, Args)]
@@ -27,40 +35,28 @@ pub struct NumberArguments {
     #[arg(long, value_name = "FILE")]
     calibration_texts: Option<PathBuf>,
 
-    /// Pictures and texts to take at most, evenly chosen
-    #[arg(long, value_name = "N", default_value_t = 128)]
-    calibration_count: usize,
+    /// Pictures and texts to take at most, evenly chosen [default: 128]
+    #[arg(long, value_name = "N")]
+    calibration_count: Option<NonZeroUsize>,
 
-    /// How 8-bit ranges are chosen
-    #[arg(long, value_name = "METHOD", default_value = "min-max")]
-    calibration_method: MethodName,
+    /// How 8-bit ranges are chosen [default: min-max]
+    #[arg(long, value_name = "METHOD")]
+    calibration_method: Option<MethodName>,
 
-    /// Share of the numbers that the method percentile keeps, per cent
-    #[arg(long, value_name = "SHARE", default_value_t = 99.99)]
-    percentile: f32,
-
-    /// How much of the range between channels int8 moves from activations into weights, 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
-    smoothing: f32,
-
-    /// How int8 is written down, for the engine that will run it
-    #[arg(long, value_name = "DIALECT", default_value = "cpu")]
-    dialect: DialectName,
-
-    /// Refuse the export when any image or text has a lower cosine to its embedding in fp32
-    /// [default: 0.999 for fp16, 0.95 for int8]
-    #[arg(long, value_name = "COSINE")]
-    min_cosine: Option<f32>,
-
-    /// Refuse the export when the mean of these cosines is lower; products stay in float until int8 reaches it
-    /// [default: 0.9995 for fp16, 0.99 for int8]
-    #[arg(long, value_name = "COSINE")]
-    min_mean_cosine: Option<f32>,
-
-    /// Refuse the export when a smaller share of the pictures keeps its nearest label
-    /// [default: 0.95 for fp16, 0.9 for int8]
+    /// Share of the numbers that the method percentile keeps, per cent [default: 99.99]
     #[arg(long, value_name = "SHARE")]
-    min_top1: Option<f32>,
+    percentile: Option<f32>,
+
+    /// How much of the range between channels int8 moves from activations into weights, 0 to 1 [default: 0.5]
+    #[arg(long, value_name = "SHARE")]
+    smoothing: Option<f32>,
+
+    /// How int8 is written down, for the engine that will run it [default: cpu]
+    #[arg(long, value_name = "DIALECT")]
+    dialect: Option<DialectName>,
+
+    #[command(flatten)]
+    thresholds: ThresholdArguments,
 }
 
 /// A number format.
@@ -106,33 +102,73 @@ impl Precision {
 }
 
 impl NumberArguments {
+    /// Refuses what would have no effect: a user who calibrates and forgets to ask for int8 is not to get fp32.
+    pub fn check(&self) -> Result<(), Usage> {
+        let is = |precision| self.precision.contains(&precision);
+        for (i, precision) in self.precision.iter().enumerate() {
+            if self.precision[..i].contains(precision) {
+                return Err(Usage(format!("--precision names {} twice", precision.name())));
+            }
+        }
+        let compared = [
+            ("--calibration-images", self.calibration_images.is_some()),
+            ("--calibration-texts", self.calibration_texts.is_some()),
+            ("--calibration-count", self.calibration_count.is_some()),
+            ("--min-cosine", self.thresholds.min_cosine.is_some()),
+            ("--min-mean-cosine", self.thresholds.min_mean_cosine.is_some()),
+            ("--min-top1", self.thresholds.min_top1.is_some()),
+        ];
+        let quantized = [
+            ("--calibration-method", self.calibration_method.is_some()),
+            ("--percentile", self.percentile.is_some()),
+            ("--smoothing", self.smoothing.is_some()),
+            ("--dialect", self.dialect.is_some()),
+        ];
+        if let Some((name, _)) =
+            compared.iter().find(|(_, given)| *given && !is(Precision::Fp16) && !is(Precision::Int8))
+        {
+            return Err(Usage(format!(
+                "{name} is about fp16 and int8: ask for one with --precision, or leave it out"
+            )));
+        }
+        if let Some((name, _)) = quantized.iter().find(|(_, given)| *given && !is(Precision::Int8)) {
+            return Err(Usage(format!(
+                "{name} is about int8: ask for it with --precision int8, or leave it out"
+            )));
+        }
+        if self.percentile.is_some() && self.calibration_method != Some(MethodName::Percentile) {
+            let what = "--percentile is about --calibration-method percentile: ask for that, or leave it out";
+            return Err(Usage(what.to_owned()));
+        }
+        Ok(())
+    }
+
     /// The format itself.
     pub fn numbers(&self, precision: Precision) -> Numbers {
+        let usual = Settings::default();
         let method = match self.calibration_method {
-            MethodName::MinMax => Method::MinMax,
-            MethodName::Percentile => Method::Percentile(self.percentile),
-            MethodName::Entropy => Method::Entropy,
-            MethodName::Mse => Method::Mse,
+            None => usual.method,
+            Some(MethodName::MinMax) => Method::MinMax,
+            Some(MethodName::Percentile) => Method::Percentile(self.percentile.unwrap_or(PERCENTILE)),
+            Some(MethodName::Entropy) => Method::Entropy,
+            Some(MethodName::Mse) => Method::Mse,
         };
         let dialect = match self.dialect {
-            DialectName::Cpu => Dialect::Cpu,
-            DialectName::Trt => Dialect::Trt,
+            None => usual.dialect,
+            Some(DialectName::Cpu) => Dialect::Cpu,
+            Some(DialectName::Trt) => Dialect::Trt,
         };
+        let smoothing = self.smoothing.unwrap_or(usual.smoothing);
         match precision {
             Precision::Fp32 => Numbers::Fp32,
             Precision::Fp16 => Numbers::Fp16,
-            Precision::Int8 => Numbers::Int8(Settings { method, smoothing: self.smoothing, dialect }),
+            Precision::Int8 => Numbers::Int8(Settings { method, smoothing, dialect }),
         }
     }
 
     /// What the model has to reach.
     pub fn thresholds(&self, numbers: Numbers) -> Thresholds {
-        let usual = Thresholds::of(numbers.precision());
-        Thresholds {
-            min_cosine: self.min_cosine.unwrap_or(usual.min_cosine),
-            mean_cosine: self.min_mean_cosine.unwrap_or(usual.mean_cosine),
-            top1: self.min_top1.unwrap_or(usual.top1),
-        }
+        self.thresholds.of(numbers.precision())
     }
 
     /// The user's pictures and texts; None when there are none.
@@ -140,28 +176,18 @@ impl NumberArguments {
         if self.calibration_images.is_none() && self.calibration_texts.is_none() {
             return Ok(None);
         }
-        if self.calibration_count == 0 {
-            bail!("--calibration-count 0 leaves nothing to calibrate on: choose 2 or more");
-        }
-        // What the user does not give is made up, where that is allowed.
+        let count = self.calibration_count.map_or(COUNT, NonZeroUsize::get);
+        // What the user does not give is made up; int8, which that would not do for, refuses what is empty.
         let mut samples = Samples::generated(preprocess)?;
+        let int8 = self.precision.contains(&Precision::Int8);
         match &self.calibration_images {
-            Some(path) => samples.images = Samples::read_images(path, preprocess, self.calibration_count)?,
-            None if only != Some(Only::Text) && self.precision.contains(&Precision::Int8) => {
-                samples.images.clear()
-            }
+            Some(path) => samples.images = Samples::read_images(path, preprocess, count)?,
+            None if int8 && only != Some(Only::Text) => samples.images.clear(),
             None => {}
         }
         match &self.calibration_texts {
-            Some(path) => {
-                let text = input::read_text(path)?;
-                let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-                let taken = lines.len().min(self.calibration_count);
-                samples.texts = (0..taken).map(|i| lines[i * lines.len() / taken].to_owned()).collect();
-            }
-            None if only != Some(Only::Visual) && self.precision.contains(&Precision::Int8) => {
-                samples.texts.clear()
-            }
+            Some(path) => samples.texts = Samples::choose_texts(&input::read_text(path)?, count),
+            None if int8 && only != Some(Only::Visual) => samples.texts.clear(),
             None => {}
         }
         Ok(Some(samples))

@@ -81,6 +81,12 @@ impl Samples {
         Ok(images)
     }
 
+    /// At most `limit` lines of a text, evenly chosen; blank ones do not count.
+    pub fn choose_texts(text: &str, limit: usize) -> Vec<String> {
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        evenly(lines.len(), limit).map(|i| lines[i].to_owned()).collect()
+    }
+
     /// Three of four samples for calibration, and the rest, which calibration must not see, for verification. A single
     /// one serves as both.
     pub fn split(&self) -> [Samples; 2] {

@@ -261,7 +261,7 @@ fn the_command_knows_them_all() {
     assert!(Path::new(&folder.join("clip.onnx")).exists());
 
     for (arguments, status, part) in [
-        (&["--opset", "16"][..], 1, "operator set 16"),
+        (&["--opset", "16"][..], 2, "operator set 16"),
         (&["--only", "audio"], 2, "audio"),
         (&["--template", "a {}"], 2, "--labels"),
         (&["--labels", "none.txt"], 1, "none.txt"),

@@ -37,10 +37,10 @@ impl Work {
     }
 
     /// The export fails with this status, says something with these words, and leaves nothing.
-    fn refused(&self, arguments: &[&str], words: &str) {
+    fn refused(&self, status: i32, arguments: &[&str], words: &str) {
         let output = self.export(arguments);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(output.status.code(), Some(status), "{said}");
         assert!(said.contains(words), "{said}");
         assert_eq!(std::fs::read_dir(self.0.path()).unwrap().count(), 0, "something was left");
     }
@@ -113,21 +113,43 @@ fn several_formats_are_several_folders() {
 
 #[test]
 fn what_misses_a_threshold_is_refused_with_its_numbers() {
-    Work::new().refused(&["--precision", "fp16", "--min-cosine", "1.1"], "the lowest cosine of 8 images is");
-    Work::new().refused(&[&INT8[..], &["--min-mean-cosine", "1.1"]].concat(), "at least 1.1 was asked for");
+    Work::new().refused(
+        1,
+        &["--precision", "fp16", "--min-cosine", "1.1"],
+        "the lowest cosine of 8 images is",
+    );
+    Work::new().refused(
+        1,
+        &[&INT8[..], &["--min-mean-cosine", "1.1"]].concat(),
+        "at least 1.1 was asked for",
+    );
 }
 
 #[test]
 fn int8_asks_for_what_it_needs() {
-    Work::new().refused(&["--precision", "int8"], "give --calibration-images");
+    Work::new().refused(2, &["--precision", "int8"], "give --calibration-images");
     let images = ["--precision", "int8", "--calibration-images", PICTURES];
-    Work::new().refused(&images, "give --calibration-texts");
-    Work::new().refused(&[&INT8[..], &["--combined"]].concat(), "a combined graph is not quantized");
-    Work::new().refused(&[&INT8[..], &["--smoothing", "2"]].concat(), "choose 0 to 1");
+    Work::new().refused(2, &images, "give --calibration-texts");
+    Work::new().refused(2, &[&INT8[..], &["--combined"]].concat(), "a combined graph is not quantized");
+    Work::new().refused(2, &[&INT8[..], &["--smoothing", "2"]].concat(), "choose 0 to 1");
     let nothing = tempfile::tempdir().unwrap();
     let nothing = nothing.path().to_str().unwrap();
-    Work::new()
-        .refused(&["--precision", "fp16", "--calibration-images", nothing], "there is no picture in it");
+    Work::new().refused(
+        1,
+        &["--precision", "fp16", "--calibration-images", nothing],
+        "there is no picture in it",
+    );
+}
+
+/// Who calibrates and forgets to ask for int8 is not to get fp32.
+#[test]
+fn what_would_have_no_effect_is_refused() {
+    let refused = |arguments: &[&str], words| Work::new().refused(2, arguments, words);
+    refused(&["--calibration-images", PICTURES], "--calibration-images is about fp16 and int8");
+    refused(&["--min-top1", "0.5"], "--min-top1 is about fp16 and int8");
+    refused(&["--precision", "fp16", "--dialect", "trt"], "--dialect is about int8");
+    refused(&[&INT8[..], &["--percentile", "99"]].concat(), "--percentile is about");
+    refused(&["--precision", "fp16,fp32,fp16"], "--precision names fp16 twice");
 }
 
 fn verify(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
@@ -145,7 +167,7 @@ fn a_folder_is_verified_against_its_checkpoint() {
     assert!(code == Some(0) && said.contains("hashes are right"), "{said}");
     let against = ["--against", CHECKPOINT, "--images", PICTURES, "--texts", TEXTS];
     let (code, said) = verify(&folder, &against);
-    assert!(code == Some(0) && said.contains("  8 images") && said.contains("124 labels"), "{said}");
+    assert!(code == Some(0) && said.contains("  8 images") && said.contains("88 labels"), "{said}");
     let (code, said) = verify(&folder, &[&against[..], &["--min-cosine", "1.1", "--json"]].concat());
     assert!(code == Some(1) && said.contains("\"failures\": [") && said.contains("at least 1.1"), "{said}");
     let mut graph = std::fs::read(folder.join("visual.onnx")).unwrap();

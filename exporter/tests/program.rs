@@ -2,47 +2,16 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod checkpoint;
+
 use std::fs::OpenOptions;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use clip_model::cases::parameter;
-use clip_model::checkpoint::{Values, WEIGHTS, WeightFormat, write_into};
-use clip_model::config::{Activation, ImageTower, TextTower, ViT};
-use clip_model::openclip::OpenClip;
-use clip_model::shapes::summarize;
-use clip_model::{Config, Preprocess, Tokenizer};
-
-/// A network with a text tower of so many numbers in each token's embedding.
-fn config(width: usize) -> Config {
-    Config {
-        embed_dim: 8,
-        image: ImageTower::ViT(ViT {
-            image_size: 16,
-            patch_size: 8,
-            width: 16,
-            layers: 1,
-            head_width: 8,
-            mlp_ratio: 2.0,
-        }),
-        text: TextTower { context_length: 12, vocab_size: 49408, width, heads: 2, layers: 1, mlp_ratio: 2.0 },
-        activation: Activation::Gelu,
-    }
-}
-
-/// A checkpoint of that size in `folder`.
-fn checkpoint(folder: &Path, width: usize) -> PathBuf {
-    let config = config(width);
-    let tensors: Vec<Values> = summarize(&config).tensors.into_iter().map(parameter).collect();
-    let preprocess = Preprocess { size: 16, ..Preprocess::default() };
-    let openclip = OpenClip { config, preprocess, own_tokenizer: false };
-    let path = folder.join("checkpoint");
-    std::fs::create_dir(&path).unwrap();
-    write_into(&path, &openclip, &Tokenizer::openai(), &tensors, 0, WeightFormat::Fp32).unwrap();
-    path
-}
+use checkpoint::entries;
+use clip_model::checkpoint::{WEIGHTS, WeightFormat};
 
 fn clip_export(checkpoint: &Path, output: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clip-export"));
@@ -54,18 +23,11 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-fn entries(folder: &Path) -> Vec<String> {
-    let names = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<_> = names.collect();
-    names.sort();
-    names
-}
-
 #[test]
 fn a_signal_leaves_nothing_behind() {
     let root = tempfile::tempdir().unwrap();
     // 120 MB, which take a while to be written.
-    let checkpoint = checkpoint(root.path(), 600);
+    let checkpoint = checkpoint::wide(root.path(), 1120);
     let out = root.path().join("out");
     let mut signals = vec![("INT", 2), ("TERM", 15), ("HUP", 1)];
     let mut tries = 0;
@@ -99,7 +61,7 @@ fn a_signal_leaves_nothing_behind() {
 #[test]
 fn a_finished_folder_is_named_when_standard_output_fails() {
     let root = tempfile::tempdir().unwrap();
-    let checkpoint = checkpoint(root.path(), 16);
+    let checkpoint = checkpoint::tiny(root.path(), WeightFormat::Fp32, |_| ());
     let model = root.path().join("model");
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let output = clip_export(&checkpoint, &model).stdout(full).output().unwrap();
@@ -144,7 +106,7 @@ fn special_files_are_no_checkpoints() {
         );
     }
     // Nor is what a checkpoint's name leads to.
-    let checkpoint = checkpoint(root.path(), 16);
+    let checkpoint = checkpoint::tiny(root.path(), WeightFormat::Fp32, |_| ());
     std::fs::remove_file(checkpoint.join(WEIGHTS)).unwrap();
     std::os::unix::fs::symlink("/dev/zero", checkpoint.join(WEIGHTS)).unwrap();
     let output = clip_export(&checkpoint, &root.path().join("model")).output().unwrap();
@@ -155,7 +117,7 @@ fn special_files_are_no_checkpoints() {
 fn a_folder_whose_name_cannot_name_a_model_needs_another() {
     let root = tempfile::tempdir().unwrap();
     let odd = root.path().join("two\nlines");
-    std::fs::rename(checkpoint(root.path(), 16), &odd).unwrap();
+    std::fs::rename(checkpoint::tiny(root.path(), WeightFormat::Fp32, |_| ()), &odd).unwrap();
     let output = clip_export(&odd, &root.path().join("model")).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("--name"), "{}", stderr(&output));

@@ -10,6 +10,7 @@ out, with a line that says so, where `scripts/deps.sh tensorrt` found no package
 
 import argparse
 import json
+import platform
 import subprocess
 import sys
 import tempfile
@@ -102,7 +103,10 @@ def main() -> int:
     parser.add_argument("examples", type=Path, help="the folder of the built examples; the programs lie in the one above")
     program = parser.parse_args().examples.parent / "clip-export"
     if not TENSORRT.exists():
-        print("skipped: TensorRT for RTX, which has no package for this platform (scripts/deps.sh tensorrt)")
+        if (platform.system(), platform.machine()) == ("Linux", "x86_64"):
+            print("error: TensorRT for RTX is not there: make .deps/tensorrt brings it")
+            return 1
+        print("skipped: TensorRT for RTX, which has no package for this platform")
         return 0
     import tensorrt_rtx_bindings as trt
 

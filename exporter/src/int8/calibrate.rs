@@ -12,7 +12,7 @@ use super::plan::Plan;
 use super::range::{Method, Quantization};
 use super::{Dialect, Settings, rewrite, smooth};
 use crate::error::{Error, Result};
-use crate::onnx::{Graph, Weights};
+use crate::onnx::{Graph, LIMIT, Weights};
 
 /// A graph whose values are known well enough to be quantized.
 #[derive(Debug)]
@@ -134,13 +134,9 @@ impl Passes<'_> {
     fn run(&mut self, graph: &mut Graph, mut look: impl FnMut(&str, &[f32], usize)) -> Result<()> {
         let given = graph.inputs.first().map_or_else(String::new, |input| input.name.clone());
         graph.taps = self.plan.values.iter().filter(|v| **v != given).cloned().collect();
-        let path = self.scratch.join("calibration.onnx");
-        let written = write(graph, self.weights, &path);
+        let session = open(graph, self.weights, self.scratch);
         graph.taps.clear();
-        written?;
-        let mut session = graph::Graph::open(&path, threads()).map_err(Error::Calibration)?;
-        // It is open; nothing of it is needed by its name.
-        std::fs::remove_file(&path).map_err(|source| Error::Write { path, source })?;
+        let mut session = session?;
         for input in self.inputs {
             for output in session.run(&[(&given, input)]).map_err(Error::Calibration)? {
                 if self.plan.values.contains(&output.name) {
@@ -160,17 +156,30 @@ impl Passes<'_> {
     }
 }
 
-/// Writes a graph for the time being.
-pub fn write(graph: &Graph, weights: &dyn Weights, path: &Path) -> Result<()> {
-    let write = || {
-        let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
-        graph.write(&mut out, weights)?;
+/// Opens a graph that lies in `scratch` only until it is open.
+pub fn open(graph: &Graph, weights: &dyn Weights, scratch: &Path) -> Result<graph::Graph> {
+    const BESIDE: &str = "scratch.onnx.data";
+    let (path, beside) = (scratch.join("scratch.onnx"), scratch.join(BESIDE));
+    let create = |path: &Path| File::create(path).map(|file| BufWriter::with_capacity(1 << 20, file));
+    let large = graph.file_size() > LIMIT;
+    let write = || -> std::io::Result<()> {
+        let mut out = create(&path)?;
+        if large {
+            let mut data = create(&beside)?;
+            graph.write_beside(&mut out, &mut data, BESIDE, weights)?;
+            data.flush()?;
+        } else {
+            graph.write(&mut out, weights)?;
+        }
         out.flush()
     };
-    write().map_err(|source| Error::Write { path: path.to_owned(), source })
-}
-
-/// Threads to run graphs with.
-pub fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    let failed = |source| Error::Write { path: path.clone(), source };
+    write().map_err(failed)?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let session = graph::Graph::open(&path, threads).map_err(Error::Calibration)?;
+    std::fs::remove_file(&path).map_err(failed)?;
+    if large {
+        std::fs::remove_file(&beside).map_err(failed)?;
+    }
+    Ok(session)
 }

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use clip_runtime::graph::{self, Input};
+use clip_runtime::graph::Input;
 use serde::Serialize;
 
 use super::Settings;
-use super::calibrate::{Calibrated, threads, write};
+use super::calibrate::{Calibrated, open};
 use crate::error::{Error, Result};
 use crate::onnx::{Graph, Weights};
 
@@ -96,10 +96,7 @@ fn embeddings(
     inputs: &[Input],
     scratch: &Path,
 ) -> Result<Vec<Vec<f32>>> {
-    let path = scratch.join("trial.onnx");
-    write(graph, weights, &path)?;
-    let mut session = graph::Graph::open(&path, threads()).map_err(Error::Calibration)?;
-    std::fs::remove_file(&path).map_err(|source| Error::Write { path, source })?;
+    let mut session = open(graph, weights, scratch)?;
     let name = graph.inputs.first().map_or("", |input| &input.name);
     let run = |input: &Input| {
         let outputs = session.run(&[(name, input)]).map_err(Error::Calibration)?;

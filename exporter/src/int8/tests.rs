@@ -6,7 +6,6 @@ use clip_model::cases::{parameter, uniform};
 use clip_model::config::{Activation, ImageTower, ResNet, TextTower, ViT};
 use clip_model::shapes::summarize;
 use clip_model::{Config, Preprocess};
-use clip_runtime::graph;
 
 use super::*;
 use crate::onnx::{Data, Element, Graph};
@@ -52,9 +51,7 @@ fn inputs(config: &Config) -> (Vec<Input>, Vec<Input>) {
 
 fn run(graph: &Graph, weights: &Parameters, inputs: &[Input]) -> Vec<f32> {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("graph.onnx");
-    calibrate::write(graph, weights, &path).unwrap();
-    let mut session = graph::Graph::open(&path, 1).unwrap();
+    let mut session = calibrate::open(graph, weights, folder.path()).unwrap();
     let name = graph.inputs[0].name.as_str();
     inputs.iter().flat_map(|input| session.run(&[(name, input)]).unwrap().remove(0).values).collect()
 }

@@ -1,0 +1,114 @@
+//! Attention: heads, masks, and the single query of a pooling.
+
+use clip_model::ops::Projections;
+
+use super::{Interpreter, TEXT_LENGTH, Value};
+use crate::onnx::Attribute::Int;
+use crate::onnx::Data;
+
+/// Names of separate query, key and value maps.
+const MAPS: [&str; 3] = ["q_proj", "k_proj", "v_proj"];
+
+impl Interpreter {
+    /// `[batch * length, channels]` as `[batch, length, ...split]`, where the sizes in `split` multiply to the channels.
+    pub(super) fn by_sample(&self, x: &Value, split: &[i64]) -> String {
+        let rows = self.flat(x);
+        match x.shape[0] {
+            TEXT_LENGTH => {
+                let ids = crate::tower::IDS;
+                let shape = self.concat(&[&self.size(ids, 0), &self.size(ids, 1), &self.integers(split)], 0);
+                self.node("Reshape", &[&rows, &shape], vec![])
+            }
+            length => self.reshape(&rows, &[&[-1, length as i64], split].concat()),
+        }
+    }
+
+    /// `[batch * length, heads * width]` as `[batch, heads, length, width]`.
+    pub(super) fn heads(&self, x: &Value, heads: usize) -> String {
+        let split = [heads as i64, (x.shape[1] / heads) as i64];
+        self.transpose(&self.by_sample(x, &split), &[0, 2, 1, 3])
+    }
+
+    /// The weight of the query (0), key (1) or value (2) map of an attention over `channels`, in the given shape.
+    pub(super) fn map_weight(
+        &self,
+        maps: Projections<'_>,
+        part: usize,
+        channels: usize,
+        shape: &[usize],
+    ) -> String {
+        match maps {
+            Projections::Stacked(name) => {
+                let rows = part * channels..(part + 1) * channels;
+                self.weight_rows(&format!("{name}.in_proj_weight"), rows, shape)
+            }
+            Projections::Separate(name) => self.weight(&format!("{name}.{}.weight", MAPS[part]), shape),
+        }
+    }
+
+    /// The bias of such a map.
+    pub(super) fn map_bias(&self, maps: Projections<'_>, part: usize, channels: usize) -> String {
+        match maps {
+            Projections::Stacked(name) => {
+                let rows = part * channels..(part + 1) * channels;
+                self.weight_rows(&format!("{name}.in_proj_bias"), rows, &[channels])
+            }
+            Projections::Separate(name) => self.weight(&format!("{name}.{}.bias", MAPS[part]), &[channels]),
+        }
+    }
+
+    /// [`Ops::attention_pool`].
+    pub(super) fn pool(
+        &self,
+        token: &Value,
+        x: &Value,
+        maps: Projections<'_>,
+        heads: usize,
+        ids: Option<&Value>,
+    ) -> Value {
+        let channels = x.shape[1];
+        let width = channels / heads;
+        let query = self.map_weight(maps, 0, channels, &[channels, channels]);
+        let key = self.map_weight(maps, 1, channels, &[heads, width, channels]);
+        let value = self.map_weight(maps, 2, channels, &[heads, width, channels]);
+        // Heads come first where their maps are applied, samples where tokens are mixed.
+        let swap = |x: &str| self.transpose(x, &[1, 0, 2]);
+        let q = self.gemm(token, &query, &self.map_bias(maps, 0, channels));
+        let q = self.node("Mul", &[&q, &self.number((width as f32).sqrt().recip())], vec![]);
+        let q = swap(&self.reshape(&q, &[-1, heads as i64, width as i64]));
+        let q = swap(&self.node("MatMul", &[&q, &key], vec![])); // [B, heads, D]
+        let tokens = if x.flat { self.by_sample(x, &[channels as i64]) } else { x.name.clone() };
+        let scores = self.node("MatMul", &[&q, &self.transpose(&tokens, &[0, 2, 1])], vec![]); // [B, heads, L]
+        let scores = match ids {
+            None => scores,
+            Some(ids) => {
+                let mask = self.causal_mask(&self.size(&ids.name, 1));
+                let row =
+                    self.node("Gather", &[&mask, &self.end_position(&ids.name)], vec![("axis", Int(0))]);
+                let row = self.node("Unsqueeze", &[&row, &self.integers(&[1])], vec![]); // [B, 1, L]
+                self.node("Add", &[&scores, &row], vec![])
+            }
+        };
+        let weights = self.node("Softmax", &[&scores], vec![("axis", Int(-1))]);
+        let mixed = swap(&self.node("MatMul", &[&weights, &tokens], vec![])); // [heads, B, D]
+        let mixed = swap(&self.node("MatMul", &[&mixed, &self.transpose(&value, &[0, 2, 1])], vec![]));
+        let mixed = self.reshape(&mixed, &[-1, channels as i64]);
+        Self::matrix(self.node("Add", &[&mixed, &self.map_bias(maps, 2, channels)], vec![]), 1, channels)
+    }
+
+    /// What is added to attention scores, `[length, length]`: minus infinity right of the diagonal.
+    pub(super) fn causal_mask(&self, length: &str) -> String {
+        let n = self.context_length;
+        let hidden = |i: usize| if i % n > i / n { f32::NEG_INFINITY } else { 0.0 };
+        let values = Data::Float32((0..n * n).map(hidden).collect());
+        let whole = self.graph.borrow_mut().constant("causal_mask".to_owned(), vec![n, n], values);
+        let start = self.integers(&[0, 0]);
+        let axes = self.integers(&[0, 1]);
+        self.node("Slice", &[&whole, &start, &self.concat(&[length, length], 0), &axes], vec![])
+    }
+
+    /// The position of the end-of-text token, the highest id, in each text: `[batch]`.
+    pub(super) fn end_position(&self, ids: &str) -> String {
+        self.node("ArgMax", &[ids], vec![("axis", Int(1)), ("keepdims", Int(0))])
+    }
+}
