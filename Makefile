@@ -54,6 +54,10 @@ bench: .deps/python build ## measure beside PyTorch and ONNX Runtime, side by si
 gpu: ## on a machine with an NVIDIA GPU: train there, compare it with the CPU, measure beside open_clip
 	scripts/gpu.sh
 
+.PHONY: fuzz
+fuzz: ## fuzz the readers of checkpoints and manifests, a minute each
+	scripts/fuzz.sh
+
 .PHONY: check
 check: .deps/onnxruntime $(LIBTORCH_HERE) ## formatting, lints, documentation, and that include/clip.h is up to date
 	$(CARGO) fmt --all --check
