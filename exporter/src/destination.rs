@@ -90,6 +90,7 @@ mod tests {
                 model: "test".into(),
                 embed_dim: 8,
                 logit_scale: 1.0,
+                logit_bias: None,
                 preprocess: Preprocess::default(),
                 tokenizer: None,
                 image: Some(image),

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use clip_model::config::Family;
 use clip_model::manifest::{self, Combined, Element, Encoder, Engine, SCHEMA, TokenizerFile};
 use clip_model::{Checkpoint, Manifest, Tokenizer, files};
 use clip_runtime::Image;
@@ -117,6 +118,7 @@ struct Plan<'a> {
     text: Option<(Part, Tokenizer)>,
     combined: Option<Part>,
     logit_scale: f32,
+    logit_bias: Option<f32>,
     samples: Samples,
 }
 
@@ -131,13 +133,13 @@ impl<'a> Plan<'a> {
             _ => options.form,
         };
         let (config, preprocess) = (&checkpoint.config, &checkpoint.preprocess);
-        let logit_scale = checkpoint.logit_scale()?;
+        let (logit_scale, logit_bias) = (checkpoint.logit_scale()?, checkpoint.logit_bias()?);
         let tokenizer = checkpoint.tokenizer()?;
         let narrowed = |graph: Graph| if options.numbers == Numbers::Fp16 { graph.to_half() } else { graph };
         let image = || Part::new(VISUAL, narrowed(tower::image(config, preprocess, form)), external);
         let text = || Part::new(TEXT, narrowed(tower::text(config, form)), external);
         let combined = || {
-            let graph = tower::combined(config, preprocess, logit_scale, form);
+            let graph = tower::combined(config, preprocess, logit_scale, logit_bias, form);
             Part::new(COMBINED, narrowed(graph), external)
         };
         Ok(Plan {
@@ -147,6 +149,7 @@ impl<'a> Plan<'a> {
             text: (only != Some(Only::Visual)).then(text).map(|part| (part, tokenizer)),
             combined: options.combined.then(combined),
             logit_scale,
+            logit_bias,
             samples: match &options.samples {
                 Some(samples) => samples.clone(),
                 None => Samples::generated(preprocess)?,
@@ -189,6 +192,7 @@ impl<'a> Plan<'a> {
             model: options.model.clone(),
             embed_dim: checkpoint.config.embed_dim,
             logit_scale: self.logit_scale,
+            logit_bias: self.logit_bias,
             preprocess: checkpoint.preprocess.clone(),
             tokenizer,
             image,
@@ -249,7 +253,10 @@ impl<'a> Plan<'a> {
         let length = self.checkpoint.config.text.context_length;
         let Some((_, tokenizer)) = &self.text else { return Ok(vec![]) };
         let input = |text: &String| {
-            let ids = tokenizer.encode(text, length);
+            let ids = match self.checkpoint.config.family {
+                Family::Clip => tokenizer.encode(text, length),
+                Family::SigLip => tokenizer.encode_padded(text, length),
+            };
             Input::Int32(vec![1, ids.len()], ids)
         };
         Ok(samples.texts.iter().map(input).collect())
@@ -304,5 +311,6 @@ fn write_tokenizer(tokenizer: &Tokenizer, checkpoint: &Checkpoint, folder: &Path
         file: TOKENIZER.to_owned(),
         sha256: files::sha256(&path)?,
         context_length: checkpoint.config.text.context_length,
+        padded: checkpoint.config.family == Family::SigLip,
     })
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use clip_model::config::{Activation, Config, ImageTower, NAMES};
+use clip_model::config::{Activation, Config, Family, ImageTower, NAMES};
 use clip_model::manifest::{self, Encoder};
 use clip_model::preprocess::{Interpolation, Preprocess, ResizeMode};
 use clip_model::shapes::{Tensor, summarize};
@@ -65,7 +65,8 @@ fn describe(arguments: &Arguments) -> Result<String> {
 fn checkpoint(source: &Source, list: bool) -> Result<Inspection> {
     let checkpoint = &source.checkpoint;
     let (config, summary) = (&checkpoint.config, summarize(&checkpoint.config));
-    let (tokenizer, logit_scale) = (checkpoint.tokenizer()?, checkpoint.logit_scale()?);
+    let tokenizer = checkpoint.tokenizer()?;
+    let (logit_scale, logit_bias) = (checkpoint.logit_scale()?, checkpoint.logit_bias()?);
     let published = NAMES.into_iter().find(|name| Config::named(name).is_ok_and(|named| named == *config));
     let learned = |of: &dyn Fn(&Tensor) -> bool| -> usize {
         summary.tensors.iter().filter(|t| t.learned && of(t)).map(Tensor::elements).sum()
@@ -99,6 +100,7 @@ fn checkpoint(source: &Source, list: bool) -> Result<Inspection> {
         "image_flops": summary.image_flops,
         "text_flops": summary.text_flops,
         "logit_scale": logit_scale,
+        "logit_bias": logit_bias,
         "tokenizer": tokenizer_json(&tokenizer, config.text.context_length),
         "preprocess": checkpoint.preprocess,
         "weights": { "tensors": summary.tensors.len(), "bytes": bytes, "dtypes": formats },
@@ -110,13 +112,21 @@ fn checkpoint(source: &Source, list: bool) -> Result<Inspection> {
     let text = &config.text;
     let rows = vec![
         ("checkpoint", source.path.display().to_string()),
-        ("architecture", published.unwrap_or("none of the nine published ones").to_owned()),
+        (
+            "architecture",
+            match (published, config.family) {
+                (Some(name), _) => name,
+                (None, Family::Clip) => "CLIP, none of the paper's nine",
+                (None, Family::SigLip) => "SigLIP",
+            }
+            .to_owned(),
+        ),
         ("image encoder", image_text(&config.image)),
         (
             "text encoder",
             format!("transformer, {} layers of {} channels, {} heads", text.layers, text.width, text.heads),
         ),
-        ("activation", activation(config.activation).to_owned()),
+        ("activation", activation_text(config)),
         ("embedding", format!("{} numbers", config.embed_dim)),
         (
             "parameters",
@@ -139,7 +149,7 @@ fn checkpoint(source: &Source, list: bool) -> Result<Inspection> {
         ("weights", format!("{}, {}", by_format.join(", "), size_text(bytes))),
         ("tokenizer", tokenizer_text(&tokenizer, text.context_length)),
         ("preprocessing", preprocess_text(&checkpoint.preprocess)),
-        ("logit scale", logit_scale.to_string()),
+        ("logit scale", logits_text(logit_scale, logit_bias)),
     ];
     Ok(Inspection { json: value, rows, tensors: lines })
 }
@@ -179,7 +189,7 @@ fn folder(path: &Path) -> Result<Inspection> {
         rows.push(("tokenizer", tokenizer_text(tokenizer, *length)));
     }
     rows.push(("preprocessing", preprocess_text(&manifest.preprocess)));
-    rows.push(("logit scale", manifest.logit_scale.to_string()));
+    rows.push(("logit scale", logits_text(manifest.logit_scale, manifest.logit_bias)));
     if let Some(labels) = &manifest.labels {
         rows.push(("labels", format!("{} in {}", labels.count, labels.file)));
     }
@@ -209,16 +219,19 @@ fn config_json(config: &Config) -> Value {
         }),
         ImageTower::ViT(v) => json!({
             "kind": "vit", "image_size": v.image_size, "patch_size": v.patch_size, "layers": v.layers,
-            "width": v.width, "heads": v.heads(), "mlp_ratio": v.mlp_ratio,
+            "width": v.width, "heads": v.heads(), "mlp_ratio": v.mlp_ratio, "activation": activation(v.activation),
         }),
     };
     let text = &config.text;
     let text = json!({
         "context_length": text.context_length, "vocab_size": text.vocab_size, "layers": text.layers,
-        "width": text.width, "heads": text.heads, "mlp_ratio": text.mlp_ratio,
+        "width": text.width, "heads": text.heads, "mlp_ratio": text.mlp_ratio, "activation": activation(text.activation),
     });
-    let activation = activation(config.activation);
-    json!({ "embed_dim": config.embed_dim, "activation": activation, "image": image, "text": text })
+    let family = match config.family {
+        Family::Clip => "clip",
+        Family::SigLip => "siglip",
+    };
+    json!({ "family": family, "embed_dim": config.embed_dim, "image": image, "text": text })
 }
 
 fn image_text(image: &ImageTower) -> String {
@@ -242,6 +255,25 @@ fn activation(activation: Activation) -> &'static str {
     match activation {
         Activation::QuickGelu => "quick_gelu",
         Activation::Gelu => "gelu",
+        Activation::GeluTanh => "gelu_tanh",
+    }
+}
+
+fn activation_text(config: &Config) -> String {
+    let text = activation(config.text.activation);
+    match &config.image {
+        ImageTower::ViT(v) if v.activation != config.text.activation => {
+            format!("{} (image), {text} (text)", activation(v.activation))
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// How similarities become probabilities.
+fn logits_text(scale: f32, bias: Option<f32>) -> String {
+    match bias {
+        Some(bias) => format!("{scale}, bias {bias}: a sigmoid for each label"),
+        None => scale.to_string(),
     }
 }
 

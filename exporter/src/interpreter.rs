@@ -139,6 +139,12 @@ impl Interpreter {
         }
     }
 
+    /// One of the tokens alone; negative positions count from the end.
+    fn token(&self, x: &Value, position: i64) -> Value {
+        let token = self.node("Gather", &[&self.nested(x), &self.integer(position)], vec![("axis", Int(1))]);
+        Self::matrix(token, 1, x.shape[1])
+    }
+
     fn matrix(name: String, length: usize, channels: usize) -> Value {
         Value { name, shape: vec![length, channels], flat: true }
     }
@@ -152,9 +158,10 @@ impl Interpreter {
 impl Ops for Interpreter {
     type T = Value;
 
-    fn conv2d(&self, x: &Value, weight: &str, c: Conv) -> Value {
+    fn conv2d(&self, x: &Value, name: &str, c: Conv) -> Value {
         let side = |n: usize| (n + 2 * c.padding - c.kernel) / c.stride + 1;
-        let (inputs, k) = (x.shape[0], c.kernel);
+        let (inputs, k, weight) = (x.shape[0], c.kernel, format!("{name}.weight"));
+        let bias = c.bias.then(|| self.weight(&format!("{name}.bias"), &[c.channels]));
         let tiles = c.padding == 0 && k > 1 && k == c.stride && x.shape[1..].iter().all(|n| n % k == 0);
         if tiles && self.patches_as_rows {
             let [height, width] = [side(x.shape[1]), side(x.shape[2])];
@@ -162,15 +169,17 @@ impl Ops for Interpreter {
             let tiles =
                 self.transpose(&self.reshape(&x.name, &[&[-1], &sizes[..]].concat()), &[0, 2, 4, 1, 3, 5]);
             let rows = self.reshape(&tiles, &[-1, (inputs * k * k) as i64]);
-            let weight = self.weight(weight, &[c.channels, inputs * k * k]);
-            let name = self.node("Gemm", &[&rows, &weight], vec![("transB", Int(1))]);
+            let weight = self.weight(&weight, &[c.channels, inputs * k * k]);
+            let operands: Vec<&str> = [&rows, &weight].into_iter().chain(&bias).map(String::as_str).collect();
+            let name = self.node("Gemm", &operands, vec![("transB", Int(1))]);
             return Value { name, shape: vec![c.channels, height, width], flat: true };
         }
-        let weight = self.weight(weight, &[c.channels, inputs, k, k]);
+        let weight = self.weight(&weight, &[c.channels, inputs, k, k]);
+        let operands: Vec<&str> = [&x.name, &weight].into_iter().chain(&bias).map(String::as_str).collect();
         let (kernel, stride, padding) = (k as i64, c.stride as i64, c.padding as i64);
         let name = self.node(
             "Conv",
-            &[&x.name, &weight],
+            &operands,
             vec![
                 ("kernel_shape", Ints(vec![kernel; 2])),
                 ("strides", Ints(vec![stride; 2])),
@@ -221,6 +230,11 @@ impl Ops for Interpreter {
         Value::new(self.concat(&[&token, &tokens], 1), &[x.shape[0] + 1, x.shape[1]])
     }
 
+    fn learned_token(&self, token: &str, width: usize) -> Value {
+        // The same for every sample: whatever it meets is broadcast over the batch.
+        Self::matrix(self.weight(token, &[1, width]), 1, width)
+    }
+
     fn embedding(&self, ids: &Value, table: &str, vocab_size: usize, width: usize) -> Value {
         let table = self.weight(table, &[vocab_size, width]);
         Value::new(self.node("Gather", &[&table, &ids.name], vec![("axis", Int(0))]), &[ids.shape[0], width])
@@ -241,11 +255,11 @@ impl Ops for Interpreter {
         Value::new(self.node("Add", &[&tokens, &positions], vec![]), &x.shape)
     }
 
-    fn layer_norm(&self, x: &Value, name: &str) -> Value {
+    fn layer_norm(&self, x: &Value, name: &str, epsilon: f32) -> Value {
         let channels = x.shape[1];
         let gain = self.weight(&format!("{name}.weight"), &[channels]);
         let bias = self.weight(&format!("{name}.bias"), &[channels]);
-        let attributes = vec![("axis", Int(-1)), ("epsilon", Float(1e-5))];
+        let attributes = vec![("axis", Int(-1)), ("epsilon", Float(epsilon))];
         let rows = self.flat(x);
         let normed = self.exact(|| self.node("LayerNormalization", &[&rows, &gain, &bias], attributes));
         Self::matrix(normed, x.shape[0], channels)
@@ -312,6 +326,16 @@ impl Ops for Interpreter {
                 let product = self.node("Mul", &[&x.name, &twice], vec![]);
                 self.node("Mul", &[&product, &self.number(0.5)], vec![])
             }
+            Activation::GeluTanh => {
+                let cube = self.node("Pow", &[&x.name, &self.number(3.0)], vec![]);
+                let cubic = self.node("Mul", &[&cube, &self.number(0.044_715)], vec![]);
+                let sum = self.node("Add", &[&x.name, &cubic], vec![]);
+                let factor = self.number((2.0 / std::f32::consts::PI).sqrt());
+                let tanh = self.node("Tanh", &[&self.node("Mul", &[&sum, &factor], vec![])], vec![]);
+                let twice = self.node("Add", &[&tanh, &self.number(1.0)], vec![]);
+                let half = self.node("Mul", &[&x.name, &self.number(0.5)], vec![]);
+                self.node("Mul", &[&half, &twice], vec![])
+            }
         };
         Value { name, ..x.clone() }
     }
@@ -325,8 +349,11 @@ impl Ops for Interpreter {
     }
 
     fn first_token(&self, x: &Value) -> Value {
-        let first = self.node("Gather", &[&self.nested(x), &self.integer(0)], vec![("axis", Int(1))]);
-        Self::matrix(first, 1, x.shape[1])
+        self.token(x, 0)
+    }
+
+    fn last_token(&self, x: &Value) -> Value {
+        self.token(x, -1)
     }
 
     fn end_of_text(&self, x: &Value, ids: &Value) -> Value {

@@ -1,5 +1,6 @@
 //! The two towers as ONNX graphs, each on its own or both in one.
 
+use clip_model::config::Family;
 use clip_model::{Config, Preprocess, clip};
 
 use crate::interpreter::{Interpreter, TEXT_LENGTH, Value};
@@ -9,13 +10,15 @@ use crate::onnx::{Attribute, Axis, Data, Element, Graph, OPSETS};
 /// red, green, blue.
 pub const IMAGE: &str = "image";
 
-/// Input of the text tower: int32 `[batch, length]`, token ids; what follows the end-of-text id has no influence.
+/// Input of the text tower: int32 `[batch, length]`, token ids. What follows CLIP's end-of-text id has no influence; SigLIP's
+/// length is always the context length.
 pub const IDS: &str = "ids";
 
 /// Output of each tower: float32 `[batch, embed_dim]`, rows of length one.
 pub const EMBEDDING: &str = "embedding";
 
-/// The outputs of [`combined`]: both embeddings, and the scaled cosine of each image (rows) with each text.
+/// The outputs of [`combined`]: both embeddings, and the scaled cosine (for SigLIP, plus the bias) of each image (rows) with
+/// each text.
 pub const COMBINED: [&str; 3] = ["image_embedding", "text_embedding", "logits_per_image"];
 
 /// What a graph looks like, beyond the network in it.
@@ -52,7 +55,7 @@ pub fn image(config: &Config, preprocess: &Preprocess, form: Form) -> Graph {
 /// The graph from [`IDS`] to [`EMBEDDING`]. `config` must be [valid](Config::validate).
 pub fn text(config: &Config, form: Form) -> Graph {
     let batch = batch(form, "batch");
-    let (graph, ids) = text_input(Graph::new("text", form.opset), &batch);
+    let (graph, ids) = text_input(Graph::new("text", form.opset), config, &batch);
     let interpreter = Interpreter::new(graph, config.text.context_length);
     let embedding = clip::encode_text(&interpreter, config, &ids);
     let mut graph = finish(interpreter);
@@ -61,10 +64,16 @@ pub fn text(config: &Config, form: Form) -> Graph {
 }
 
 /// The graph from [`IMAGE`] and [`IDS`] to [`COMBINED`], each input with a batch axis of its own.
-pub fn combined(config: &Config, preprocess: &Preprocess, logit_scale: f32, form: Form) -> Graph {
+pub fn combined(
+    config: &Config,
+    preprocess: &Preprocess,
+    logit_scale: f32,
+    logit_bias: Option<f32>,
+    form: Form,
+) -> Graph {
     let (images, texts) = (batch(form, "images"), batch(form, "texts"));
     let (graph, image) = image_input(Graph::new("clip", form.opset), config, preprocess, form, &images);
-    let (graph, ids) = text_input(graph, &texts);
+    let (graph, ids) = text_input(graph, config, &texts);
     let interpreter = Interpreter::new(graph, config.text.context_length);
     let image = clip::encode_image(&interpreter, config, &image).name;
     let text = clip::encode_text(&interpreter, config, &ids).name;
@@ -73,7 +82,11 @@ pub fn combined(config: &Config, preprocess: &Preprocess, logit_scale: f32, form
     let transposed = graph.node("Transpose", &[&text], vec![("perm", Attribute::Ints(vec![1, 0]))]);
     let cosines = graph.node("MatMul", &[&image, &transposed], vec![]);
     let scale = graph.number(logit_scale);
-    let logits = graph.node("Mul", &[&cosines, &scale], vec![]);
+    let mut logits = graph.node("Mul", &[&cosines, &scale], vec![]);
+    if let Some(bias) = logit_bias {
+        let bias = graph.number(bias);
+        logits = graph.node("Add", &[&logits, &bias], vec![]);
+    }
     graph.set_exact(before);
     let dim = Axis::Fixed(config.embed_dim);
     let shapes = [vec![images.clone(), dim.clone()], vec![texts.clone(), dim], vec![images, texts]];
@@ -126,9 +139,13 @@ fn normalized(graph: &mut Graph, preprocess: &Preprocess, bytes: &str) -> String
 }
 
 /// Declares [`IDS`].
-fn text_input(mut graph: Graph, batch: &Axis) -> (Graph, Value) {
-    let name = graph.input(IDS, Element::Int32, vec![batch.clone(), Axis::Named("length")]);
-    (graph, Value::new(name, &[TEXT_LENGTH]))
+fn text_input(mut graph: Graph, config: &Config, batch: &Axis) -> (Graph, Value) {
+    let (axis, length) = match config.family {
+        Family::Clip => (Axis::Named("length"), TEXT_LENGTH),
+        Family::SigLip => (Axis::Fixed(config.text.context_length), config.text.context_length),
+    };
+    let name = graph.input(IDS, Element::Int32, vec![batch.clone(), axis]);
+    (graph, Value::new(name, &[length]))
 }
 
 fn finish(interpreter: Interpreter) -> Graph {

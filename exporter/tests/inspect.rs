@@ -7,15 +7,32 @@ use std::process::{Command, Output};
 
 use clip_model::cases::parameter;
 use clip_model::checkpoint::{self, Values};
-use clip_model::config::{Activation, Config, ImageTower, TextTower, ViT};
+use clip_model::config::{Activation, Config, Family, ImageTower, TextTower, ViT};
 use clip_model::openclip::OpenClip;
 use clip_model::{Preprocess, Tokenizer, shapes, tokenizer};
 use serde_json::Value;
 
 fn config(vocab_size: usize) -> Config {
-    let image = ViT { image_size: 16, patch_size: 8, width: 16, layers: 2, head_width: 8, mlp_ratio: 2.0 };
-    let text = TextTower { context_length: 12, vocab_size, width: 16, heads: 2, layers: 1, mlp_ratio: 2.0 };
-    Config { embed_dim: 8, image: ImageTower::ViT(image), text, activation: Activation::QuickGelu }
+    let activation = Activation::QuickGelu;
+    let image = ViT {
+        image_size: 16,
+        patch_size: 8,
+        width: 16,
+        layers: 2,
+        head_width: 8,
+        mlp_ratio: 2.0,
+        activation,
+    };
+    let text = TextTower {
+        context_length: 12,
+        vocab_size,
+        width: 16,
+        heads: 2,
+        layers: 1,
+        mlp_ratio: 2.0,
+        activation,
+    };
+    Config { family: Family::Clip, embed_dim: 8, image: ImageTower::ViT(image), text }
 }
 
 fn write(folder: &Path, tokenizer: &Tokenizer) {
@@ -90,7 +107,7 @@ fn a_checkpoint_is_described() {
     assert_eq!(json["image_flops"], summary.image_flops);
     assert_eq!(json["text_flops"], summary.text_flops);
     assert_eq!(json["published_as"], Value::Null);
-    assert_eq!(json["config"]["activation"], "quick_gelu");
+    assert_eq!(json["config"]["text"]["activation"], "quick_gelu");
     assert_eq!(json["config"]["image"]["patch_size"], 8);
     assert_eq!(
         json["tokenizer"],

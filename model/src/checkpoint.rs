@@ -12,7 +12,7 @@ use std::path::Path;
 
 use safetensors::tensor::View;
 
-use crate::config::{Activation, Config};
+use crate::config::{Activation, Config, Family};
 use crate::error::{Error, Result, TensorMismatch};
 use crate::files;
 use crate::formats::{self, Found, TokenizerSource};
@@ -50,7 +50,7 @@ impl Checkpoint {
     ///
     /// - a folder in OpenCLIP's hub layout, with weights in `open_clip_model.safetensors` or
     ///   `open_clip_pytorch_model.bin`;
-    /// - a folder of Hugging Face's CLIP: `config.json`, `model.safetensors` or `pytorch_model.bin` (or shards of
+    /// - a folder of Hugging Face's CLIP or SigLIP: `config.json`, `model.safetensors` or `pytorch_model.bin` (or shards of
     ///   either), a tokenizer, `preprocessor_config.json`;
     /// - one of OpenAI's `.pt` files (TorchScript), or a state dict of theirs in PyTorch's or safetensors' format.
     ///
@@ -121,12 +121,28 @@ impl Checkpoint {
                 "the vocabulary has {ids} entries, the token embedding only {rows}: this is another model's tokenizer"
             )));
         }
+        if self.config.family == Family::Clip && tokenizer.start_id().is_none() {
+            return Err(Error::Tokenizer(
+                "it puts one token around an empty text; CLIP needs one start and one end token".to_owned(),
+            ));
+        }
         Ok(tokenizer)
     }
 
     /// Whether the tokenizer is another than OpenAI's.
     pub(crate) fn has_own_tokenizer(&self) -> bool {
         self.tokenizer != TokenizerSource::OpenAi
+    }
+
+    /// The summand on scaled cosine similarities, which SigLIP has.
+    pub fn logit_bias(&self) -> Result<Option<f32>> {
+        if self.config.family == Family::Clip {
+            return Ok(None);
+        }
+        match self.tensor("logit_bias")?.to_f32()?.first() {
+            Some(bias) if bias.is_finite() => Ok(Some(*bias)),
+            _ => Err(Error::Config("logit_bias is not a finite number".into())),
+        }
     }
 
     /// The factor on cosine similarities, `exp` of the stored parameter.
@@ -274,8 +290,16 @@ mod tests {
     use crate::config::{ImageTower, TextTower, ViT};
 
     fn tiny() -> OpenClip {
-        let image =
-            ViT { image_size: 32, patch_size: 16, width: 64, layers: 1, head_width: 64, mlp_ratio: 2.0 };
+        let activation = Activation::Gelu;
+        let image = ViT {
+            image_size: 32,
+            patch_size: 16,
+            width: 64,
+            layers: 1,
+            head_width: 64,
+            mlp_ratio: 2.0,
+            activation,
+        };
         let text = TextTower {
             context_length: 8,
             vocab_size: 49408,
@@ -283,10 +307,10 @@ mod tests {
             heads: 1,
             layers: 1,
             mlp_ratio: 2.0,
+            activation,
         };
-        let activation = Activation::Gelu;
         OpenClip {
-            config: Config { embed_dim: 16, image: ImageTower::ViT(image), text, activation },
+            config: Config { family: Family::Clip, embed_dim: 16, image: ImageTower::ViT(image), text },
             preprocess: Preprocess { size: 32, ..Preprocess::default() },
             own_tokenizer: false,
         }
@@ -382,6 +406,7 @@ mod tests {
             layers: 1,
             head_width: 64,
             mlp_ratio: 2.0,
+            activation: Activation::Gelu,
         });
         (openclip.config.text.width, openclip.config.text.heads) = (256, 4);
         write(&folder, &openclip, &Tokenizer::openai(), &values(&openclip), 0).unwrap();
@@ -390,8 +415,8 @@ mod tests {
         assert!(message.contains("--gelu or --quickgelu"), "{message}");
         for activation in [Activation::Gelu, Activation::QuickGelu] {
             let opened = Checkpoint::open_as(&file, Some(activation)).unwrap();
-            assert_eq!(opened.config.image, openclip.config.image);
-            assert_eq!(opened.config.activation, activation);
+            assert_eq!(opened.config.image.image_size(), openclip.config.image.image_size());
+            assert_eq!(opened.config.text.activation, activation);
         }
         let message = Checkpoint::open_as(&folder, Some(Activation::QuickGelu)).unwrap_err().to_string();
         assert!(message.contains("says Gelu"), "{message}");

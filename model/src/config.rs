@@ -5,15 +5,25 @@ use crate::error::{Error, Result};
 /// Shape of a CLIP model: two towers that end in one embedding space.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
+    /// What the towers begin and end with, and what a similarity means.
+    pub family: Family,
     /// Width of the shared embedding space.
     pub embed_dim: usize,
     /// The image tower.
     pub image: ImageTower,
     /// The text tower.
     pub text: TextTower,
-    /// Non-linearity of the transformer blocks of both towers. OpenAI's weights need [`Activation::QuickGelu`];
-    /// a mismatch costs accuracy without any error, so it is always stated.
-    pub activation: Activation,
+}
+
+/// The kind of model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// CLIP (Radford et al. 2021, arXiv 2103.00020). A softmax over the labels; texts are causal and end where they end.
+    Clip,
+    /// SigLIP (Zhai et al. 2023, arXiv 2303.15343) and SigLIP 2 (Tschannen et al. 2025, arXiv 2502.14786). A sigmoid for each
+    /// label, with a bias; a learned query pools the patches of an image, which have no class token; texts are padded to
+    /// the context length, all tokens see each other, and the last one is pooled.
+    SigLip,
 }
 
 /// Non-linearity inside a transformer block's MLP.
@@ -23,6 +33,8 @@ pub enum Activation {
     QuickGelu,
     /// The exact Gaussian error linear unit, `x * Phi(x)`.
     Gelu,
+    /// Its approximation `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))` (Hendrycks and Gimpel 2016, arXiv 1606.08415).
+    GeluTanh,
 }
 
 /// The image tower.
@@ -30,7 +42,7 @@ pub enum Activation {
 pub enum ImageTower {
     /// ResNet with the changes of the paper's section 2.4: ResNet-D stem, anti-aliased strides, attention pooling.
     ResNet(ResNet),
-    /// Vision Transformer (Dosovitskiy et al. 2020) with a layer norm before the transformer.
+    /// Vision Transformer (Dosovitskiy et al. 2020); CLIP's has a layer norm before the transformer.
     ViT(ViT),
 }
 
@@ -50,7 +62,7 @@ pub struct ResNet {
 /// Sizes of the Vision Transformer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ViT {
-    /// Side of the square input, pixels; a multiple of `patch_size`.
+    /// Side of the square input, pixels. What is left of it to the right of and below the last whole patch is not seen.
     pub image_size: usize,
     /// Side of a square patch, pixels.
     pub patch_size: usize,
@@ -62,6 +74,9 @@ pub struct ViT {
     pub head_width: usize,
     /// Hidden width of a block's MLP over `width`.
     pub mlp_ratio: f64,
+    /// Non-linearity of the blocks. OpenAI's weights need [`Activation::QuickGelu`]; a mismatch costs accuracy without any
+    /// error, so it is always stated.
+    pub activation: Activation,
 }
 
 /// Sizes of the text transformer.
@@ -79,6 +94,18 @@ pub struct TextTower {
     pub layers: usize,
     /// Hidden width of a block's MLP over `width`.
     pub mlp_ratio: f64,
+    /// Non-linearity of the blocks, see [`ViT::activation`].
+    pub activation: Activation,
+}
+
+impl Family {
+    /// What layer norms add to a variance.
+    pub fn norm_epsilon(self) -> f32 {
+        match self {
+            Family::Clip => 1e-5,
+            Family::SigLip => 1e-6,
+        }
+    }
 }
 
 impl ResNet {
@@ -128,12 +155,13 @@ impl Config {
     /// One of the nine models of the paper. `ViT-B-32` and `ViT-L-14-336`, OpenCLIP's spellings, are understood too.
     pub fn named(name: &str) -> Result<Config> {
         let resnet = |embed_dim, layers, width, image_size, text_width| Config {
+            family: Family::Clip,
             embed_dim,
             image: ImageTower::ResNet(ResNet { image_size, layers, width, head_width: 64 }),
             text: TextTower::openai(text_width),
-            activation: Activation::QuickGelu,
         };
         let vit = |embed_dim, patch_size, width, layers, image_size, text_width| Config {
+            family: Family::Clip,
             embed_dim,
             image: ImageTower::ViT(ViT {
                 image_size,
@@ -142,9 +170,9 @@ impl Config {
                 layers,
                 head_width: 64,
                 mlp_ratio: 4.0,
+                activation: Activation::QuickGelu,
             }),
             text: TextTower::openai(text_width),
-            activation: Activation::QuickGelu,
         };
         Ok(match name.replace(['/', '@'], "-").trim_end_matches("px") {
             "RN50" => resnet(1024, [3, 4, 6, 3], 64, 224, 512),
@@ -161,6 +189,20 @@ impl Config {
                 return Err(Error::Config(format!("there is no model named {name:?}; known names: {known}")));
             }
         })
+    }
+
+    /// The activation of all transformer blocks.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the towers have different ones.
+    pub fn one_activation(&self) -> Result<Activation> {
+        match &self.image {
+            ImageTower::ViT(v) if v.activation != self.text.activation => Err(Error::Config(format!(
+                "the image tower's activation {:?} is not the text tower's {:?}",
+                v.activation, self.text.activation
+            ))),
+            _ => Ok(self.text.activation),
+        }
     }
 
     /// Refuses sizes that contradict each other or cannot be built, naming the field.
@@ -195,10 +237,27 @@ impl Config {
                 positive("image_size", v.image_size)?;
                 positive("width", v.width)?;
                 positive("layers", v.layers)?;
-                divides("image_size", v.image_size, "patch_size", v.patch_size)?;
+                positive("patch_size", v.patch_size)?;
+                check(
+                    v.patch_size <= v.image_size,
+                    format!("patch_size {} is larger than image_size {}", v.patch_size, v.image_size),
+                )?;
                 divides("width", v.width, "head_width", v.head_width)?;
                 ratio("mlp_ratio", v.mlp_ratio)?;
             }
+        }
+        if self.family == Family::SigLip {
+            let width = match &self.image {
+                ImageTower::ViT(v) => v.width,
+                ImageTower::ResNet(_) => 0,
+            };
+            check(
+                width == self.embed_dim,
+                format!(
+                    "embed_dim {} is not the image tower's width {width}, as SigLIP's is",
+                    self.embed_dim
+                ),
+            )?;
         }
         let t = &self.text;
         check(
@@ -230,6 +289,7 @@ impl TextTower {
             heads: width / 64,
             layers: 12,
             mlp_ratio: 4.0,
+            activation: Activation::QuickGelu,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The configuration of a checkpoint that comes without one, from the shapes of its tensors.
 
-use crate::config::{Activation, Config, ImageTower, ResNet, TextTower, ViT, mlp_ratio};
+use crate::config::{Activation, Config, Family, ImageTower, ResNet, TextTower, ViT, mlp_ratio};
 use crate::error::{Error, Result};
 
 /// Widths of the image transformers of all published models, and the width of their heads, which shapes do not tell.
@@ -54,6 +54,7 @@ pub fn infer(shape: impl Fn(&str) -> Option<Vec<usize>>, activation: Activation)
                 HEAD_WIDTHS.iter().find(|(w, _)| *w == width).map(|(_, h)| *h),
             )?,
             mlp_ratio: mlp_ratio(width, axis(&name(0), 0)?),
+            activation,
         })
     } else {
         let grid = (axis("visual.attnpool.positional_embedding", 0)?.saturating_sub(1)).isqrt();
@@ -68,6 +69,7 @@ pub fn infer(shape: impl Fn(&str) -> Option<Vec<usize>>, activation: Activation)
     let width = axis("ln_final.weight", 0)?;
     let name = |i| format!("transformer.resblocks.{i}.mlp.c_fc.weight");
     let config = Config {
+        family: Family::Clip,
         embed_dim: axis("text_projection", 1)?,
         image,
         text: TextTower {
@@ -77,8 +79,8 @@ pub fn infer(shape: impl Fn(&str) -> Option<Vec<usize>>, activation: Activation)
             heads: width / head_width("text", width, TEXT_WIDTHS.contains(&width).then_some(64))?,
             layers: count(&name),
             mlp_ratio: mlp_ratio(width, axis(&name(0), 0)?),
+            activation,
         },
-        activation,
     };
     config.validate()?;
     Ok(config)

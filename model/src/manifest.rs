@@ -33,8 +33,12 @@ pub struct Manifest {
     pub model: String,
     /// Width of the embeddings.
     pub embed_dim: usize,
-    /// Factor on cosine similarities before the softmax (already exponentiated; 100 for OpenAI's models).
+    /// Factor on cosine similarities (already exponentiated; 100 for OpenAI's models).
     pub logit_scale: f32,
+    /// Summand on scaled similarities. Where it is, each label has a probability of its own, by a sigmoid (SigLIP); else
+    /// the probabilities of all labels add up to one, by a softmax.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logit_bias: Option<f32>,
     /// How an image becomes the image tower's input.
     pub preprocess: Preprocess,
     /// How a text becomes the text tower's input; there when [`Manifest::text`] is, and only then.
@@ -64,6 +68,9 @@ pub struct TokenizerFile {
     pub sha256: String,
     /// Longest sequence of ids, start and end included.
     pub context_length: usize,
+    /// Whether every text is padded to that length, since all of its tokens count.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub padded: bool,
 }
 
 /// One tower as a file that an engine runs.
@@ -135,7 +142,7 @@ pub enum Element {
     Float32,
     /// An image tower takes `[B, S, S, 3]`: packed bytes red, green, blue, which it normalises itself.
     Uint8,
-    /// A text tower takes `[B, L]`: token ids.
+    /// A text tower takes `[B, L]`: token ids; `L` is the context length when [`TokenizerFile::padded`].
     Int32,
 }
 
@@ -214,6 +221,9 @@ impl Manifest {
         }
         if !(self.logit_scale.is_finite() && self.logit_scale > 0.0) {
             return bad(format!("logit_scale is {}, expected a positive number", self.logit_scale));
+        }
+        if self.logit_bias.is_some_and(|bias| !bias.is_finite()) {
+            return bad("logit_bias is not a finite number".to_owned());
         }
         if self.embed_dim == 0 || self.embed_dim > 1 << 20 {
             return bad(format!("embed_dim is {}", self.embed_dim));

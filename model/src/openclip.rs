@@ -3,12 +3,14 @@
 //! Fields are those of OpenCLIP's `CLIPVisionCfg`, `CLIPTextCfg` and `PreprocessCfg`. A field that would change the
 //! network and that this crate does not build is refused by name.
 
+mod siglip;
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::config::{Activation, Config, ImageTower, ResNet, TextTower, ViT};
+use crate::config::{Activation, Config, Family, ImageTower, ResNet, TextTower, ViT};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::preprocess::{Interpolation, Preprocess, ResizeMode};
@@ -76,11 +78,10 @@ pub struct OpenClip {
 
 #[derive(Serialize, Deserialize)]
 struct File {
-    model_cfg: Model,
+    /// A [`Model`], or SigLIP's.
+    model_cfg: Value,
     #[serde(default)]
     preprocess_cfg: PreprocessFields,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -176,71 +177,83 @@ impl OpenClip {
     pub fn read(folder: &Path) -> Result<OpenClip> {
         let path = folder.join(FILE);
         let bytes = files::read(&path, files::TEXT_LIMIT)?;
-        let json: Value =
+        let json =
             serde_json::from_slice(&bytes).map_err(|source| Error::Json { path: path.clone(), source })?;
-        refuse_other_networks(&json["model_cfg"])?;
-        let file: File = serde_json::from_value(json).map_err(|source| Error::Json { path, source })?;
-        file.try_into()
+        Self::parse(json).map_err(|source| Error::Json { path, source })?
+    }
+
+    fn parse(json: Value) -> serde_json::Result<Result<OpenClip>> {
+        let File { model_cfg, preprocess_cfg } = serde_json::from_value(json)?;
+        let network = if siglip::is_siglip(&model_cfg) {
+            siglip::read(model_cfg)?.map(|config| (config, true))
+        } else if let Err(other) = refuse_other_networks(&model_cfg) {
+            return Ok(Err(other));
+        } else {
+            network(serde_json::from_value(model_cfg)?)
+        };
+        Ok(network.and_then(|(config, own_tokenizer)| {
+            let preprocess = preprocess(preprocess_cfg, config.image.image_size())?;
+            Ok(OpenClip { config, preprocess, own_tokenizer })
+        }))
     }
 
     /// Writes `folder/open_clip_config.json` atomically.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let path = folder.join(FILE);
-        let mut json = serde_json::to_vec_pretty(&File::from(self))
+        let mut json = serde_json::to_vec_pretty(&self.file()?)
             .map_err(|source| Error::Json { path: path.clone(), source })?;
         json.push(b'\n');
         files::write_atomically(&path, |out| std::io::Write::write_all(out, &json))
     }
 }
 
-impl TryFrom<File> for OpenClip {
-    type Error = Error;
-
-    fn try_from(file: File) -> Result<OpenClip> {
-        let Model { embed_dim, vision_cfg: vision, text_cfg: text, quick_gelu, rest } = file.model_cfg;
-        refuse_unknown("model_cfg", &rest)?;
-        refuse_unknown("vision_cfg", &vision.rest)?;
-        refuse_unknown("text_cfg", &text.rest)?;
-        let image_size = square("vision_cfg.image_size", vision.image_size)?;
-        let image = match (vision.layers, vision.patch_size) {
-            (OneOrFour::Four(layers), _) => ImageTower::ResNet(ResNet {
-                image_size,
-                layers,
-                width: vision.width,
-                head_width: vision.head_width,
-            }),
-            (OneOrFour::One(layers), Some(patch_size)) => ImageTower::ViT(ViT {
-                image_size,
-                patch_size,
-                width: vision.width,
-                layers,
-                head_width: vision.head_width,
-                mlp_ratio: vision.mlp_ratio,
-            }),
-            (OneOrFour::One(_), None) => {
-                return Err(Error::Config(
-                    "vision_cfg has neither a patch_size nor four stages of layers".into(),
-                ));
-            }
-        };
-        let own_tokenizer = text.hf_tokenizer_name.is_some_and(|name| !name.is_empty());
-        let config = Config {
-            embed_dim,
-            image,
-            text: TextTower {
-                context_length: text.context_length,
-                vocab_size: text.vocab_size,
-                width: text.width,
-                heads: text.heads,
-                layers: text.layers,
-                mlp_ratio: text.mlp_ratio,
-            },
-            activation: if quick_gelu { Activation::QuickGelu } else { Activation::Gelu },
-        };
-        config.validate()?;
-        let preprocess = preprocess(file.preprocess_cfg, image_size)?;
-        Ok(OpenClip { config, preprocess, own_tokenizer })
-    }
+/// CLIP's network, and whether it has a tokenizer of its own.
+fn network(model: Model) -> Result<(Config, bool)> {
+    let Model { embed_dim, vision_cfg: vision, text_cfg: text, quick_gelu, rest } = model;
+    refuse_unknown("model_cfg", &rest)?;
+    refuse_unknown("vision_cfg", &vision.rest)?;
+    refuse_unknown("text_cfg", &text.rest)?;
+    let activation = if quick_gelu { Activation::QuickGelu } else { Activation::Gelu };
+    let image_size = square("vision_cfg.image_size", vision.image_size)?;
+    let image = match (vision.layers, vision.patch_size) {
+        (OneOrFour::Four(layers), _) => ImageTower::ResNet(ResNet {
+            image_size,
+            layers,
+            width: vision.width,
+            head_width: vision.head_width,
+        }),
+        (OneOrFour::One(layers), Some(patch_size)) => ImageTower::ViT(ViT {
+            image_size,
+            patch_size,
+            width: vision.width,
+            layers,
+            head_width: vision.head_width,
+            mlp_ratio: vision.mlp_ratio,
+            activation,
+        }),
+        (OneOrFour::One(_), None) => {
+            return Err(Error::Config(
+                "vision_cfg has neither a patch_size nor four stages of layers".into(),
+            ));
+        }
+    };
+    let own_tokenizer = text.hf_tokenizer_name.is_some_and(|name| !name.is_empty());
+    let config = Config {
+        family: Family::Clip,
+        embed_dim,
+        image,
+        text: TextTower {
+            context_length: text.context_length,
+            vocab_size: text.vocab_size,
+            width: text.width,
+            heads: text.heads,
+            layers: text.layers,
+            mlp_ratio: text.mlp_ratio,
+            activation,
+        },
+    };
+    config.validate()?;
+    Ok((config, own_tokenizer))
 }
 
 fn preprocess(fields: PreprocessFields, image_size: usize) -> Result<Preprocess> {
@@ -284,63 +297,81 @@ fn preprocess(fields: PreprocessFields, image_size: usize) -> Result<Preprocess>
     Ok(preprocess)
 }
 
-impl From<&OpenClip> for File {
-    fn from(o: &OpenClip) -> File {
-        let (layers, width, patch_size, head_width, ratio) = match &o.config.image {
+impl OpenClip {
+    fn file(&self) -> Result<File> {
+        let model_cfg = match self.config.family {
+            Family::SigLip => siglip::write(&self.config)?,
+            Family::Clip => serde_json::to_value(self.model()?)
+                .map_err(|source| Error::Json { path: FILE.into(), source })?,
+        };
+        Ok(File { model_cfg, preprocess_cfg: PreprocessFields::from(&self.preprocess) })
+    }
+
+    /// CLIP's network.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for activations that OpenCLIP does not have.
+    fn model(&self) -> Result<Model> {
+        let (layers, width, patch_size, head_width, ratio) = match &self.config.image {
             ImageTower::ResNet(r) => (OneOrFour::Four(r.layers), r.width, None, r.head_width, mlp_ratio()),
             ImageTower::ViT(v) => {
                 (OneOrFour::One(v.layers), v.width, Some(v.patch_size), v.head_width, v.mlp_ratio)
             }
         };
-        let text = &o.config.text;
-        let p = &o.preprocess;
-        File {
-            model_cfg: Model {
-                embed_dim: o.config.embed_dim,
-                quick_gelu: o.config.activation == Activation::QuickGelu,
-                vision_cfg: Vision {
-                    image_size: OneOrTwo::One(o.config.image.image_size()),
-                    layers,
-                    width,
-                    patch_size,
-                    head_width,
-                    mlp_ratio: ratio,
-                    rest: Map::new(),
-                },
-                text_cfg: Text {
-                    context_length: text.context_length,
-                    vocab_size: text.vocab_size,
-                    // OpenCLIP reads the tokenizer of a local folder from that folder, whatever the name.
-                    hf_tokenizer_name: o.own_tokenizer.then(|| "tokenizer.json".to_owned()),
-                    width: text.width,
-                    heads: text.heads,
-                    layers: text.layers,
-                    mlp_ratio: text.mlp_ratio,
-                    rest: Map::new(),
-                },
+        let text = &self.config.text;
+        Ok(Model {
+            embed_dim: self.config.embed_dim,
+            quick_gelu: self.config.one_activation().and_then(|activation| match activation {
+                Activation::QuickGelu => Ok(true),
+                Activation::Gelu => Ok(false),
+                Activation::GeluTanh => Err(Error::Config("OpenCLIP has no CLIP with GELU by tanh".into())),
+            })?,
+            vision_cfg: Vision {
+                image_size: OneOrTwo::One(self.config.image.image_size()),
+                layers,
+                width,
+                patch_size,
+                head_width,
+                mlp_ratio: ratio,
                 rest: Map::new(),
             },
-            preprocess_cfg: PreprocessFields {
-                size: Some(OneOrTwo::One(p.size)),
-                mode: Some("RGB".to_owned()),
-                mean: Some(p.mean),
-                std: Some(p.std),
-                interpolation: Some(
-                    match p.interpolation {
-                        Interpolation::Bicubic => "bicubic",
-                        Interpolation::Bilinear => "bilinear",
-                    }
-                    .to_owned(),
-                ),
-                resize_mode: Some(
-                    match p.resize_mode {
-                        ResizeMode::Shortest => "shortest",
-                        ResizeMode::Squash => "squash",
-                    }
-                    .to_owned(),
-                ),
+            text_cfg: Text {
+                context_length: text.context_length,
+                vocab_size: text.vocab_size,
+                // OpenCLIP reads the tokenizer of a local folder from that folder, whatever the name.
+                hf_tokenizer_name: self.own_tokenizer.then(|| "tokenizer.json".to_owned()),
+                width: text.width,
+                heads: text.heads,
+                layers: text.layers,
+                mlp_ratio: text.mlp_ratio,
                 rest: Map::new(),
             },
+            rest: Map::new(),
+        })
+    }
+}
+
+impl From<&Preprocess> for PreprocessFields {
+    fn from(p: &Preprocess) -> PreprocessFields {
+        PreprocessFields {
+            size: Some(OneOrTwo::One(p.size)),
+            mode: Some("RGB".to_owned()),
+            mean: Some(p.mean),
+            std: Some(p.std),
+            interpolation: Some(
+                match p.interpolation {
+                    Interpolation::Bicubic => "bicubic",
+                    Interpolation::Bilinear => "bilinear",
+                }
+                .to_owned(),
+            ),
+            resize_mode: Some(
+                match p.resize_mode {
+                    ResizeMode::Shortest => "shortest",
+                    ResizeMode::Squash => "squash",
+                }
+                .to_owned(),
+            ),
             rest: Map::new(),
         }
     }
@@ -375,12 +406,14 @@ fn refuse_other_networks(model: &Value) -> Result<()> {
     {
         let value = if section == "model_cfg" { &model[key] } else { &model[section][key] };
         if !is_empty(value) {
-            return Err(Error::Config(format!(
-                "{section}.{key} = {value} asks for a network that is not supported"
-            )));
+            return refuse(section, key, value);
         }
     }
     Ok(())
+}
+
+fn refuse<T>(section: &str, key: &str, value: &Value) -> Result<T> {
+    Err(Error::Config(format!("{section}.{key} = {value} asks for a network that is not supported")))
 }
 
 fn refuse_unknown(section: &str, rest: &Map<String, Value>) -> Result<()> {
@@ -395,9 +428,7 @@ fn refuse_unknown(section: &str, rest: &Map<String, Value>) -> Result<()> {
         let of_no_timm =
             key.starts_with("timm_") && is_empty(rest.get("timm_model_name").unwrap_or(&Value::Null));
         if !neutral && !of_no_timm {
-            return Err(Error::Config(format!(
-                "{section}.{key} = {value} asks for a network that is not supported"
-            )));
+            return refuse(section, key, value);
         }
     }
     Ok(())
@@ -409,7 +440,7 @@ mod tests {
     use crate::config::NAMES;
 
     fn parse(json: &str) -> Result<OpenClip> {
-        serde_json::from_str::<File>(json).unwrap().try_into()
+        OpenClip::parse(serde_json::from_str(json).unwrap()).unwrap()
     }
 
     #[test]
@@ -418,7 +449,7 @@ mod tests {
             let config = Config::named(name).unwrap();
             let preprocess = Preprocess { size: config.image.image_size(), ..Preprocess::default() };
             let written = OpenClip { config, preprocess, own_tokenizer: name == "RN50" };
-            let json = serde_json::to_string(&File::from(&written)).unwrap();
+            let json = serde_json::to_string(&written.file().unwrap()).unwrap();
             assert_eq!(parse(&json).unwrap(), written, "{name}");
         }
     }
@@ -431,7 +462,7 @@ mod tests {
                 "patch_size": 16{extra}}}, "text_cfg": {{"width": 64, "heads": 1, "layers": 1}}}}}}"#
             )
         };
-        assert_eq!(parse(&json("")).unwrap().config.activation, Activation::Gelu);
+        assert_eq!(parse(&json("")).unwrap().config.text.activation, Activation::Gelu);
         assert!(
             parse(&json(r#", "patch_dropout": 0.5, "timm_model_name": null, "timm_pool": "avg""#)).is_ok()
         );

@@ -11,8 +11,9 @@ pub trait Ops {
     /// A value flowing through the network.
     type T;
 
-    /// Convolution without bias, `[C, H, W] -> [c.channels, H', W']`. `weight`: `[channels, C, kernel, kernel]`.
-    fn conv2d(&self, x: &Self::T, weight: &str, c: Conv) -> Self::T;
+    /// Convolution, `[C, H, W] -> [c.channels, H', W']`. Uses `name.weight`: `[channels, C, kernel, kernel]` and, when the
+    /// convolution has one, `name.bias`: `[channels]`.
+    fn conv2d(&self, x: &Self::T, name: &str, c: Conv) -> Self::T;
 
     /// Batch normalisation over channels, epsilon 1e-5. Uses `name.weight`, `.bias`, `.running_mean`, `.running_var`.
     fn batch_norm(&self, x: &Self::T, name: &str) -> Self::T;
@@ -32,14 +33,17 @@ pub trait Ops {
     /// A learned token goes in front, `[L, D] -> [1 + L, D]`. `token`: `[D]`.
     fn prepend(&self, x: &Self::T, token: &str) -> Self::T;
 
+    /// A learned token alone, the same for every sample, `[1, width]`. `token`: `[width]`.
+    fn learned_token(&self, token: &str, width: usize) -> Self::T;
+
     /// Token ids to vectors, `[L] -> [L, width]`. `table`: `[vocab_size, width]`.
     fn embedding(&self, ids: &Self::T, table: &str, vocab_size: usize, width: usize) -> Self::T;
 
     /// Adds the first `L` rows of a position table, `[L, D] -> [L, D]`. `table`: `[rows, D]`.
     fn add_positions(&self, x: &Self::T, table: &str, rows: usize) -> Self::T;
 
-    /// Layer normalisation over channels, epsilon 1e-5. Uses `name.weight` and `name.bias`: `[D]`.
-    fn layer_norm(&self, x: &Self::T, name: &str) -> Self::T;
+    /// Layer normalisation over channels; `epsilon` is added to the variance. Uses `name.weight` and `name.bias`: `[D]`.
+    fn layer_norm(&self, x: &Self::T, name: &str, epsilon: f32) -> Self::T;
 
     /// Affine map, `[L, D] -> [L, out]`. Uses `name.weight`: `[out, D]` and `name.bias`: `[out]`.
     fn linear(&self, x: &Self::T, name: &str, out: usize) -> Self::T;
@@ -67,7 +71,7 @@ pub trait Ops {
         ids: Option<&Self::T>,
     ) -> Self::T;
 
-    /// The configured non-linearity.
+    /// The non-linearity of that kind.
     fn activation(&self, x: &Self::T, kind: Activation) -> Self::T;
 
     /// Element-wise sum of two values of one shape.
@@ -75,6 +79,9 @@ pub trait Ops {
 
     /// The first token alone, `[L, D] -> [1, D]`.
     fn first_token(&self, x: &Self::T) -> Self::T;
+
+    /// The last token alone, `[L, D] -> [1, D]`.
+    fn last_token(&self, x: &Self::T) -> Self::T;
 
     /// The token at the position of the end-of-text id alone, `[L, D] -> [1, D]`. `ids`: `[L]`.
     fn end_of_text(&self, x: &Self::T, ids: &Self::T) -> Self::T;
@@ -102,6 +109,8 @@ pub struct Conv {
     pub stride: usize,
     /// Zeros added on each side.
     pub padding: usize,
+    /// Whether each channel has a learned summand.
+    pub bias: bool,
 }
 
 /// Names of the query, key and value maps of an attention.

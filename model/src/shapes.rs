@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use crate::clip;
-use crate::config::{Activation, Config};
+use crate::config::{Activation, Config, Family};
 use crate::ops::{Conv, Ops, Projections};
 
 /// A tensor that a checkpoint must hold.
@@ -27,7 +27,7 @@ impl Tensor {
 /// What a network is made of and what it costs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
-    /// Every tensor, in the order of use: image tower, text tower, logit scale.
+    /// Every tensor, in the order of use: image tower, text tower, logit scale and bias.
     pub tensors: Vec<Tensor>,
     /// Floating-point operations for one image: two for each multiply-accumulate of convolutions, matrix products
     /// and attention; the rest (a per cent or so) is not counted.
@@ -52,6 +52,9 @@ pub fn summarize(config: &Config) -> Summary {
     clip::encode_text(&shapes, config, &vec![config.text.context_length]);
     let text_flops = shapes.flops.take();
     shapes.learned("logit_scale", &[]);
+    if config.family == Family::SigLip {
+        shapes.learned("logit_bias", &[]);
+    }
     Summary { tensors: shapes.into_tensors(), image_flops, text_flops }
 }
 
@@ -98,10 +101,13 @@ impl Shapes {
 impl Ops for Shapes {
     type T = Vec<usize>;
 
-    fn conv2d(&self, x: &Self::T, weight: &str, c: Conv) -> Self::T {
+    fn conv2d(&self, x: &Self::T, name: &str, c: Conv) -> Self::T {
         let side = |n: usize| (n + 2 * c.padding - c.kernel) / c.stride + 1;
         let out = vec![c.channels, side(x[1]), side(x[2])];
-        self.learned(weight, &[c.channels, x[0], c.kernel, c.kernel]);
+        self.learned(&format!("{name}.weight"), &[c.channels, x[0], c.kernel, c.kernel]);
+        if c.bias {
+            self.learned(&format!("{name}.bias"), &[c.channels]);
+        }
         self.multiply_accumulates(&[c.channels, out[1], out[2], x[0], c.kernel, c.kernel]);
         out
     }
@@ -135,6 +141,11 @@ impl Ops for Shapes {
         vec![x[0] + 1, x[1]]
     }
 
+    fn learned_token(&self, token: &str, width: usize) -> Self::T {
+        self.learned(token, &[width]);
+        vec![1, width]
+    }
+
     fn embedding(&self, ids: &Self::T, table: &str, vocab_size: usize, width: usize) -> Self::T {
         self.learned(table, &[vocab_size, width]);
         vec![ids[0], width]
@@ -145,7 +156,7 @@ impl Ops for Shapes {
         x.clone()
     }
 
-    fn layer_norm(&self, x: &Self::T, name: &str) -> Self::T {
+    fn layer_norm(&self, x: &Self::T, name: &str, _: f32) -> Self::T {
         self.learned(&format!("{name}.weight"), &x[1..]);
         self.learned(&format!("{name}.bias"), &x[1..]);
         x.clone()
@@ -201,6 +212,10 @@ impl Ops for Shapes {
     }
 
     fn first_token(&self, x: &Self::T) -> Self::T {
+        vec![1, x[1]]
+    }
+
+    fn last_token(&self, x: &Self::T) -> Self::T {
         vec![1, x[1]]
     }
 

@@ -44,8 +44,10 @@ pub(crate) enum Origin {
     Same(String),
     /// A matrix whose axes are exchanged.
     Transposed(String),
-    /// Several tensors of one shape, one above the other.
-    Stacked(Vec<String>),
+    /// The same values with so many axes of size one in front.
+    Wrapped(String, usize),
+    /// Several tensors, one above the other, and how many times the rows of the shortest each of them has.
+    Stacked(Vec<(String, usize)>),
 }
 
 /// A tensor in a file.
@@ -181,30 +183,34 @@ impl Weights {
         let mut mismatch = TensorMismatch::default();
         let mut made = Vec::with_capacity(plan.len());
         for (name, shape, origin) in plan {
-            let (sources, expected) = origin.sources(&shape);
             let mut parts = Vec::new();
-            for source in sources {
+            for (source, expected) in origin.sources(&shape) {
                 match self.tensors.get(source) {
-                    None => mismatch.missing.push((source.clone(), expected.clone())),
+                    None => mismatch.missing.push((source.to_owned(), expected)),
                     Some(found) if !same_shape(&found.shape, &expected) => {
-                        mismatch.wrong.push((source.clone(), expected.clone(), found.shape.clone()));
+                        mismatch.wrong.push((source.to_owned(), expected, found.shape.clone()));
                     }
                     Some(found) => parts.extend(found.parts.clone()),
                 }
             }
-            if let Origin::Transposed(_) = origin {
-                parts.iter_mut().for_each(|part| {
+            parts.iter_mut().for_each(|part| match origin {
+                Origin::Transposed(_) => {
                     part.shape.reverse();
                     part.strides.reverse();
-                });
-            }
+                }
+                Origin::Wrapped(_, ones) => {
+                    part.shape.drain(..ones.min(part.shape.len()));
+                    part.strides.drain(..ones.min(part.strides.len()));
+                }
+                Origin::Same(_) | Origin::Stacked(_) => {}
+            });
             made.push((name, Stored { shape, parts }, origin));
         }
         if !mismatch.is_empty() {
             return Err(Error::Tensors(mismatch));
         }
         for (_, stored, origin) in &made {
-            for source in origin.sources(&stored.shape).0 {
+            for (source, _) in origin.sources(&stored.shape) {
                 self.tensors.remove(source);
             }
         }
@@ -251,20 +257,22 @@ fn safetensors_header((path, file): &(PathBuf, File)) -> Result<(Metadata, u64)>
 }
 
 impl Origin {
-    /// The tensors it is made of, and the shape of each when the result has `shape`.
-    fn sources(&self, shape: &[usize]) -> (&[String], Vec<usize>) {
-        let mut part = shape.to_vec();
+    /// Tensors of equally many rows, one above the other.
+    pub(crate) fn stacked(names: impl IntoIterator<Item = String>) -> Origin {
+        Origin::Stacked(names.into_iter().map(|name| (name, 1)).collect())
+    }
+
+    /// The tensors it is made of when the result has `shape`, each with its own shape.
+    pub(crate) fn sources(&self, shape: &[usize]) -> Vec<(&str, Vec<usize>)> {
         match self {
-            Origin::Same(name) => (std::slice::from_ref(name), part),
-            Origin::Transposed(name) => {
-                part.reverse();
-                (std::slice::from_ref(name), part)
-            }
-            Origin::Stacked(names) => {
-                if let Some(rows) = part.first_mut() {
-                    *rows /= names.len().max(1);
-                }
-                (names, part)
+            Origin::Same(name) => vec![(name, shape.to_vec())],
+            Origin::Transposed(name) => vec![(name, shape.iter().rev().copied().collect())],
+            Origin::Wrapped(name, ones) => vec![(name, [&vec![1; *ones], shape].concat())],
+            Origin::Stacked(parts) => {
+                let shares: usize = parts.iter().map(|(_, share)| share).sum();
+                let rows = shape.first().copied().unwrap_or(1) / shares.max(1);
+                let columns = shape.get(1..).unwrap_or_default();
+                parts.iter().map(|(name, share)| (&**name, [&[rows * share], columns].concat())).collect()
             }
         }
     }
@@ -408,7 +416,7 @@ mod tests {
         let views: [(&str, u64, &[usize], &[usize]); 3] =
             [("q", 0, &[2, 2], &[2, 1]), ("k", 10, &[2, 2], &[1, 2]), ("p", 4, &[2, 3], &[3, 1])];
         let mut found = weights(root.path(), &views).unwrap();
-        let stacked = Origin::Stacked(vec!["q".into(), "k".into()]);
+        let stacked = Origin::stacked(["q".into(), "k".into()]);
         let plan = vec![
             ("in".to_owned(), vec![4, 2], stacked),
             ("proj".to_owned(), vec![3, 2], Origin::Transposed("p".into())),
@@ -418,15 +426,29 @@ mod tests {
         assert_eq!(found.get("in").unwrap().to_f32().unwrap(), [0., 1., 2., 3., 10., 12., 11., 13.]);
         assert_eq!(rows(found.get("in").unwrap(), 1..3), [2., 3., 10., 12.]);
         assert_eq!(found.get("proj").unwrap().to_f32().unwrap(), [4., 7., 5., 8., 6., 9.]);
+        let uneven = Origin::Stacked(vec![("proj".into(), 1), ("in".into(), 2)]);
+        assert_eq!(uneven.sources(&[9, 4]), [("proj", vec![3, 4]), ("in", vec![6, 4])]);
         let beyond = found.get("in").unwrap().read_f32(Some(3..5), &mut |_| Ok::<(), Error>(()));
         assert!(matches!(beyond, Err(Error::Size(_))), "{beyond:?}");
+    }
+
+    #[test]
+    fn axes_of_size_one_are_taken_off() {
+        let root = tempfile::tempdir().unwrap();
+        let mut found = weights(root.path(), &[("table", 2, &[1, 3, 2], &[6, 1, 3])]).unwrap();
+        found.compose(vec![("t".to_owned(), vec![3, 2], Origin::Wrapped("table".into(), 1))]).unwrap();
+        assert_eq!(found.get("t").unwrap().to_f32().unwrap(), [2., 5., 3., 6., 4., 7.]);
+        assert_eq!(rows(found.get("t").unwrap(), 1..2), [3., 6.]);
+        let plan = vec![("u".to_owned(), vec![3, 2], Origin::Wrapped("t".into(), 1))];
+        let message = found.compose(plan).unwrap_err().to_string();
+        assert!(message.contains("t (expected [1, 3, 2], found [3, 2])"), "{message}");
     }
 
     #[test]
     fn origins_that_are_missing_or_of_another_shape_are_named() {
         let root = tempfile::tempdir().unwrap();
         let mut found = weights(root.path(), &[("q", 0, &[2, 2], &[2, 1])]).unwrap();
-        let plan = vec![("in".to_owned(), vec![6, 2], Origin::Stacked(vec!["q".into(), "k".into()]))];
+        let plan = vec![("in".to_owned(), vec![6, 2], Origin::stacked(["q".into(), "k".into()]))];
         let message = found.compose(plan).unwrap_err().to_string();
         assert!(message.contains("missing: k [3, 2]"), "{message}");
         assert!(message.contains("q (expected [3, 2], found [2, 2])"), "{message}");

@@ -29,11 +29,13 @@ fn manifest() -> Manifest {
         model: "tiny".into(),
         embed_dim: 16,
         logit_scale: 100.0,
+        logit_bias: None,
         preprocess: Preprocess::default(),
         tokenizer: Some(TokenizerFile {
             file: "tokenizer.json".into(),
             sha256: "0".repeat(64),
             context_length: 77,
+            padded: false,
         }),
         image: Some(encoder("visual.onnx", "image", Element::Float32)),
         text: Some(encoder("text.onnx", "ids", Element::Int32)),
@@ -125,11 +127,12 @@ fn what_is_not_a_manifest_is_refused() {
 #[test]
 fn values_that_make_no_sense_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let changes: [(&str, Change); 17] = [
+    let changes: [(&str, Change); 18] = [
         ("../visual.onnx", |m| m["image"]["file"] = json!("../visual.onnx")),
         ("/etc/passwd", |m| m["text"]["file"] = json!("/etc/passwd")),
         ("\"..\"", |m| m["tokenizer"]["file"] = json!("..")),
         ("logit_scale", |m| m["logit_scale"] = json!(-1.0)),
+        ("logit_bias", |m| m["logit_bias"] = json!(1e39)),
         ("embed_dim", |m| m["embed_dim"] = json!(0)),
         ("context_length", |m| m["tokenizer"]["context_length"] = json!(2)),
         ("size is 0", |m| m["preprocess"]["size"] = json!(0)),

@@ -11,7 +11,7 @@ use clip_model::templates::Template;
 use crate::embeddings::{Embeddings, normalize};
 use crate::error::{Error, Result};
 use crate::images::ImageTower;
-use crate::labels::{LabelSet, Match, ModelId};
+use crate::labels::{LabelSet, Logits, Match, ModelId};
 use crate::library::{self, Library};
 use crate::texts::TextTower;
 use crate::thread::{default_threads, join};
@@ -214,7 +214,7 @@ impl Clip {
             });
         }
         let images = self.encode_images(images)?;
-        let scale = self.manifest.logit_scale;
-        Ok(images.rows().map(|image| labels.nearest(image, scale, top)).collect())
+        let logits = Logits::of(&self.manifest);
+        Ok(images.rows().map(|image| labels.nearest(image, logits, top)).collect())
     }
 }

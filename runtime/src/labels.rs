@@ -43,7 +43,9 @@ impl ModelId {
 pub struct Match {
     /// The label's place in [`LabelSet::labels`].
     pub index: usize,
-    /// Softmax of logit scale times cosine similarity over the whole set; all labels together have 1.
+    /// Softmax of logit scale times cosine similarity over the whole set; all labels together have 1. Of a model with a
+    /// logit bias (SigLIP), the sigmoid of logit scale times cosine similarity plus bias: each label has its own, and an
+    /// image that shows none of them has low ones only.
     pub probability: f32,
     /// Cosine similarity of image and label, -1 to 1.
     pub similarity: f32,
@@ -80,20 +82,11 @@ impl LabelSet {
     }
 
     /// The `top` labels nearest to the normalised embedding `image`, `[dim]`, best first; of equals, the earlier label first.
-    pub(crate) fn nearest(&self, image: &[f32], logit_scale: f32, top: usize) -> Vec<Match> {
+    pub(crate) fn nearest(&self, image: &[f32], logits: Logits, top: usize) -> Vec<Match> {
         let similarities: Vec<f32> = self.embeddings.rows().map(|label| dot(label, image)).collect();
-        // The largest exponent is 0, so that nothing overflows whatever the scale is.
-        let largest = similarities.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let weight = |s: f32| (f64::from(logit_scale) * f64::from(s - largest)).exp();
-        let total: f64 = similarities.iter().map(|&s| weight(s)).sum();
-        let mut matches: Vec<Match> = similarities
-            .iter()
-            .enumerate()
-            .map(|(index, &similarity)| Match {
-                index,
-                probability: (weight(similarity) / total) as f32,
-                similarity,
-            })
+        let matches = similarities.iter().zip(logits.probabilities(&similarities)).enumerate();
+        let mut matches: Vec<Match> = matches
+            .map(|(index, (&similarity, probability))| Match { index, probability, similarity })
             .collect();
         let better = |a: &Match, b: &Match| b.similarity.total_cmp(&a.similarity).then(a.index.cmp(&b.index));
         if top < matches.len() {
@@ -105,9 +98,40 @@ impl LabelSet {
     }
 }
 
+/// How similarities become probabilities.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Logits {
+    pub scale: f32,
+    /// Where there is one, each label's probability is its own.
+    pub bias: Option<f32>,
+}
+
+impl Logits {
+    pub fn of(manifest: &Manifest) -> Logits {
+        Logits { scale: manifest.logit_scale, bias: manifest.logit_bias }
+    }
+
+    fn probabilities(self, similarities: &[f32]) -> Vec<f32> {
+        let scale = f64::from(self.scale);
+        if let Some(bias) = self.bias {
+            let sigmoid = |&s: &f32| 1.0 / (1.0 + (-scale * f64::from(s) - f64::from(bias)).exp());
+            return similarities.iter().map(|s| sigmoid(s) as f32).collect();
+        }
+        // The largest exponent is 0, so that nothing overflows whatever the scale is.
+        let largest = similarities.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let weight = |s: f32| (scale * f64::from(s - largest)).exp();
+        let total: f64 = similarities.iter().map(|&s| weight(s)).sum();
+        similarities.iter().map(|&s| (weight(s) / total) as f32).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const fn softmax(scale: f32) -> Logits {
+        Logits { scale, bias: None }
+    }
 
     fn set(rows: &[[f32; 2]]) -> LabelSet {
         LabelSet {
@@ -119,7 +143,7 @@ mod tests {
 
     #[test]
     fn probabilities_are_the_softmax_of_the_scaled_cosine() {
-        let matches = set(&[[0.0, 1.0], [1.0, 0.0], [0.6, 0.8]]).nearest(&[1.0, 0.0], 2.0, 10);
+        let matches = set(&[[0.0, 1.0], [1.0, 0.0], [0.6, 0.8]]).nearest(&[1.0, 0.0], softmax(2.0), 10);
         assert_eq!(matches.iter().map(|m| m.index).collect::<Vec<_>>(), [1, 2, 0]);
         let total = 1.0 + 2f64.exp() + 1.2f64.exp();
         for (m, s) in matches.iter().zip([1.0, 0.6, 0.0]) {
@@ -129,18 +153,30 @@ mod tests {
     }
 
     #[test]
+    fn with_a_bias_each_label_has_the_sigmoid_of_its_own() {
+        let labels = set(&[[0.0, 1.0], [1.0, 0.0], [0.6, 0.8]]);
+        let matches = labels.nearest(&[1.0, 0.0], Logits { scale: 10.0, bias: Some(-8.0) }, 10);
+        assert_eq!(matches.iter().map(|m| m.index).collect::<Vec<_>>(), [1, 2, 0]);
+        for (m, logit) in matches.iter().zip([2.0f64, -2.0, -8.0]) {
+            assert!((f64::from(m.probability) - 1.0 / (1.0 + (-logit).exp())).abs() < 1e-6);
+        }
+        let extreme = labels.nearest(&[1.0, 0.0], Logits { scale: 1e30, bias: Some(-1.0) }, 10);
+        assert_eq!(extreme[0].probability, 1.0);
+    }
+
+    #[test]
     fn a_huge_scale_neither_overflows_nor_loses_the_sum() {
-        let matches = set(&[[1.0, 0.0], [-1.0, 0.0]]).nearest(&[1.0, 0.0], 1e30, 2);
+        let matches = set(&[[1.0, 0.0], [-1.0, 0.0]]).nearest(&[1.0, 0.0], softmax(1e30), 2);
         assert_eq!((matches[0].probability, matches[1].probability), (1.0, 0.0));
     }
 
     #[test]
     fn top_cuts_without_changing_probabilities_and_equals_stay_in_order() {
         let labels = set(&[[0.0, 1.0], [1.0, 0.0], [1.0, 0.0], [0.6, 0.8]]);
-        let all = labels.nearest(&[1.0, 0.0], 5.0, usize::MAX);
+        let all = labels.nearest(&[1.0, 0.0], softmax(5.0), usize::MAX);
         assert_eq!(all.iter().map(|m| m.index).collect::<Vec<_>>(), [1, 2, 3, 0]);
         for top in 0..4 {
-            assert_eq!(labels.nearest(&[1.0, 0.0], 5.0, top), all[..top]);
+            assert_eq!(labels.nearest(&[1.0, 0.0], softmax(5.0), top), all[..top]);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Texts to embeddings, without computing on padding.
+//! Texts to embeddings, without computing on padding where it does not count.
 
 use std::path::Path;
 
@@ -24,6 +24,8 @@ pub(crate) struct TextTower {
     encoder: Encoder,
     tokenizer: Tokenizer,
     context_length: usize,
+    /// Whether all texts are padded to the context length.
+    padded: bool,
     embed_dim: usize,
 }
 
@@ -38,18 +40,22 @@ impl TextTower {
     ) -> Result<TextTower> {
         let tokenizer = Tokenizer::open(&manifest::verified(folder, &file.file, &file.sha256)?)?;
         let (context_length, embed_dim) = (file.context_length, manifest.embed_dim);
-        let input_shape = [Signature::FREE];
+        let padded = i64::try_from(context_length).unwrap_or(i64::MAX);
+        let input_shape = [if file.padded { padded } else { Signature::FREE }];
         let signature =
             Signature { encoder, input_type: TensorElementType::Int32, input_shape: &input_shape, embed_dim };
         let encoder = Encoder::open(loaded, folder, &signature, threads)?;
-        let tower = TextTower { encoder, tokenizer, context_length, embed_dim };
+        let tower = TextTower { encoder, tokenizer, context_length, padded: file.padded, embed_dim };
         tower.probe()?;
         Ok(tower)
     }
 
     /// The embeddings of `texts` in their order, `[texts, embed_dim]`.
     pub fn encode(&self, texts: &[impl AsRef<str>]) -> Result<Vec<f32>> {
-        let encode = |text: &_| self.tokenizer.encode(AsRef::as_ref(text), self.context_length);
+        let encode = |text: &_| match self.padded {
+            true => self.tokenizer.encode_padded(AsRef::as_ref(text), self.context_length),
+            false => self.tokenizer.encode(AsRef::as_ref(text), self.context_length),
+        };
         let ids: Vec<Vec<i32>> = texts.iter().map(encode).collect();
         let mut order: Vec<usize> = (0..ids.len()).collect();
         order.sort_by_key(|&i| ids[i].len());
@@ -84,7 +90,9 @@ impl TextTower {
         let (tokenizer, length) = (&self.tokenizer, self.context_length);
         let highest = i32::try_from(tokenizer.vocab_size()).unwrap_or(i32::MAX).saturating_sub(1);
         let mut ids = vec![highest; length];
-        ids[0] = tokenizer.start_id();
+        if let Some(start) = tokenizer.start_id() {
+            ids[0] = start;
+        }
         ids[length - 1] = tokenizer.end_id();
         let rows = self.encoder.run(&[1, length], &ids).map_err(|e| match e {
             Error::Engine { file, reason, .. } => Error::Mismatch {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use clip_model::checkpoint::{self, Values, write_weights};
-use clip_model::config::{Activation, Config, ImageTower, TextTower, ViT};
+use clip_model::config::{Activation, Config, Family, ImageTower, TextTower, ViT};
 use clip_model::openclip::OpenClip;
 use clip_model::{Preprocess, Tokenizer, shapes};
 use serde_json::Value;
@@ -74,6 +74,7 @@ impl Work {
     fn new() -> Work {
         let tokenizer = Tokenizer::openai();
         let config = Config {
+            family: Family::Clip,
             embed_dim: 16,
             image: ImageTower::ViT(ViT {
                 image_size: 32,
@@ -82,6 +83,7 @@ impl Work {
                 layers: 2,
                 head_width: 16,
                 mlp_ratio: 4.0,
+                activation: Activation::QuickGelu,
             }),
             text: TextTower {
                 context_length: 12,
@@ -90,8 +92,8 @@ impl Work {
                 heads: 2,
                 layers: 2,
                 mlp_ratio: 4.0,
+                activation: Activation::QuickGelu,
             },
-            activation: Activation::QuickGelu,
         };
         let preprocess = Preprocess { size: 32, ..Default::default() };
         let tensors = weights(&config);

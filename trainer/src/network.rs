@@ -14,6 +14,7 @@ use tch::{Device, Kind, Tensor};
 use crate::error::Result;
 use crate::parameters::Parameters;
 
+/// What batch norms add to a variance.
 const EPSILON: f64 = 1e-5;
 
 /// How fast running statistics follow the batches, PyTorch's default.
@@ -125,10 +126,11 @@ fn split_heads(x: &Tensor, heads: i64) -> Tensor {
 impl Ops for Network {
     type T = Tensor;
 
-    fn conv2d(&self, x: &Tensor, weight: &str, c: Conv) -> Tensor {
+    fn conv2d(&self, x: &Tensor, name: &str, c: Conv) -> Tensor {
         let (stride, padding) = (c.stride as i64, c.padding as i64);
-        let weight = self.operand(self.parameter(weight));
-        self.operand(x).conv2d(&weight, None::<&Tensor>, [stride, stride], [padding, padding], [1, 1], 1)
+        let weight = self.operand(self.parameter(&format!("{name}.weight")));
+        let bias = c.bias.then(|| self.operand(self.parameter(&format!("{name}.bias"))));
+        self.operand(x).conv2d(&weight, bias.as_ref(), [stride, stride], [padding, padding], [1, 1], 1)
     }
 
     fn batch_norm(&self, x: &Tensor, name: &str) -> Tensor {
@@ -160,6 +162,10 @@ impl Ops for Network {
         Tensor::cat(&[&token, x], 1)
     }
 
+    fn learned_token(&self, token: &str, width: usize) -> Tensor {
+        self.parameter(token).view([1, 1, width as i64])
+    }
+
     fn embedding(&self, ids: &Tensor, table: &str, _: usize, _: usize) -> Tensor {
         Tensor::embedding(self.parameter(table), ids, -1, false, false)
     }
@@ -168,10 +174,10 @@ impl Ops for Network {
         x + self.parameter(table).narrow(0, 0, x.size()[1])
     }
 
-    fn layer_norm(&self, x: &Tensor, name: &str) -> Tensor {
+    fn layer_norm(&self, x: &Tensor, name: &str, epsilon: f32) -> Tensor {
         let part = |suffix: &str| Some(self.parameter(&format!("{name}.{suffix}")));
         let width = x.size()[2];
-        x.to_kind(Kind::Float).layer_norm([width], part("weight"), part("bias"), EPSILON, true)
+        x.to_kind(Kind::Float).layer_norm([width], part("weight"), part("bias"), f64::from(epsilon), true)
     }
 
     fn linear(&self, x: &Tensor, name: &str, _: usize) -> Tensor {
@@ -204,12 +210,13 @@ impl Ops for Network {
         ids: Option<&Tensor>,
     ) -> Tensor {
         let (batch, length, width, heads) = (x.size()[0], x.size()[1], x.size()[2], heads as i64);
+        let queries = token.size()[0]; // one, when all samples share it
         let [query, key, value] = [0, 1, 2].map(|part| self.projection(maps, part, width));
         // By heads: `[heads, D / heads, D]`, and what they are multiplied with `[heads, B, ...]`.
         let [key_weight, value_weight] = [key.0, value.0].map(|w| w.view([heads, width / heads, width]));
         let x = self.operand(x);
         let q = self.operand(token).linear(&query.0, Some(&query.1)) * (heads as f64 / width as f64).sqrt();
-        let q = q.view([batch, heads, width / heads]).transpose(0, 1);
+        let q = q.view([queries, heads, width / heads]).transpose(0, 1);
         let scores = q.matmul(&key_weight).transpose(0, 1).matmul(&x.transpose(1, 2)); // [B, heads, L]
         let scores = match ids {
             None => scores,
@@ -229,6 +236,7 @@ impl Ops for Network {
         match kind {
             Activation::QuickGelu => x * (x * 1.702).sigmoid(),
             Activation::Gelu => x.gelu("none"),
+            Activation::GeluTanh => x.gelu("tanh"),
         }
     }
 
@@ -238,6 +246,10 @@ impl Ops for Network {
 
     fn first_token(&self, x: &Tensor) -> Tensor {
         x.narrow(1, 0, 1)
+    }
+
+    fn last_token(&self, x: &Tensor) -> Tensor {
+        x.narrow(1, x.size()[1] - 1, 1)
     }
 
     fn end_of_text(&self, x: &Tensor, ids: &Tensor) -> Tensor {

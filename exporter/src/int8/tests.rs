@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use clip_model::cases::{parameter, uniform};
-use clip_model::config::{Activation, ImageTower, ResNet, TextTower, ViT};
+use clip_model::config::{Activation, Family, ImageTower, ResNet, TextTower, ViT};
 use clip_model::shapes::summarize;
 use clip_model::{Config, Preprocess};
 
@@ -15,17 +15,28 @@ use crate::tower::{self, Form};
 const EMBED_DIM: usize = 16;
 
 fn configs() -> Vec<Config> {
-    let text =
-        TextTower { context_length: 9, vocab_size: 50, width: 32, heads: 2, layers: 2, mlp_ratio: 4.0 };
-    let vit = ViT { image_size: 16, patch_size: 4, width: 48, layers: 3, head_width: 16, mlp_ratio: 4.0 };
+    let activation = Activation::QuickGelu;
+    let text = TextTower {
+        context_length: 9,
+        vocab_size: 50,
+        width: 32,
+        heads: 2,
+        layers: 2,
+        mlp_ratio: 4.0,
+        activation,
+    };
+    let vit = ViT {
+        image_size: 16,
+        patch_size: 4,
+        width: 48,
+        layers: 3,
+        head_width: 16,
+        mlp_ratio: 4.0,
+        activation,
+    };
     let resnet = ResNet { image_size: 64, layers: [2, 1, 1, 1], width: 8, head_width: 32 };
     [ImageTower::ViT(vit), ImageTower::ResNet(resnet)]
-        .map(|image| Config {
-            embed_dim: EMBED_DIM,
-            image,
-            text: text.clone(),
-            activation: Activation::QuickGelu,
-        })
+        .map(|image| Config { family: Family::Clip, embed_dim: EMBED_DIM, image, text: text.clone() })
         .to_vec()
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clip_model::cases::{Array, Reference, parameter, uniform};
 use clip_model::checkpoint::Values;
-use clip_model::config::{Activation, ImageTower, ResNet, TextTower, ViT};
+use clip_model::config::{Activation, Family, ImageTower, ResNet, TextTower, ViT};
 use clip_model::shapes::summarize;
 
 use super::*;
@@ -13,27 +13,38 @@ use crate::testing::{self, Session, assert_close};
 
 const TOLERANCE: f32 = 1e-5;
 
-fn vit(image_size: usize, patch_size: usize, width: usize, layers: usize, head_width: usize) -> ImageTower {
-    ImageTower::ViT(ViT { image_size, patch_size, width, layers, head_width, mlp_ratio: 2.0 })
+const EMBED_DIM: usize = 6;
+
+/// Image size, patch size, width, layers, head width.
+fn vit(
+    [image_size, patch_size, width, layers, head_width]: [usize; 5],
+    activation: Activation,
+) -> ImageTower {
+    ImageTower::ViT(ViT { image_size, patch_size, width, layers, head_width, mlp_ratio: 2.0, activation })
 }
 
 fn resnet(image_size: usize, layers: [usize; 4]) -> ImageTower {
     ImageTower::ResNet(ResNet { image_size, layers, width: 4, head_width: 32 })
 }
 
-fn text_tower(context_length: usize, width: usize, heads: usize, layers: usize) -> TextTower {
-    TextTower { context_length, vocab_size: 50, width, heads, layers, mlp_ratio: 4.0 }
+/// Context length, width, heads, layers.
+fn text_tower([context_length, width, heads, layers]: [usize; 4], activation: Activation) -> TextTower {
+    TextTower { context_length, vocab_size: 50, width, heads, layers, mlp_ratio: 4.0, activation }
 }
 
-/// Both towers in sizes that differ in everything, with either activation.
+/// Both towers in sizes that differ in everything, with every activation.
 fn configs() -> Vec<Config> {
-    let config = |image, text, activation| Config { embed_dim: 6, image, text, activation };
+    use Activation::{Gelu, GeluTanh, QuickGelu};
+    let config = |family, image, text| Config { family, embed_dim: EMBED_DIM, image, text };
+    let (clip, siglip) = (Family::Clip, Family::SigLip);
     vec![
-        config(vit(8, 4, 12, 2, 4), text_tower(7, 8, 2, 2), Activation::QuickGelu),
-        config(vit(9, 3, 8, 1, 8), text_tower(5, 6, 1, 1), Activation::Gelu),
-        config(vit(4, 4, 8, 3, 2), text_tower(9, 16, 4, 3), Activation::QuickGelu),
-        config(resnet(64, [2, 1, 1, 1]), text_tower(3, 8, 2, 1), Activation::Gelu),
-        config(resnet(32, [1, 2, 1, 2]), text_tower(4, 8, 1, 2), Activation::QuickGelu),
+        config(clip, vit([8, 4, 12, 2, 4], QuickGelu), text_tower([7, 8, 2, 2], QuickGelu)),
+        config(clip, vit([9, 3, 8, 1, 8], Gelu), text_tower([5, 6, 1, 1], Gelu)),
+        config(clip, vit([4, 4, 8, 3, 2], QuickGelu), text_tower([9, 16, 4, 3], QuickGelu)),
+        config(clip, resnet(64, [2, 1, 1, 1]), text_tower([3, 8, 2, 1], Gelu)),
+        config(clip, resnet(32, [1, 2, 1, 2]), text_tower([4, 8, 1, 2], QuickGelu)),
+        config(siglip, vit([8, 4, EMBED_DIM, 2, 3], GeluTanh), text_tower([7, 8, 2, 2], GeluTanh)),
+        config(siglip, vit([11, 3, EMBED_DIM, 1, 2], Gelu), text_tower([4, 12, 3, 1], GeluTanh)),
     ]
 }
 
@@ -63,6 +74,13 @@ fn encode_images(session: &mut Session, config: &Config, images: &[Vec<f32>]) ->
     testing::run(session, vec![(IMAGE.to_owned(), input)])
 }
 
+/// The lengths of texts that a tower takes.
+fn lengths(config: &Config) -> std::ops::RangeInclusive<usize> {
+    let longest = config.text.context_length;
+    let shortest = if config.family == Family::Clip { 1 } else { longest };
+    shortest..=longest
+}
+
 /// A text of `length` ids, the end of which is the only highest.
 fn text_ids(config: &Config, length: usize) -> Vec<i32> {
     let highest = config.text.vocab_size - 1;
@@ -88,7 +106,7 @@ fn images_are_embedded_as_by_plain_loops_alone_and_in_a_batch() {
             let array = Array::new(&[3, side, side], image.clone());
             let expected = clip::encode_image(&Reference::new(&parameters), &config, &array).data;
             let what = format!("image {i} of {:?}", config.image);
-            assert_close(&together[6 * i..][..6], &expected, TOLERANCE, &what);
+            assert_close(&together[EMBED_DIM * i..][..EMBED_DIM], &expected, TOLERANCE, &what);
             let alone = encode_images(&mut session, &config, std::slice::from_ref(image));
             assert_close(&alone, &expected, TOLERANCE, &what);
         }
@@ -101,6 +119,7 @@ fn one_graph_holds_both_towers_and_compares_them() {
     for config in configs() {
         let parameters = parameters(&config);
         let preprocess = Preprocess::default();
+        let bias = (config.family == Family::SigLip).then_some(-2.5);
         let (images, texts) = (3, 2);
         let side = config.image.image_size();
         let length = config.text.context_length;
@@ -110,7 +129,8 @@ fn one_graph_holds_both_towers_and_compares_them() {
         let text = || (IDS.to_owned(), testing::ids(&[texts, length], ids.clone()));
 
         let form = Form::default();
-        let mut session = testing::open(&combined(&config, &preprocess, SCALE, form), parameters.clone());
+        let mut session =
+            testing::open(&combined(&config, &preprocess, SCALE, bias, form), parameters.clone());
         let outputs = session.run(&[(IMAGE, &image().1), (IDS, &text().1)]).unwrap();
         assert_eq!(outputs.iter().map(|o| o.name.as_str()).collect::<Vec<_>>(), COMBINED);
         let [image_rows, text_rows, logits] = [0, 1, 2].map(|i| outputs[i].values.clone());
@@ -119,8 +139,10 @@ fn one_graph_holds_both_towers_and_compares_them() {
         assert_close(&image_rows, &testing::run(&mut session, vec![image()]), TOLERANCE, "images");
         let mut session = testing::open(&super::text(&config, form), parameters.clone());
         assert_close(&text_rows, &testing::run(&mut session, vec![text()]), TOLERANCE, "texts");
-        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>() * SCALE;
-        let rows = image_rows.chunks(6).flat_map(|i| text_rows.chunks(6).map(move |t| dot(i, t)));
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
+        let logit = |a: &[f32], b: &[f32]| dot(a, b) * SCALE + bias.unwrap_or(0.0);
+        let texts = || text_rows.chunks(EMBED_DIM);
+        let rows = image_rows.chunks(EMBED_DIM).flat_map(|i| texts().map(move |t| logit(i, t)));
         assert_close(&logits, &rows.collect::<Vec<_>>(), TOLERANCE, "logits");
     }
 }
@@ -130,7 +152,7 @@ fn texts_of_every_length_are_embedded_as_by_plain_loops() {
     for config in configs() {
         let parameters = parameters(&config);
         let mut session = testing::open(&text(&config, Form::default()), parameters.clone());
-        for length in 1..=config.text.context_length {
+        for length in lengths(&config) {
             let ids = text_ids(&config, length);
             let expected = expected_text(&config, &parameters, &ids);
             let what = format!("{length} ids of {:?}", config.text);
@@ -145,7 +167,7 @@ fn what_follows_the_end_of_a_text_has_no_influence_and_neither_have_other_texts(
         let parameters = parameters(&config);
         let mut session = testing::open(&text(&config, Form::default()), parameters.clone());
         let length = config.text.context_length;
-        let texts: Vec<Vec<i32>> = (1..=length).map(|n| text_ids(&config, n)).collect();
+        let texts: Vec<Vec<i32>> = lengths(&config).map(|n| text_ids(&config, n)).collect();
         let end = config.text.vocab_size as i32 - 1;
         // Behind the end stand zeros, other ids, or the end again, which some tokenizers pad with.
         for padding in [0, 7, end] {
@@ -156,7 +178,7 @@ fn what_follows_the_end_of_a_text_has_no_influence_and_neither_have_other_texts(
             for (i, ids) in texts.iter().enumerate() {
                 let expected = expected_text(&config, &parameters, ids);
                 let what = format!("{} ids padded with {padding} of {:?}", ids.len(), config.text);
-                assert_close(&found[6 * i..][..6], &expected, TOLERANCE, &what);
+                assert_close(&found[EMBED_DIM * i..][..EMBED_DIM], &expected, TOLERANCE, &what);
             }
         }
     }
@@ -192,7 +214,7 @@ fn graphs_hold_each_weight_once_and_compute_nothing_twice() {
         let names: BTreeSet<String> = used.iter().map(whole).collect();
         assert_eq!(used.iter().collect::<BTreeSet<_>>().len(), count, "a weight is there twice");
         // In neither are the logit scale and a single query's key bias, which shifts all scores alike.
-        let unused = ["logit_scale", "visual.attnpool.k_proj.bias"];
+        let unused = ["logit_scale", "logit_bias", "visual.attnpool.k_proj.bias"];
         let tensors = summarize(&config).tensors.into_iter().map(|t| t.name);
         assert_eq!(names, tensors.filter(|name| !unused.contains(&name.as_str())).collect());
     }
@@ -214,7 +236,7 @@ fn half_precision_rounds_and_no_more() {
         let found = encode_images(&mut testing::open(&graph, parameters.clone()), &config, &images);
         let exact =
             encode_images(&mut testing::open(&image_of(&config), parameters.clone()), &config, &images);
-        let ids: Vec<i32> = text_ids(&config, 3);
+        let ids: Vec<i32> = text_ids(&config, 3.max(*lengths(&config).start()));
         let found_text = encode_texts(
             &mut testing::open(&text(&config, Form::default()).to_half(), parameters.clone()),
             &[&ids],

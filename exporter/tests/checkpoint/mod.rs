@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clip_model::cases::parameter;
 use clip_model::checkpoint::{Values, WeightFormat, write_into};
-use clip_model::config::{Activation, ImageTower, TextTower, ViT};
+use clip_model::config::{Activation, Family, ImageTower, TextTower, ViT};
 use clip_model::openclip::OpenClip;
 use clip_model::shapes::summarize;
 use clip_model::{Config, Preprocess, Tokenizer, tokenizer};
@@ -20,6 +20,7 @@ pub fn vocabulary() -> Tokenizer {
 
 pub fn config() -> Config {
     Config {
+        family: Family::Clip,
         embed_dim: 8,
         image: ImageTower::ViT(ViT {
             image_size: 16,
@@ -28,6 +29,7 @@ pub fn config() -> Config {
             layers: 2,
             head_width: 8,
             mlp_ratio: 2.0,
+            activation: Activation::Gelu,
         }),
         text: TextTower {
             context_length: 12,
@@ -36,8 +38,8 @@ pub fn config() -> Config {
             heads: 2,
             layers: 2,
             mlp_ratio: 2.0,
+            activation: Activation::Gelu,
         },
-        activation: Activation::Gelu,
     }
 }
 

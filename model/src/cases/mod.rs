@@ -41,10 +41,11 @@ pub enum Input {
 use Input::{Ids, Values as Numbers};
 
 /// Every operation at least once.
-pub const CASES: [Case; 28] = [
+pub const CASES: [Case; 33] = [
     case("conv2d: patches", &[Numbers(&[3, 8, 8])]),
     case("conv2d: padded, stride 2", &[Numbers(&[3, 6, 6])]),
     case("conv2d: pointwise", &[Numbers(&[5, 3, 3])]),
+    case("conv2d: patches that leave a rest, with a bias", &[Numbers(&[3, 7, 9])]),
     case("batch_norm", &[Numbers(&[4, 3, 2])]),
     case("relu", &[Numbers(&[4, 3, 2])]),
     case("avg_pool", &[Numbers(&[3, 4, 6])]),
@@ -55,6 +56,7 @@ pub const CASES: [Case; 28] = [
     case("add_positions: all rows", &[Numbers(&[CONTEXT_LENGTH, 4])]),
     case("add_positions: the first rows", &[Numbers(&[5, 4])]),
     case("layer_norm", &[Numbers(&[5, 6])]),
+    case("layer_norm: a large epsilon", &[Numbers(&[5, 6])]),
     case("linear", &[Numbers(&[5, 6])]),
     case("in_projection: query", &[Numbers(&[5, 6])]),
     case("in_projection: key", &[Numbers(&[5, 6])]),
@@ -64,10 +66,13 @@ pub const CASES: [Case; 28] = [
     case("attention_pool: stacked maps", &[Numbers(&[1, 6]), Numbers(&[5, 6])]),
     case("attention_pool: separate maps", &[Numbers(&[1, 6]), Numbers(&[5, 6])]),
     case("attention_pool: up to the end of text", &[Ids(5), Numbers(&[1, 6]), Numbers(&[5, 6])]),
+    case("attention_pool: a learned query", &[Numbers(&[5, 6])]),
     case("activation: QuickGELU", &[Numbers(&[5, 6])]),
     case("activation: GELU", &[Numbers(&[5, 6])]),
+    case("activation: GELU by tanh", &[Numbers(&[5, 6])]),
     case("add", &[Numbers(&[5, 6]), Numbers(&[5, 6])]),
     case("first_token", &[Numbers(&[5, 6])]),
+    case("last_token", &[Numbers(&[5, 6])]),
     case("end_of_text", &[Ids(5), Numbers(&[5, 6])]),
     case("project and l2_normalize", &[Numbers(&[1, 6])]),
 ];
@@ -83,11 +88,15 @@ impl Case {
     /// For a case that is not in [`CASES`].
     #[allow(clippy::panic)] // only tests call it
     pub fn apply<O: Ops>(&self, o: &O, x: &[O::T]) -> O::T {
-        let conv = |channels, kernel, stride, padding| Conv { channels, kernel, stride, padding };
+        let conv =
+            |channels, kernel, stride, padding| Conv { channels, kernel, stride, padding, bias: false };
         match self.name {
-            "conv2d: patches" => o.conv2d(&x[0], "conv.weight", conv(5, 4, 4, 0)),
-            "conv2d: padded, stride 2" => o.conv2d(&x[0], "conv.weight", conv(4, 3, 2, 1)),
-            "conv2d: pointwise" => o.conv2d(&x[0], "conv.weight", conv(4, 1, 1, 0)),
+            "conv2d: patches" => o.conv2d(&x[0], "conv", conv(5, 4, 4, 0)),
+            "conv2d: padded, stride 2" => o.conv2d(&x[0], "conv", conv(4, 3, 2, 1)),
+            "conv2d: pointwise" => o.conv2d(&x[0], "conv", conv(4, 1, 1, 0)),
+            "conv2d: patches that leave a rest, with a bias" => {
+                o.conv2d(&x[0], "conv", Conv { bias: true, ..conv(5, 2, 2, 0) })
+            }
             "batch_norm" => o.batch_norm(&x[0], "bn"),
             "relu" => o.relu(&x[0]),
             "avg_pool" => o.avg_pool(&x[0], 2),
@@ -98,7 +107,8 @@ impl Case {
             "add_positions: all rows" | "add_positions: the first rows" => {
                 o.add_positions(&x[0], "positions", CONTEXT_LENGTH)
             }
-            "layer_norm" => o.layer_norm(&x[0], "ln"),
+            "layer_norm" => o.layer_norm(&x[0], "ln", 1e-5),
+            "layer_norm: a large epsilon" => o.layer_norm(&x[0], "ln", 0.5),
             "linear" => o.linear(&x[0], "fc", 4),
             "in_projection: query" => {
                 let [q, _, _] = o.in_projection(&x[0], "attn");
@@ -123,10 +133,16 @@ impl Case {
             "attention_pool: up to the end of text" => {
                 o.attention_pool(&x[1], &x[2], Projections::Stacked("attn"), 3, Some(&x[0]))
             }
+            "attention_pool: a learned query" => {
+                let query = o.learned_token("query", 6);
+                o.attention_pool(&query, &x[0], Projections::Stacked("attn"), 2, None)
+            }
             "activation: QuickGELU" => o.activation(&x[0], Activation::QuickGelu),
             "activation: GELU" => o.activation(&x[0], Activation::Gelu),
+            "activation: GELU by tanh" => o.activation(&x[0], Activation::GeluTanh),
             "add" => o.add(&x[0], &x[1]),
             "first_token" => o.first_token(&x[0]),
+            "last_token" => o.last_token(&x[0]),
             "end_of_text" => o.end_of_text(&x[1], &x[0]),
             "project and l2_normalize" => o.l2_normalize(&o.project(&x[0], "proj", 4)),
             other => panic!("there is no case {other:?}"),

@@ -112,15 +112,16 @@ fn erf(x: f64) -> f64 {
 impl Ops for Reference<'_> {
     type T = Array;
 
-    fn conv2d(&self, x: &Array, weight: &str, c: Conv) -> Array {
+    fn conv2d(&self, x: &Array, name: &str, c: Conv) -> Array {
         let (channels, height, width) = (x.shape[0], x.shape[1], x.shape[2]);
         let side = |n: usize| (n + 2 * c.padding - c.kernel) / c.stride + 1;
-        let weight = self.get(weight);
+        let weight = self.get(&format!("{name}.weight"));
+        let bias = c.bias.then(|| self.get(&format!("{name}.bias")));
         let (out_height, out_width) = (side(height), side(width));
         Array::from_fn(&[c.channels, out_height, out_width], |i| {
             let (out, row, column) =
                 (i / (out_height * out_width), i / out_width % out_height, i % out_width);
-            let mut sum = 0.0;
+            let mut sum = bias.map_or(0.0, |bias| f64::from(bias[out]));
             for k in 0..channels * c.kernel * c.kernel {
                 let (channel, dy, dx) = (k / (c.kernel * c.kernel), k / c.kernel % c.kernel, k % c.kernel);
                 let (y, x_) = (row * c.stride + dy, column * c.stride + dx);
@@ -178,6 +179,10 @@ impl Ops for Reference<'_> {
         Array::new(&[x.shape[0] + 1, x.shape[1]], data)
     }
 
+    fn learned_token(&self, token: &str, width: usize) -> Array {
+        Array::new(&[1, width], self.get(token).to_vec())
+    }
+
     fn embedding(&self, ids: &Array, table: &str, _: usize, width: usize) -> Array {
         let table = self.get(table);
         Array::from_fn(&[ids.data.len(), width], |i| table[ids.data[i / width] as usize * width + i % width])
@@ -188,14 +193,14 @@ impl Ops for Reference<'_> {
         Array::from_fn(&x.shape, |i| x.data[i] + table[i])
     }
 
-    fn layer_norm(&self, x: &Array, name: &str) -> Array {
+    fn layer_norm(&self, x: &Array, name: &str, epsilon: f32) -> Array {
         let (gain, bias) = (self.get(&format!("{name}.weight")), self.get(&format!("{name}.bias")));
         let width = x.shape[1];
         Array::from_fn(&x.shape, |i| {
             let row = x.row(i / width);
             let centre = mean(row.iter().copied());
             let variance = mean(row.iter().map(|v| (v - centre).powi(2)));
-            (x.data[i] - centre) / (variance + 1e-5).sqrt() * gain[i % width] + bias[i % width]
+            (x.data[i] - centre) / (variance + epsilon).sqrt() * gain[i % width] + bias[i % width]
         })
     }
 
@@ -238,6 +243,11 @@ impl Ops for Reference<'_> {
                 let v = f64::from(v);
                 (0.5 * v * (1.0 + erf(v / std::f64::consts::SQRT_2))) as f32
             }),
+            Activation::GeluTanh => x.map(|v| {
+                let v = f64::from(v);
+                let cubic = v + 0.044_715 * v.powi(3);
+                (0.5 * v * (1.0 + (std::f64::consts::FRAC_2_PI.sqrt() * cubic).tanh())) as f32
+            }),
         }
     }
 
@@ -247,6 +257,10 @@ impl Ops for Reference<'_> {
 
     fn first_token(&self, x: &Array) -> Array {
         Array::new(&[1, x.shape[1]], x.row(0).to_vec())
+    }
+
+    fn last_token(&self, x: &Array) -> Array {
+        Array::new(&[1, x.shape[1]], x.row(x.shape[0] - 1).to_vec())
     }
 
     fn end_of_text(&self, x: &Array, ids: &Array) -> Array {

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::openclip;
 use crate::preprocess::Preprocess;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Cleaning, Tokenizer};
 use crate::weights::Weights;
 
 pub use write::Layout;
@@ -40,6 +40,14 @@ pub(crate) enum TokenizerSource {
     File(PathBuf),
     /// A folder's `vocab.json` and `merges.txt`.
     VocabularyAndMerges(PathBuf),
+    /// A folder's `tokenizer.json` and `tokenizer_config.json`, as SigLIP uses them.
+    SigLip {
+        folder: PathBuf,
+        cleaning: Cleaning,
+        context_length: usize,
+        /// Rows of the token embedding.
+        vocab_size: usize,
+    },
 }
 
 impl TokenizerSource {
@@ -48,6 +56,9 @@ impl TokenizerSource {
             TokenizerSource::OpenAi => Ok(Tokenizer::openai()),
             TokenizerSource::File(path) => Tokenizer::open(path),
             TokenizerSource::VocabularyAndMerges(folder) => Tokenizer::open_vocabulary(folder),
+            TokenizerSource::SigLip { folder, cleaning, context_length, vocab_size } => {
+                Tokenizer::open_siglip(folder, *cleaning, *context_length, *vocab_size)
+            }
         }
     }
 }
@@ -57,10 +68,10 @@ pub(crate) fn open(path: &Path, activation: Option<Activation>) -> Result<Found>
     if path.is_dir() {
         let found = open_folder(path)?;
         return match activation {
-            Some(stated) if stated != found.config.activation => Err(Error::Config(format!(
+            Some(stated) if stated != found.config.text.activation => Err(Error::Config(format!(
                 "{stated:?} was stated, but the configuration of {} says {:?}",
                 path.display(),
-                found.config.activation
+                found.config.text.activation
             ))),
             _ => Ok(found),
         };

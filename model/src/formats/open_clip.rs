@@ -4,8 +4,12 @@ use std::path::Path;
 
 use super::{Found, TokenizerSource, first_of, open_weights};
 use crate::checkpoint::{TOKENIZER, WEIGHTS as SAFETENSORS};
+use crate::config::Family;
 use crate::error::{Error, Result};
 use crate::openclip::OpenClip;
+use crate::shapes::summarize;
+use crate::tokenizer::Cleaning;
+use crate::weights::Origin;
 
 /// Names of the weights; the first that is there is read.
 pub(super) const WEIGHTS: [&str; 2] = [SAFETENSORS, "open_clip_pytorch_model.bin"];
@@ -20,7 +24,75 @@ pub(super) fn read(folder: &Path) -> Result<Found> {
     if weights.names().iter().all(|name| name.starts_with("module.")) {
         weights.rename(|name| name.strip_prefix("module.").map(str::to_owned))?;
     }
-    let tokenizer =
-        if own_tokenizer { TokenizerSource::File(folder.join(TOKENIZER)) } else { TokenizerSource::OpenAi };
+    if config.family == Family::SigLip {
+        let plan = summarize(&config).tensors.into_iter();
+        weights.compose(
+            plan.map(|t| (siglip_origin(&t.name), t)).map(|(o, t)| (t.name, t.shape, o)).collect(),
+        )?;
+    }
+    let tokenizer = match (config.family, own_tokenizer) {
+        (Family::SigLip, _) => TokenizerSource::SigLip {
+            folder: folder.to_owned(),
+            cleaning: Cleaning::OpenClip,
+            context_length: config.text.context_length,
+            vocab_size: config.text.vocab_size,
+        },
+        (Family::Clip, true) => TokenizerSource::File(folder.join(TOKENIZER)),
+        (Family::Clip, false) => TokenizerSource::OpenAi,
+    };
     Ok(Found { config, preprocess, weights, tokenizer })
+}
+
+/// Where the tensor that this crate calls `name` comes from.
+pub(super) fn origin(family: Family, name: &str) -> Origin {
+    match family {
+        Family::Clip => Origin::Same(name.to_owned()),
+        Family::SigLip => siglip_origin(name),
+    }
+}
+
+/// SigLIP's towers lie under `text.`, with this crate's names, and under `visual.trunk.`, with timm's.
+fn siglip_origin(name: &str) -> Origin {
+    let Some(visual) = name.strip_prefix("visual.") else {
+        let top = name.starts_with("logit_");
+        return Origin::Same(if top { name.to_owned() } else { format!("text.{name}") });
+    };
+    let same = |rest: String| Origin::Same(format!("visual.trunk.{rest}"));
+    let (module, kind) = visual.rsplit_once('.').unwrap_or((visual, ""));
+    if let Some((layer, rest)) = visual.strip_prefix("transformer.resblocks.").and_then(|v| v.split_once('.'))
+    {
+        if let Some(kind) = rest.strip_prefix("attn.in_proj_") {
+            return same(format!("blocks.{layer}.attn.qkv.{kind}"));
+        }
+        let module = match rest.rsplit_once('.').map_or(rest, |(module, _)| module) {
+            "ln_1" => "norm1",
+            "ln_2" => "norm2",
+            "attn.out_proj" => "attn.proj",
+            "mlp.c_fc" => "mlp.fc1",
+            "mlp.c_proj" => "mlp.fc2",
+            other => other,
+        };
+        return same(format!("blocks.{layer}.{module}.{kind}"));
+    }
+    let stacked = |kind: &str| {
+        let part = |map: &str| format!("visual.trunk.attn_pool.{map}.{kind}");
+        Origin::Stacked(vec![(part("q"), 1), (part("kv"), 2)])
+    };
+    match visual {
+        "positional_embedding" => return Origin::Wrapped("visual.trunk.pos_embed".to_owned(), 1),
+        "attn_pool.query" => return Origin::Wrapped("visual.trunk.attn_pool.latent".to_owned(), 2),
+        "attn_pool.attn.in_proj_weight" => return stacked("weight"),
+        "attn_pool.attn.in_proj_bias" => return stacked("bias"),
+        _ => {}
+    }
+    let module = match module {
+        "conv1" => "patch_embed.proj",
+        "ln_post" => "norm",
+        "attn_pool.attn.out_proj" => "attn_pool.proj",
+        "attn_pool.ln" => "attn_pool.norm",
+        "attn_pool.mlp.c_fc" => "attn_pool.mlp.fc1",
+        "attn_pool.mlp.c_proj" => "attn_pool.mlp.fc2",
+        other => other,
+    };
+    same(format!("{module}.{kind}"))
 }

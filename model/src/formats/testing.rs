@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::zip::tests::archive;
 use crate::cases::parameter;
 use crate::checkpoint::{Checkpoint, Values, write};
-use crate::config::{Activation, Config, ImageTower, ResNet, TextTower, ViT};
+use crate::config::{Activation, Config, Family, ImageTower, ResNet, TextTower, ViT};
 use crate::openclip::OpenClip;
 use crate::preprocess::Preprocess;
 use crate::shapes::summarize;
@@ -14,6 +14,7 @@ use crate::tokenizer::Tokenizer;
 /// Two blocks in each tower, of the smallest published widths.
 pub(super) fn vit(activation: Activation) -> Config {
     Config {
+        family: Family::Clip,
         embed_dim: 16,
         image: ImageTower::ViT(ViT {
             image_size: 32,
@@ -22,6 +23,7 @@ pub(super) fn vit(activation: Activation) -> Config {
             layers: 2,
             head_width: 64,
             mlp_ratio: 0.5,
+            activation,
         }),
         text: TextTower {
             context_length: 8,
@@ -30,8 +32,8 @@ pub(super) fn vit(activation: Activation) -> Config {
             heads: 4,
             layers: 2,
             mlp_ratio: 0.5,
+            activation,
         },
-        activation,
     }
 }
 

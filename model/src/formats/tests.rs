@@ -97,8 +97,8 @@ fn what_is_no_checkpoint_is_refused_by_name() {
     assert!(refused(&folder).contains("neither open_clip_config.json"));
     put(&folder, "config.json", br#"{"model_type": "blip"}"#);
     assert!(refused(&folder).contains(r#"model_type "blip""#));
-    put(&folder, "config.json", br#"{"model_type": "siglip"}"#);
-    assert!(refused(&folder).contains("attention with a learned query"));
+    put(&folder, "config.json", br#"{"model_type": "siglip2"}"#);
+    assert!(refused(&folder).contains("of a fixed resolution are \"siglip\""));
     for (tensor, named) in [
         ("vision_model.post_layernorm.bias", "Hugging Face's layout"),
         ("visual.trunk.norm.bias", "timm"),

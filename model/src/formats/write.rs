@@ -6,7 +6,7 @@ use std::path::Path;
 
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::huggingface;
+use super::{huggingface, open_clip};
 use crate::checkpoint::{Checkpoint, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS};
 use crate::error::{Error, Result};
 use crate::files;
@@ -54,7 +54,10 @@ impl Checkpoint {
         ];
         if layout == Layout::HuggingFace {
             texts.push((huggingface::CONFIG, huggingface::config::write(&self.config, &tokenizer)?));
-            texts.push((huggingface::PREPROCESSOR, huggingface::write_preprocessor(&self.preprocess)));
+            texts.push((
+                huggingface::PREPROCESSOR,
+                huggingface::write_preprocessor(&self.preprocess, self.config.family),
+            ));
         }
         let openclip = OpenClip {
             config: self.config.clone(),
@@ -81,34 +84,28 @@ impl Checkpoint {
     fn tensors_as(&self, layout: Layout) -> Vec<Tensor> {
         let mut tensors = Vec::new();
         for ours in summarize(&self.config).tensors {
-            match layout {
-                Layout::OpenClip => {
-                    if let Some(norm) = ours.name.strip_suffix(".running_mean") {
-                        let name = format!("{norm}.num_batches_tracked");
-                        tensors.push(Tensor { name, shape: vec![], source: Source::Counter });
+            if layout == Layout::OpenClip
+                && let Some(norm) = ours.name.strip_suffix(".running_mean")
+            {
+                let name = format!("{norm}.num_batches_tracked");
+                tensors.push(Tensor { name, shape: vec![], source: Source::Counter });
+            }
+            let origin = match layout {
+                Layout::OpenClip => open_clip::origin(self.config.family, &ours.name),
+                Layout::HuggingFace => huggingface::origin(self.config.family, &ours.name),
+            };
+            let mut row = 0;
+            for (name, shape) in origin.sources(&ours.shape) {
+                let source = match origin {
+                    Origin::Transposed(_) => Source::Transposed(ours.name.clone()),
+                    Origin::Same(_) | Origin::Wrapped(..) => Source::Rows(ours.name.clone(), None),
+                    Origin::Stacked(_) => {
+                        let rows = row..row + shape[0];
+                        row = rows.end;
+                        Source::Rows(ours.name.clone(), Some(rows))
                     }
-                    let source = Source::Rows(ours.name.clone(), None);
-                    tensors.push(Tensor { name: ours.name, shape: ours.shape, source });
-                }
-                Layout::HuggingFace => match huggingface::origin(&ours.name) {
-                    Origin::Same(name) => {
-                        let source = Source::Rows(ours.name, None);
-                        tensors.push(Tensor { name, shape: ours.shape, source });
-                    }
-                    Origin::Transposed(name) => {
-                        let shape = ours.shape.into_iter().rev().collect();
-                        tensors.push(Tensor { name, shape, source: Source::Transposed(ours.name) });
-                    }
-                    Origin::Stacked(names) => {
-                        let rows = ours.shape[0] / names.len();
-                        for (i, name) in names.into_iter().enumerate() {
-                            let mut shape = ours.shape.clone();
-                            shape[0] = rows;
-                            let source = Source::Rows(ours.name.clone(), Some(i * rows..(i + 1) * rows));
-                            tensors.push(Tensor { name, shape, source });
-                        }
-                    }
-                },
+                };
+                tensors.push(Tensor { name: name.to_owned(), shape, source });
             }
         }
         tensors

@@ -17,6 +17,7 @@ pub use decode::decode;
 use decode::{Pixels, decode_pixels};
 pub use image::{Image, RgbaImage};
 
+use crate::config::Family;
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -85,6 +86,20 @@ impl Default for Preprocess {
 }
 
 impl Preprocess {
+    /// What models of this family use unless they say otherwise, at 224 pixels: OpenAI's, or SigLIP's, which changes the aspect
+    /// ratio and maps pixels to -1..1.
+    pub fn of(family: Family) -> Preprocess {
+        match family {
+            Family::Clip => Preprocess::default(),
+            Family::SigLip => Preprocess {
+                resize_mode: ResizeMode::Squash,
+                mean: [0.5; 3],
+                std: [0.5; 3],
+                ..Preprocess::default()
+            },
+        }
+    }
+
     /// Checks that the values make sense.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! A tokenizer read from a `tokenizer.json`, run by the `tokenizers` crate.
 
-use tokenizers::Tokenizer;
+use tokenizers::{PaddingDirection, Tokenizer};
 
 use super::{front, json};
 use crate::error::{Error, Result};
@@ -18,9 +18,11 @@ pub(super) struct FileTokenizer {
     inner: Tokenizer,
     /// The file's text, as read.
     pub(super) json: String,
-    pub(super) start: i32,
+    pub(super) start: Option<i32>,
     pub(super) end: i32,
     pub(super) pad: i32,
+    /// Whether padding goes in front of texts and not behind them; CLIP's always goes behind.
+    pub(super) pads_in_front: bool,
     /// The highest id plus one.
     pub(super) vocab_size: usize,
     /// Whether what stands before a space has tokens of its own, whatever comes after: true of the files that this crate
@@ -32,27 +34,33 @@ impl FileTokenizer {
     pub(super) fn from_json(json: &str) -> Result<Self> {
         let mut inner: Tokenizer =
             json.parse().map_err(|e| refuse(format!("not a usable tokenizer.json: {e}")))?;
-        let padding = inner.get_padding().map(|p| p.pad_id);
+        let padding = inner.get_padding().cloned();
         // Cutting and padding are done here, to the caller's length instead of the file's.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| refuse(e.to_string()))?;
 
         let (start, end) = start_and_end(&inner)?;
-        let pad = padding.or_else(|| PADS.iter().find_map(|name| inner.token_to_id(name))).unwrap_or(end);
+        let pads_in_front = start.is_none()
+            && padding.as_ref().is_some_and(|p| matches!(p.direction, PaddingDirection::Left));
+        let pad = padding
+            .map(|p| p.pad_id)
+            .or_else(|| PADS.iter().find_map(|name| inner.token_to_id(name)))
+            .unwrap_or(end);
         let highest = inner.get_vocab(true).into_values().max().unwrap_or(0);
         let id =
             |id: u32| i32::try_from(id).map_err(|_| refuse(format!("token id {id} is over 2,147,483,647")));
         id(highest)?;
         let vocab_size = highest as usize + 1;
-        if let Some(beyond) = [start, end, pad].into_iter().find(|&id| id > highest) {
+        if let Some(beyond) = start.into_iter().chain([end, pad]).find(|&id| id > highest) {
             return Err(refuse(format!("it adds token id {beyond}, but its vocabulary ends at {highest}")));
         }
         let ends_words_at_spaces = json::is_in_our_style(json);
         Ok(Self {
             ends_words_at_spaces,
+            pads_in_front,
             inner,
             json: json.to_owned(),
-            start: id(start)?,
+            start: start.map(id).transpose()?,
             end: id(end)?,
             pad: id(pad)?,
             vocab_size,
@@ -68,6 +76,11 @@ impl FileTokenizer {
         }
     }
 
+    /// The name of a token.
+    pub(super) fn token(&self, id: i32) -> Option<String> {
+        self.inner.id_to_token(u32::try_from(id).ok()?)
+    }
+
     fn encode_whole(&self, text: &str) -> Vec<i32> {
         match self.inner.encode_fast(text, false) {
             // Every id is at most the highest, which was checked to fit.
@@ -81,18 +94,19 @@ fn refuse(reason: String) -> Error {
     Error::Tokenizer(reason)
 }
 
-/// The ids before and behind every text: what the file's post-processor puts around an empty one, or the usual
-/// tokens where it has no post-processor.
-fn start_and_end(tokenizer: &Tokenizer) -> Result<(u32, u32)> {
+/// The ids before (unless there is none) and behind every text: what the file's post-processor puts around an empty one, or
+/// the usual tokens where it has no post-processor.
+fn start_and_end(tokenizer: &Tokenizer) -> Result<(Option<u32>, u32)> {
     let around_nothing =
         tokenizer.encode_fast("", true).map_err(|e| refuse(format!("cannot encode an empty text: {e}")))?;
     match *around_nothing.get_ids() {
-        [start, end] => Ok((start, end)),
+        [start, end] => Ok((Some(start), end)),
+        [end] => Ok((None, end)),
         [] => {
             let usual = STARTS.iter().zip(ENDS);
             let found =
                 usual.filter_map(|(s, e)| tokenizer.token_to_id(s).zip(tokenizer.token_to_id(e))).next();
-            found.ok_or_else(|| {
+            found.map(|(start, end)| (Some(start), end)).ok_or_else(|| {
                 refuse(
                     "it adds no start and end tokens and has none of the usual names (such as <|startoftext|> and \
                      <|endoftext|>): give it a post_processor"
@@ -101,7 +115,7 @@ fn start_and_end(tokenizer: &Tokenizer) -> Result<(u32, u32)> {
             })
         }
         ref ids => Err(refuse(format!(
-            "it puts {} tokens around an empty text; CLIP needs one start and one end token",
+            "it puts {} tokens around an empty text; CLIP needs one start and one end token, SigLIP one end token",
             ids.len()
         ))),
     }

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::bpe;
 
 /// The start token's name in Hugging Face's CLIP tokenizers.
-const START: &str = "<|startoftext|>";
+pub(super) const START: &str = "<|startoftext|>";
 /// The end token's name there.
-const END: &str = "<|endoftext|>";
+pub(super) const END: &str = "<|endoftext|>";
 /// What marks a byte sequence at the end of a word.
 pub(super) const END_OF_WORD: &str = "</w>";
 /// The words of a text: as in [`bpe`], with the names of start and end that are used here.
@@ -54,18 +54,13 @@ fn in_order<S: Serializer>(tokens: &&[String], serializer: S) -> Result<S::Ok, S
     serializer.collect_map(tokens.iter().map(String::as_str).chain([START, END]).zip(0usize..))
 }
 
-/// A `tokenizer_config.json` for a `tokenizer.json` whose start and end have these ids.
-pub(super) fn config(tokenizer_json: &str, [start, end]: [i32; 2], context_length: usize) -> String {
-    let file: Value = serde_json::from_str(tokenizer_json).unwrap_or_default();
-    let name = |id: i32| {
-        let mut special = file["added_tokens"].as_array().into_iter().flatten();
-        special.find(|token| token["id"] == id).map_or(Value::Null, |token| token["content"].clone())
-    };
+/// A `tokenizer_config.json` for a tokenizer whose start, end and padding have these names.
+pub(super) fn config([start, end, pad]: [Option<String>; 3], context_length: usize) -> String {
     let fields = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": name(start),
-        "eos_token": name(end),
-        "pad_token": name(end),
+        "bos_token": start,
+        "eos_token": end,
+        "pad_token": pad,
         "model_max_length": context_length,
     });
     format!("{fields:#}\n")
@@ -220,6 +215,6 @@ fn openai_normalizer() -> Value {
     json!({"type": "Sequence", "normalizers": steps})
 }
 
-fn replace_pattern(pattern: &str, content: &str) -> Value {
+pub(super) fn replace_pattern(pattern: &str, content: &str) -> Value {
     json!({"type": "Replace", "pattern": {"Regex": pattern}, "content": content})
 }

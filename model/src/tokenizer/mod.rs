@@ -7,6 +7,7 @@
 //! - [`Tokenizer::open`] gives the ids of Hugging Face's fast tokenizer for that file, which cleans less: it knows
 //!   no HTML, for one. A file that [`Tokenizer::to_json`] wrote for the built-in tokenizer is opened as
 //!   the built-in one, so that a model folder gives the ids of its checkpoint.
+//! - [`Tokenizer::open_siglip`] gives the ids of SigLIP's, which know no start token and clean texts in a way of their own.
 //! - [`train`] makes a new vocabulary of the same kind.
 //!
 //! Ids are `i32`, as the networks take them.
@@ -17,6 +18,7 @@ mod file;
 mod front;
 mod html;
 mod json;
+pub(crate) mod siglip;
 mod train;
 
 use std::path::Path;
@@ -26,6 +28,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use bpe::Bpe;
 use file::FileTokenizer;
+pub use siglip::Cleaning;
 pub use train::train;
 
 /// A tokenizer; cheap to clone, and shareable between threads.
@@ -38,14 +41,14 @@ enum Kind {
     File(Arc<FileTokenizer>),
 }
 
-/// Several texts as token ids, padded to the longest of them.
+/// Several texts as token ids, padded to one length.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenBatch {
     /// The ids, row by row: `[rows, length]`.
     pub ids: Vec<i32>,
     /// How many texts.
     pub rows: usize,
-    /// Tokens in each row: those of the longest text, start and end included.
+    /// Tokens in each row, start and end included.
     pub length: usize,
 }
 
@@ -81,6 +84,26 @@ impl Tokenizer {
         Self::from_json(&json)
     }
 
+    /// The tokenizer of SigLIP's `tokenizer.json` and `tokenizer_config.json` in `folder`, for texts of `context_length` tokens
+    /// and a token embedding of `rows`.
+    ///
+    /// # Errors
+    /// As [`files::read_text`] and [`Tokenizer::from_json`]; [`Error::Tokenizer`] when the configuration does not name the
+    /// tokens at the end of a text.
+    pub fn open_siglip(
+        folder: &Path,
+        cleaning: Cleaning,
+        context_length: usize,
+        rows: usize,
+    ) -> Result<Self> {
+        let path = folder.join("tokenizer.json");
+        let read = |name: &str| files::read_text(&folder.join(name));
+        let (json, config) = (read("tokenizer.json")?, read("tokenizer_config.json")?);
+        let fail = |reason| Error::Tokenizer(format!("{}: {reason}", path.display()));
+        let whole = siglip::complete(&json, &config, cleaning, context_length, rows).map_err(fail)?;
+        Self::from_json(&whole)
+    }
+
     /// The tokenizer that the text of a `tokenizer.json` describes.
     ///
     /// # Errors
@@ -93,32 +116,45 @@ impl Tokenizer {
     }
 
     /// The token ids of `text`: start, the tokens, end. At most `context_length` ids: a longer text is cut, and
-    /// its last id is the end all the same. (A `context_length` below 2 leaves room for the end only.)
+    /// its last id is the end all the same. (A `context_length` that leaves no room gives the end only.)
     pub fn encode(&self, text: &str, context_length: usize) -> Vec<i32> {
-        let room = context_length.saturating_sub(2);
+        let around = 1 + usize::from(self.start_id().is_some());
+        let room = context_length.saturating_sub(around);
         let tokens: Vec<i32> = match &self.0 {
             Kind::OpenAi(bpe) => bpe.encode(text, room).into_iter().map(i32::from).collect(),
             Kind::File(file) => file.encode(text, room),
         };
-        let mut ids = Vec::with_capacity(2 + tokens.len().min(room));
-        if context_length >= 2 {
-            ids.push(self.start_id());
+        let mut ids = Vec::with_capacity(around + tokens.len().min(room));
+        if context_length >= around {
+            ids.extend(self.start_id());
         }
         ids.extend(tokens.into_iter().take(room));
         ids.push(self.end_id());
         ids
     }
 
-    /// [`Tokenizer::encode`] for many texts, padded at the end to the longest of them.
+    /// [`Tokenizer::encode`], padded to `context_length`: as SigLIP's text tower takes texts.
+    pub fn encode_padded(&self, text: &str, context_length: usize) -> Vec<i32> {
+        self.padded(self.encode(text, context_length), context_length)
+    }
+
+    fn padded(&self, mut ids: Vec<i32>, length: usize) -> Vec<i32> {
+        let missing = length.saturating_sub(ids.len());
+        ids.resize(ids.len() + missing, self.pad_id());
+        if matches!(&self.0, Kind::File(file) if file.pads_in_front) {
+            ids.rotate_right(missing);
+        }
+        ids
+    }
+
+    /// [`Tokenizer::encode`] for many texts, padded to the longest of them; SigLIP's, to `context_length`.
     pub fn encode_batch(&self, texts: &[impl AsRef<str>], context_length: usize) -> TokenBatch {
         let encoded: Vec<_> = texts.iter().map(|text| self.encode(text.as_ref(), context_length)).collect();
-        let length = encoded.iter().map(Vec::len).max().unwrap_or(0);
-        let mut ids = Vec::with_capacity(length * encoded.len());
-        for row in &encoded {
-            ids.extend_from_slice(row);
-            ids.resize(ids.len() + length - row.len(), self.pad_id());
-        }
-        TokenBatch { ids, rows: encoded.len(), length }
+        let longest = encoded.iter().map(Vec::len).max().unwrap_or(0);
+        let length = if self.start_id().is_none() { context_length } else { longest };
+        let rows = encoded.len();
+        let ids = encoded.into_iter().flat_map(|row| self.padded(row, length)).collect();
+        TokenBatch { ids, rows, length }
     }
 
     /// Whether this is OpenAI's tokenizer, built in or read from a file that [`Tokenizer::to_json`] wrote for it.
@@ -134,10 +170,10 @@ impl Tokenizer {
         }
     }
 
-    /// The id that begins every text.
-    pub fn start_id(&self) -> i32 {
+    /// The id that begins every text; SigLIP's begin with none.
+    pub fn start_id(&self) -> Option<i32> {
         match &self.0 {
-            Kind::OpenAi(_) => i32::from(bpe::START),
+            Kind::OpenAi(_) => Some(i32::from(bpe::START)),
             Kind::File(file) => file.start,
         }
     }
@@ -151,7 +187,7 @@ impl Tokenizer {
     }
 
     /// The id behind the end of a text that is shorter than others: 0 in OpenAI's tokenizer, else what the file
-    /// says, or the end once more. The text tower is causal, so that it has no influence.
+    /// says, or the end once more. CLIP's text tower is causal, so that it has no influence there.
     pub fn pad_id(&self) -> i32 {
         match &self.0 {
             Kind::OpenAi(_) => 0,
@@ -160,9 +196,17 @@ impl Tokenizer {
     }
 
     /// A `tokenizer_config.json` to stand beside [`Tokenizer::to_json`]: what transformers, and OpenCLIP through it, want
-    /// to know besides, above all what to pad with. Padding with the end is harmless, as the first end counts.
+    /// to know besides, above all what to pad with. After CLIP's texts that is the end once more, which is harmless, as the
+    /// first end counts.
     pub fn to_config_json(&self, context_length: usize) -> String {
-        json::config(&self.to_json(), [self.start_id(), self.end_id()], context_length)
+        let names = match &self.0 {
+            Kind::OpenAi(_) => [json::START, json::END, json::END].map(|name| Some(name.to_owned())),
+            Kind::File(file) => {
+                let pad = if file.start.is_some() { file.end } else { file.pad };
+                [file.start, Some(file.end), Some(pad)].map(|id| file.token(id?))
+            }
+        };
+        json::config(names, context_length)
     }
 
     /// A `tokenizer.json` of this tokenizer: the one it was read from, or one for the built-in vocabulary, which

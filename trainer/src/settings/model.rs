@@ -1,6 +1,6 @@
 //! The section `[model]`: the network, by its published name or by all of its sizes.
 
-use clip_model::config::{Activation, Config, ImageTower, ResNet, TextTower, ViT};
+use clip_model::config::{Activation, Config, Family, ImageTower, ResNet, TextTower, ViT};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -112,6 +112,10 @@ impl Model {
             return Ok(Config::named(name)?);
         }
         let missing = |field: &str| Error::Settings(format!("model.{field} is missing (or give model.name)"));
+        let activation = match self.activation.unwrap_or(ActivationName::QuickGelu) {
+            ActivationName::QuickGelu => Activation::QuickGelu,
+            ActivationName::Gelu => Activation::Gelu,
+        };
         let image = match (&self.resnet, &self.vit) {
             (Some(r), None) => ImageTower::ResNet(ResNet {
                 image_size: r.image_size,
@@ -126,6 +130,7 @@ impl Model {
                 layers: v.layers,
                 head_width: v.head_width,
                 mlp_ratio: v.mlp_ratio,
+                activation,
             }),
             (Some(_), Some(_)) => {
                 return Err(Error::Settings(
@@ -142,13 +147,10 @@ impl Model {
             heads: t.heads,
             layers: t.layers,
             mlp_ratio: t.mlp_ratio,
-        };
-        let activation = match self.activation.unwrap_or(ActivationName::QuickGelu) {
-            ActivationName::QuickGelu => Activation::QuickGelu,
-            ActivationName::Gelu => Activation::Gelu,
+            activation,
         };
         let embed_dim = self.embed_dim.ok_or_else(|| missing("embed_dim"))?;
-        let config = Config { embed_dim, image, text, activation };
+        let config = Config { family: Family::Clip, embed_dim, image, text };
         config.validate()?;
         Ok(config)
     }

@@ -1,15 +1,23 @@
-//! `config.json` of a CLIP model, to and from [`Config`].
+//! `config.json` of a CLIP or SigLIP model, to and from [`Config`].
 
 use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::config::{Activation, Config, ImageTower, TextTower, ViT, mlp_ratio};
+use crate::config::{Activation, Config, Family, ImageTower, TextTower, ViT, mlp_ratio};
 use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
 
-/// Where transformers pools a text.
+/// What transformers calls the activations, those of CLIP's own first.
+const ACTIVATIONS: [(&str, Activation); 4] = [
+    ("quick_gelu", Activation::QuickGelu),
+    ("gelu", Activation::Gelu),
+    ("gelu_pytorch_tanh", Activation::GeluTanh),
+    ("gelu_new", Activation::GeluTanh),
+];
+
+/// Where transformers pools a CLIP's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     /// At the highest id.
@@ -20,23 +28,24 @@ pub(super) enum End {
 
 pub(super) struct Parsed {
     pub(super) config: Config,
-    pub(super) end: End,
+    /// None for SigLIP, which pools at the last of a fixed number of tokens.
+    pub(super) end: Option<End>,
 }
 
 #[derive(Deserialize)]
-#[serde(default)]
 struct File {
-    projection_dim: usize,
-    text_config: Text,
-    vision_config: Vision,
+    projection_dim: Option<usize>,
+    #[serde(default)]
+    text_config: Map<String, Value>,
+    #[serde(default)]
+    vision_config: Map<String, Value>,
     // Older files hold the towers once more, and transformers lets these count.
-    text_config_dict: Option<Text>,
-    vision_config_dict: Option<Vision>,
+    text_config_dict: Option<Map<String, Value>>,
+    vision_config_dict: Option<Map<String, Value>>,
 }
 
-/// The text tower's fields; what is missing has transformers' default.
+/// The text tower's fields.
 #[derive(Deserialize)]
-#[serde(default)]
 struct Text {
     vocab_size: usize,
     hidden_size: usize,
@@ -46,12 +55,13 @@ struct Text {
     max_position_embeddings: usize,
     hidden_act: String,
     layer_norm_eps: f64,
+    #[serde(default)]
     eos_token_id: Value,
+    projection_size: Option<usize>,
 }
 
 /// The image tower's fields.
 #[derive(Deserialize)]
-#[serde(default)]
 struct Vision {
     hidden_size: usize,
     intermediate_size: usize,
@@ -62,6 +72,12 @@ struct Vision {
     patch_size: Side,
     hidden_act: String,
     layer_norm_eps: f64,
+    #[serde(default = "yes")]
+    vision_use_head: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Deserialize, Clone, Copy)]
@@ -71,77 +87,77 @@ enum Side {
     Two([usize; 2]),
 }
 
-impl Default for File {
-    fn default() -> Self {
-        File {
-            projection_dim: 512,
-            text_config: Text::default(),
-            vision_config: Vision::default(),
-            text_config_dict: None,
-            vision_config_dict: None,
-        }
+/// Transformers' defaults of both towers, for fields that are missing.
+fn defaults(family: Family) -> [Value; 2] {
+    match family {
+        Family::Clip => [
+            json!({
+                "vocab_size": 49408, "hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 12,
+                "num_attention_heads": 8, "max_position_embeddings": 77, "hidden_act": "quick_gelu",
+                "layer_norm_eps": 1e-5, "eos_token_id": 49407,
+            }),
+            json!({
+                "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12,
+                "num_channels": 3, "image_size": 224, "patch_size": 32, "hidden_act": "quick_gelu",
+                "layer_norm_eps": 1e-5,
+            }),
+        ],
+        Family::SigLip => [
+            json!({
+                "vocab_size": 32000, "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
+                "num_attention_heads": 12, "max_position_embeddings": 64, "hidden_act": "gelu_pytorch_tanh",
+                "layer_norm_eps": 1e-6,
+            }),
+            json!({
+                "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12,
+                "num_channels": 3, "image_size": 224, "patch_size": 16, "hidden_act": "gelu_pytorch_tanh",
+                "layer_norm_eps": 1e-6,
+            }),
+        ],
     }
 }
 
-impl Default for Text {
-    fn default() -> Self {
-        Text {
-            vocab_size: 49408,
-            hidden_size: 512,
-            intermediate_size: 2048,
-            num_hidden_layers: 12,
-            num_attention_heads: 8,
-            max_position_embeddings: 77,
-            hidden_act: "quick_gelu".to_owned(),
-            layer_norm_eps: 1e-5,
-            eos_token_id: json!(49407),
-        }
+/// One tower's fields, with `defaults` for those that are missing or null.
+fn tower<T: serde::de::DeserializeOwned>(
+    fields: Map<String, Value>,
+    mut defaults: Value,
+) -> serde_json::Result<T> {
+    for (key, value) in fields.into_iter().filter(|(_, value)| !value.is_null()) {
+        defaults[key] = value;
     }
+    serde_json::from_value(defaults)
 }
 
-impl Default for Vision {
-    fn default() -> Self {
-        Vision {
-            hidden_size: 768,
-            intermediate_size: 3072,
-            num_hidden_layers: 12,
-            num_attention_heads: 12,
-            num_channels: 3,
-            image_size: Side::One(224),
-            patch_size: Side::One(32),
-            hidden_act: "quick_gelu".to_owned(),
-            layer_norm_eps: 1e-5,
-        }
-    }
-}
-
-/// Understands a configuration whose `model_type` is `clip`.
+/// Understands the configuration of a model of this family.
 ///
 /// # Errors
 /// [`Error::Config`] for what this crate does not build, by name.
-pub(super) fn parse(path: &Path, json: &Map<String, Value>) -> Result<Parsed> {
-    let present = json.iter().filter(|(_, value)| !value.is_null());
-    let present: Map<String, Value> = present.map(|(key, value)| (key.clone(), value.clone())).collect();
-    let file: File = serde_json::from_value(Value::Object(present))
-        .map_err(|source| Error::Json { path: path.to_owned(), source })?;
-    let text = file.text_config_dict.unwrap_or(file.text_config);
-    let vision = file.vision_config_dict.unwrap_or(file.vision_config);
-    if text.hidden_act != vision.hidden_act {
-        return Err(Error::Config(format!(
-            "text_config.hidden_act {:?} is not vision_config.hidden_act {:?}: towers with different activations are \
-             not supported",
-            text.hidden_act, vision.hidden_act
-        )));
-    }
-    let activation = match text.hidden_act.as_str() {
-        "quick_gelu" => Activation::QuickGelu,
-        "gelu" => Activation::Gelu,
-        other => return Err(Error::Config(format!("hidden_act {other:?} is not supported"))),
+pub(super) fn parse(path: &Path, mut json: Map<String, Value>, family: Family) -> Result<Parsed> {
+    json.retain(|_, value| !value.is_null());
+    let fail = |source| Error::Json { path: path.to_owned(), source };
+    let file: File = serde_json::from_value(Value::Object(json)).map_err(fail)?;
+    let [text, vision] = defaults(family);
+    let text: Text = tower(file.text_config_dict.unwrap_or(file.text_config), text).map_err(fail)?;
+    let vision: Vision =
+        tower(file.vision_config_dict.unwrap_or(file.vision_config), vision).map_err(fail)?;
+    let activation = |name: &str| {
+        let known = ACTIVATIONS.iter().find(|(known, _)| *known == name);
+        known
+            .map(|(_, activation)| *activation)
+            .ok_or_else(|| Error::Config(format!("hidden_act {name:?} is not supported")))
     };
+    let epsilon = family.norm_epsilon();
     for (field, found) in [("text_config", text.layer_norm_eps), ("vision_config", vision.layer_norm_eps)] {
-        if found != 1e-5 {
-            return Err(Error::Config(format!("{field}.layer_norm_eps is {found}; only 1e-5 is supported")));
+        if found as f32 != epsilon {
+            return Err(Error::Config(format!(
+                "{field}.layer_norm_eps is {found}; only {epsilon:e} is supported"
+            )));
         }
+    }
+    if !vision.vision_use_head {
+        return Err(Error::Config(
+            "vision_config.vision_use_head is false: images without a pooling are not supported".into(),
+        ));
     }
     if vision.num_channels != 3 {
         let n = vision.num_channels;
@@ -153,8 +169,13 @@ pub(super) fn parse(path: &Path, json: &Map<String, Value>) -> Result<Parsed> {
         }
         Err(Error::Config(format!("{field} {width} is not a multiple of its num_attention_heads {heads}")))
     };
+    let embed_dim = match family {
+        Family::Clip => file.projection_dim.unwrap_or(512),
+        Family::SigLip => text.projection_size.unwrap_or(text.hidden_size),
+    };
     let config = Config {
-        embed_dim: file.projection_dim,
+        family,
+        embed_dim,
         image: ImageTower::ViT(ViT {
             image_size: square("vision_config.image_size", vision.image_size)?,
             patch_size: square("vision_config.patch_size", vision.patch_size)?,
@@ -162,6 +183,7 @@ pub(super) fn parse(path: &Path, json: &Map<String, Value>) -> Result<Parsed> {
             layers: vision.num_hidden_layers,
             head_width: heads("vision_config.hidden_size", vision.hidden_size, vision.num_attention_heads)?,
             mlp_ratio: mlp_ratio(vision.hidden_size, vision.intermediate_size),
+            activation: activation(&vision.hidden_act)?,
         }),
         text: TextTower {
             context_length: text.max_position_embeddings,
@@ -170,15 +192,16 @@ pub(super) fn parse(path: &Path, json: &Map<String, Value>) -> Result<Parsed> {
             heads: text.num_attention_heads,
             layers: text.num_hidden_layers,
             mlp_ratio: mlp_ratio(text.hidden_size, text.intermediate_size),
+            activation: activation(&text.hidden_act)?,
         },
-        activation,
     };
     config.validate()?;
-    let end = match text.eos_token_id.as_u64() {
+    let end = match (family, text.eos_token_id.as_u64()) {
+        (Family::SigLip, _) => None,
         // An id that early configurations had by mistake; transformers takes the highest id for it.
-        Some(2) => End::Highest,
-        Some(id) => End::Id(usize::try_from(id).unwrap_or(usize::MAX - 1)),
-        None => {
+        (Family::Clip, Some(2)) => Some(End::Highest),
+        (Family::Clip, Some(id)) => Some(End::Id(usize::try_from(id).unwrap_or(usize::MAX - 1))),
+        (Family::Clip, None) => {
             let found = &text.eos_token_id;
             return Err(Error::Config(format!("text_config.eos_token_id is {found}, expected one id")));
         }
@@ -199,7 +222,7 @@ fn square(field: &str, side: Side) -> Result<usize> {
 /// A `config.json` of this network and tokenizer.
 ///
 /// # Errors
-/// [`Error::Config`] when transformers' CLIP has no such image tower.
+/// [`Error::Config`] when transformers has no such image tower.
 pub(in crate::formats) fn write(config: &Config, tokenizer: &Tokenizer) -> Result<String> {
     let ImageTower::ViT(v) = &config.image else {
         return Err(Error::Config(
@@ -207,40 +230,53 @@ pub(in crate::formats) fn write(config: &Config, tokenizer: &Tokenizer) -> Resul
         ));
     };
     let t = &config.text;
-    let activation = match config.activation {
-        Activation::QuickGelu => "quick_gelu",
-        Activation::Gelu => "gelu",
-    };
-    let fields = json!({
-        "architectures": ["CLIPModel"],
-        "model_type": "clip",
-        "projection_dim": config.embed_dim,
+    let name = |activation| ACTIVATIONS.iter().find(|(_, a)| *a == activation).map(|(name, _)| *name);
+    let epsilon = f64::from(config.family.norm_epsilon() * 1e6).round() / 1e6; // as short as people write it
+    let mut fields = json!({
         "torch_dtype": "float32",
         "text_config": {
-            "model_type": "clip_text_model",
             "vocab_size": t.vocab_size,
             "hidden_size": t.width,
             "intermediate_size": t.hidden(),
             "num_hidden_layers": t.layers,
             "num_attention_heads": t.heads,
             "max_position_embeddings": t.context_length,
-            "hidden_act": activation,
-            "projection_dim": config.embed_dim,
-            "bos_token_id": tokenizer.start_id(),
+            "hidden_act": name(t.activation),
+            "layer_norm_eps": epsilon,
             "eos_token_id": tokenizer.end_id(),
-            "pad_token_id": tokenizer.end_id(),
         },
         "vision_config": {
-            "model_type": "clip_vision_model",
             "image_size": v.image_size,
             "patch_size": v.patch_size,
             "hidden_size": v.width,
             "intermediate_size": v.hidden(),
             "num_hidden_layers": v.layers,
             "num_attention_heads": v.heads(),
-            "hidden_act": activation,
-            "projection_dim": config.embed_dim,
+            "hidden_act": name(v.activation),
+            "layer_norm_eps": epsilon,
         },
     });
+    match config.family {
+        Family::Clip => {
+            fields["architectures"] = json!(["CLIPModel"]);
+            fields["model_type"] = "clip".into();
+            fields["projection_dim"] = config.embed_dim.into();
+            fields["text_config"]["model_type"] = "clip_text_model".into();
+            fields["text_config"]["bos_token_id"] = tokenizer.start_id().into();
+            fields["text_config"]["pad_token_id"] = tokenizer.end_id().into();
+            fields["vision_config"]["model_type"] = "clip_vision_model".into();
+            for tower in ["text_config", "vision_config"] {
+                fields[tower]["projection_dim"] = config.embed_dim.into();
+            }
+        }
+        Family::SigLip => {
+            fields["architectures"] = json!(["SiglipModel"]);
+            fields["model_type"] = "siglip".into();
+            fields["text_config"]["model_type"] = "siglip_text_model".into();
+            fields["text_config"]["projection_size"] = config.embed_dim.into();
+            fields["text_config"]["pad_token_id"] = tokenizer.pad_id().into();
+            fields["vision_config"]["model_type"] = "siglip_vision_model".into();
+        }
+    }
     Ok(format!("{fields:#}\n"))
 }

@@ -1,7 +1,7 @@
-//! Hugging Face's CLIP: a folder with `config.json`, weights in safetensors or PyTorch's format (whole or in shards),
+//! Hugging Face's CLIP and SigLIP: a folder with `config.json`, weights in safetensors or PyTorch's format (whole or in shards),
 //! a tokenizer, and `preprocessor_config.json`.
 //!
-//! Sources of fields and names: transformers' `models/clip`.
+//! Sources of fields and names: transformers' `models/clip` and `models/siglip`.
 
 pub(super) mod config;
 mod names;
@@ -14,10 +14,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Found, TokenizerSource, torch_file};
+use crate::config::Family;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::shapes::summarize;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Cleaning, Tokenizer};
 use crate::weights::Weights;
 
 pub(super) use names::origin;
@@ -46,33 +47,50 @@ pub(super) fn has_weights(folder: &Path) -> bool {
 /// [`Error::Config`] for another kind of model, or one that this crate does not build, by name.
 pub(super) fn read(folder: &Path) -> Result<Found> {
     let json = read_json(&folder.join(CONFIG))?;
-    let kind = json.get("model_type").and_then(Value::as_str).unwrap_or_default();
-    if kind != "clip" {
-        return Err(Error::Config(format!(
-            "{} is of model_type {kind:?}, which is not supported: \"clip\" is{}",
-            folder.join(CONFIG).display(),
-            reason(kind)
-        )));
+    let kind = json.get("model_type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let family = match kind.as_str() {
+        "clip" => Family::Clip,
+        "siglip" => Family::SigLip,
+        kind => {
+            return Err(Error::Config(format!(
+                "{} is of model_type {kind:?}, which is not supported: \"clip\" and \"siglip\" are{}",
+                folder.join(CONFIG).display(),
+                reason(kind)
+            )));
+        }
+    };
+    let config::Parsed { config, end } = config::parse(&folder.join(CONFIG), json, family)?;
+    let tokenizer = match family {
+        Family::Clip => tokenizer(folder)?,
+        Family::SigLip => TokenizerSource::SigLip {
+            folder: folder.to_owned(),
+            cleaning: Cleaning::HuggingFace,
+            context_length: config.text.context_length,
+            vocab_size: config.text.vocab_size,
+        },
+    };
+    if let Some(end) = end {
+        check_end(end, config.text.vocab_size, &tokenizer)?;
     }
-    let config::Parsed { config, end } = config::parse(&folder.join(CONFIG), &json)?;
-    let tokenizer = tokenizer(folder)?;
-    check_end(end, config.text.vocab_size, &tokenizer)?;
-    let preprocess = preprocessor::read(folder, config.image.image_size())?;
+    let preprocess = preprocessor::read(folder, config.image.image_size(), family)?;
     let mut weights = weights(folder)?;
     // Position numbers that older versions kept.
     weights.rename(|name| (!name.ends_with(".position_ids")).then(|| name.to_owned()))?;
     let plan = summarize(&config).tensors.into_iter();
-    weights.compose(plan.map(|t| (origin(&t.name), t)).map(|(o, t)| (t.name, t.shape, o)).collect())?;
+    weights
+        .compose(plan.map(|t| (origin(family, &t.name), t)).map(|(o, t)| (t.name, t.shape, o)).collect())?;
     Ok(Found { config, preprocess, weights, tokenizer })
 }
 
 /// Why a related kind of model is not built.
 fn reason(kind: &str) -> &'static str {
     match kind {
-        "siglip" | "siglip2" => {
-            " (it pools images by attention with a learned query and texts at the last of a fixed number of tokens)"
+        "siglip2" => {
+            " (it takes images of any shape as lists of patches; SigLIP 2's models of a fixed resolution are \"siglip\")"
         }
-        "clip_text_model" | "clip_vision_model" => " (it has one tower alone)",
+        "clip_text_model" | "clip_vision_model" | "siglip_text_model" | "siglip_vision_model" => {
+            " (it has one tower alone)"
+        }
         _ => "",
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::read_json;
+use crate::config::Family;
 use crate::error::{Error, Result};
 use crate::preprocess::{Interpolation, Preprocess, ResizeMode};
 
@@ -21,20 +22,20 @@ const FILTERS: [(u64, Interpolation); 2] = [(3, Interpolation::Bicubic), (2, Int
 ///
 /// # Errors
 /// [`Error::Config`], by name, for steps that this crate does not take.
-pub(super) fn read(folder: &Path, size: usize) -> Result<Preprocess> {
+pub(super) fn read(folder: &Path, size: usize, family: Family) -> Result<Preprocess> {
     if folder.join(FILE).exists() {
-        return parse(&read_json(&folder.join(FILE))?, size);
+        return parse(&read_json(&folder.join(FILE))?, size, family);
     }
     let newer = folder.join(PROCESSOR);
     if newer.exists()
         && let Some(Value::Object(fields)) = read_json(&newer)?.get("image_processor")
     {
-        return parse(fields, size);
+        return parse(fields, size, family);
     }
     Err(Error::io("open", folder.join(FILE), std::io::ErrorKind::NotFound.into()))
 }
 
-fn parse(fields: &Map<String, Value>, expected: usize) -> Result<Preprocess> {
+fn parse(fields: &Map<String, Value>, expected: usize, family: Family) -> Result<Preprocess> {
     let refuse = |field: &str| {
         let value = fields.get(field).unwrap_or(&Value::Null);
         Err(Error::Config(format!("{FILE}: {field} = {value} is not supported")))
@@ -48,8 +49,9 @@ fn parse(fields: &Map<String, Value>, expected: usize) -> Result<Preprocess> {
     if fields.get("rescale_factor").is_some_and(|f| (f.as_f64().unwrap_or(0.0) - 1.0 / 255.0).abs() > 1e-9) {
         return refuse("rescale_factor");
     }
-    let crop = is_on("do_center_crop");
-    let default = Preprocess::default();
+    // SigLIP's image processor has no such step.
+    let crop = family == Family::Clip && is_on("do_center_crop");
+    let default = Preprocess::of(family);
     let resize = fields.get("size").and_then(Size::parse);
     let (size, resize_mode) = match resize {
         Some(Size::Shortest(size)) if crop => (size, ResizeMode::Shortest),
@@ -116,12 +118,15 @@ impl Size {
 }
 
 /// A `preprocessor_config.json` of this preprocessing.
-pub(in crate::formats) fn write(p: &Preprocess) -> String {
+pub(in crate::formats) fn write(p: &Preprocess, family: Family) -> String {
     let square = json!({"height": p.size, "width": p.size});
     let shortest = p.resize_mode == ResizeMode::Shortest;
     let filter = FILTERS.iter().find(|(_, filter)| *filter == p.interpolation).map(|(number, _)| number);
     let fields = json!({
-        "image_processor_type": "CLIPImageProcessor",
+        "image_processor_type": match family {
+            Family::Clip => "CLIPImageProcessor",
+            Family::SigLip => "SiglipImageProcessor",
+        },
         "do_convert_rgb": true,
         "do_resize": true,
         "size": if shortest { json!({"shortest_edge": p.size}) } else { square.clone() },

@@ -1,7 +1,9 @@
 use super::*;
 use crate::checkpoint::{Checkpoint, Layout, Values};
-use crate::config::Activation;
+use crate::config::{Activation, Family};
 use crate::formats::testing::{Pickler, assert_same, checkpoint, torch_archive, vit};
+use crate::preprocess::{Interpolation, Preprocess};
+use crate::tokenizer::siglip::tests::{CONFIG as CONFIG_OF_UNIGRAM, unigram};
 
 /// A folder in this layout.
 fn folder(root: &Path) -> std::path::PathBuf {
@@ -100,7 +102,7 @@ fn configurations_that_are_not_built_are_refused_by_name() {
     let folder = folder(root.path());
     let (config, whole) = (folder.join(CONFIG), std::fs::read(folder.join(CONFIG)).unwrap());
     for (tower, field, value, named) in [
-        ("text_config", "hidden_act", serde_json::json!("quick_gelu"), "different activations"),
+        ("text_config", "hidden_act", serde_json::json!("relu"), "relu"),
         ("vision_config", "layer_norm_eps", serde_json::json!(1e-6), "layer_norm_eps"),
         ("vision_config", "num_channels", serde_json::json!(4), "num_channels"),
         ("vision_config", "image_size", serde_json::json!([32, 64]), "32x64"),
@@ -180,4 +182,95 @@ fn a_vocabulary_and_its_merges_are_a_tokenizer_too() {
     std::fs::write(folder.join("vocab.json"), r#"{"a": 0, "b": 0}"#).unwrap();
     let message = Checkpoint::open(&folder).unwrap().tokenizer().unwrap_err().to_string();
     assert!(message.contains("vocab.json: two tokens have one id"), "{message}");
+}
+
+/// A SigLIP folder: weights under transformers' names, a sentencepiece vocabulary, fields that have their defaults left out.
+fn siglip(root: &Path) -> std::path::PathBuf {
+    let folder = root.join("siglip");
+    std::fs::create_dir(&folder).unwrap();
+    let image = serde_json::json!({
+        "image_size": 18, "patch_size": 8, "hidden_size": 12, "intermediate_size": 20, "num_hidden_layers": 2,
+        "num_attention_heads": 3,
+    });
+    let text = serde_json::json!({
+        "vocab_size": 10, "max_position_embeddings": 6, "hidden_size": 8, "intermediate_size": 12,
+        "num_hidden_layers": 1, "num_attention_heads": 2, "hidden_act": "gelu", "projection_size": 12,
+    });
+    let config = serde_json::json!({"model_type": "siglip", "vision_config": image, "text_config": text});
+    put(&folder, CONFIG, &config.to_string());
+    put(&folder, PREPROCESSOR, r#"{"size": {"height": 18, "width": 18}, "resample": 2}"#);
+    put(&folder, "tokenizer.json", &unigram().to_string());
+    put(&folder, "tokenizer_config.json", CONFIG_OF_UNIGRAM);
+    let config =
+        config::parse(&folder.join(CONFIG), read_json(&folder.join(CONFIG)).unwrap(), Family::SigLip);
+    let tensors = summarize(&config.unwrap().config).tensors.into_iter().flat_map(|ours| {
+        let origin = origin(Family::SigLip, &ours.name);
+        let sources = origin.sources(&ours.shape).into_iter();
+        let values = sources.map(|(name, shape)| {
+            let tensor = crate::shapes::Tensor { name: name.to_owned(), shape, learned: true };
+            crate::cases::parameter(tensor)
+        });
+        values.collect::<Vec<_>>()
+    });
+    let tensors: Vec<Values> = tensors.collect();
+    crate::checkpoint::write_weights(&folder.join(WEIGHTS), &tensors, Default::default()).unwrap();
+    folder
+}
+
+fn put(folder: &Path, name: &str, text: &str) {
+    std::fs::write(folder.join(name), text).unwrap();
+}
+
+#[test]
+fn siglip_is_read_and_written_back() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = siglip(root.path());
+    let opened = Checkpoint::open(&folder).unwrap();
+    assert_eq!(opened.config.family, Family::SigLip);
+    assert_eq!((opened.config.embed_dim, opened.config.text.activation), (12, Activation::Gelu));
+    let expected =
+        Preprocess { size: 18, interpolation: Interpolation::Bilinear, ..Preprocess::of(Family::SigLip) };
+    assert_eq!(opened.preprocess, expected);
+    assert_eq!(opened.tensor("visual.attn_pool.query").unwrap().shape, [12]);
+    assert!(opened.logit_bias().unwrap().is_some());
+    assert_eq!(opened.tokenizer().unwrap().encode_padded("cab", 6), [8, 1, 1, 1, 1, 1]);
+
+    let written = root.path().join("written");
+    opened.write_as(&written, Layout::HuggingFace).unwrap();
+    let again = Checkpoint::open(&written).unwrap();
+    assert_eq!((&again.config, &again.preprocess), (&opened.config, &opened.preprocess));
+    for tensor in summarize(&opened.config).tensors {
+        let values = |checkpoint: &Checkpoint| checkpoint.tensor(&tensor.name).unwrap().to_f32().unwrap();
+        assert_eq!(values(&again), values(&opened), "{}", tensor.name);
+    }
+    assert_eq!(again.tokenizer().unwrap().to_json(), opened.tokenizer().unwrap().to_json());
+    let message = opened.write_as(&root.path().join("x"), Layout::OpenClip).unwrap_err().to_string();
+    assert!(message.contains("can only be written as hf"), "{message}");
+}
+
+#[test]
+fn siglip_networks_that_are_not_built_are_refused_by_name() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = siglip(root.path());
+    let (config, whole) = (folder.join(CONFIG), std::fs::read(folder.join(CONFIG)).unwrap());
+    for (tower, field, value, named) in [
+        ("vision_config", "vision_use_head", serde_json::json!(false), "vision_use_head"),
+        ("vision_config", "layer_norm_eps", serde_json::json!(1e-5), "only 1e-6 is supported"),
+        (
+            "text_config",
+            "projection_size",
+            serde_json::json!(16),
+            "embed_dim 16 is not the image tower's width 12",
+        ),
+        ("vision_config", "patch_size", serde_json::json!(19), "patch_size 19"),
+    ] {
+        std::fs::write(&config, &whole).unwrap();
+        change(&config, |json| json[tower][field] = value);
+        let message = refused(&folder);
+        assert!(message.contains(named), "{message}");
+    }
+    std::fs::write(&config, &whole).unwrap();
+    std::fs::remove_file(folder.join("tokenizer.json")).unwrap();
+    let message = Checkpoint::open(&folder).unwrap().tokenizer().unwrap_err().to_string();
+    assert!(message.contains("tokenizer.json"), "{message}");
 }

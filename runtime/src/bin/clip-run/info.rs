@@ -41,6 +41,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let image = manifest.image.as_ref().map(|e| format!("{side}x{side} pixels, {}", precision(e)));
     let text = manifest.text.as_ref().zip(manifest.tokenizer.as_ref());
     let text = text.map(|(e, t)| format!("up to {} tokens, {}", t.context_length, precision(e)));
+    let scale = match manifest.logit_bias {
+        Some(bias) => format!("{}, bias {bias}: a sigmoid for each label", manifest.logit_scale),
+        None => manifest.logit_scale.to_string(),
+    };
     let none = || "no encoder".to_owned();
     for (name, value) in [
         ("model", manifest.model.clone()),
@@ -49,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ("image", image.unwrap_or_else(none)),
         ("text", text.unwrap_or_else(none)),
         ("labels", clip.stored_labels().map_or_else(|| "none stored".to_owned(), |l| l.len().to_string())),
-        ("logit scale", manifest.logit_scale.to_string()),
+        ("logit scale", scale),
         ("engine", format!("ONNX Runtime {}, CPU, {} threads", library.version, clip.threads())),
         ("library", library.path.display().to_string()),
     ] {

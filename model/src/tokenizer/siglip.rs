@@ -1,0 +1,217 @@
+//! SigLIP's tokenizers as one `tokenizer.json`: what is done to a text around the vocabulary (cleaning, the end token, padding)
+//! is said by Python code and by a `tokenizer_config.json` beside it, and is written into the file here.
+
+use serde_json::{Value, json};
+
+use super::json::replace_pattern;
+
+/// How a text is cleaned before SigLIP's vocabularies see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cleaning {
+    /// As OpenCLIP's `clean: canonicalize`: underscores become spaces, other ASCII punctuation goes, letters are lower-cased,
+    /// white space is reduced. (Its repair of broken encodings and of HTML is left out.)
+    OpenClip,
+    /// As transformers has it: SigLIP's sentencepiece vocabulary takes texts without ASCII punctuation in lower case, SigLIP
+    /// 2's (Gemma's byte-pair vocabulary) in lower case only.
+    HuggingFace,
+}
+
+/// Python's `string.punctuation`.
+const PUNCTUATION: &str = r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]"##;
+
+/// The `tokenizer.json` in `json` with all that SigLIP's use of it needs. `config` is its `tokenizer_config.json`; texts have
+/// `context_length` tokens, and the token embedding `rows`.
+pub(super) fn complete(
+    json: &str,
+    config: &str,
+    cleaning: Cleaning,
+    context_length: usize,
+    rows: usize,
+) -> Result<String, String> {
+    let parse = |text: &str, name: &str| -> Result<Value, String> {
+        serde_json::from_str(text).map_err(|e| format!("{name} is no JSON: {e}"))
+    };
+    let (mut file, config) = (parse(json, "tokenizer.json")?, parse(config, "tokenizer_config.json")?);
+    let (end, end_id) = special(&file, &config, "eos_token")?;
+    let (pad, pad_id) = special(&file, &config, "pad_token")?;
+    // A file that was completed and written by this crate says it itself.
+    let front = config["padding_side"] == "left" || file["padding"]["direction"] == "Left";
+    let direction = if front { "Left" } else { "Right" };
+    let steps = steps(cleaning, file["model"]["type"] == "BPE");
+    let reduces = steps.len() > 1;
+    file["normalizer"] = with_steps_in_front(file["normalizer"].take(), steps);
+    file["post_processor"] = json!({
+        "type": "TemplateProcessing",
+        "single": [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": end, "type_id": 0}}],
+        "pair": [
+            {"Sequence": {"id": "A", "type_id": 0}},
+            {"Sequence": {"id": "B", "type_id": 0}},
+            {"SpecialToken": {"id": end, "type_id": 0}},
+        ],
+        "special_tokens": {&end: {"id": &end, "ids": [end_id], "tokens": [&end]}},
+    });
+    file["truncation"] = json!({
+        "direction": "Right", "max_length": context_length, "strategy": "LongestFirst", "stride": 0,
+    });
+    file["padding"] = json!({
+        "strategy": {"Fixed": context_length}, "direction": direction, "pad_to_multiple_of": null,
+        "pad_id": pad_id, "pad_type_id": 0, "pad_token": pad,
+    });
+    // Tokens beyond the embedding's rows cannot be used. Where punctuation is taken out, nothing is left of an added token such
+    // as "</s>" that could be looked for, and it would be found in the text as it was before.
+    if let Some(added) = file["added_tokens"].as_array_mut() {
+        let has_row = |token: &Value| token["id"].as_u64().is_some_and(|id| id < rows as u64);
+        added.retain(|token| has_row(token) && !reduces);
+    }
+    if let Some(pieces) = file["model"]["vocab"].as_array_mut() {
+        pieces.truncate(rows);
+    }
+    serde_json::to_string(&file).map_err(|e| e.to_string())
+}
+
+/// Name and id of the end or padding token that the configuration names.
+fn special(file: &Value, config: &Value, role: &str) -> Result<(String, u64), String> {
+    let token = &config[role];
+    let name = token.as_str().or_else(|| token["content"].as_str());
+    let name = name.ok_or_else(|| format!("tokenizer_config.json names no {role}"))?;
+    let mut added = file["added_tokens"].as_array().into_iter().flatten();
+    let vocabulary = &file["model"]["vocab"];
+    // A list of pieces with their scores, or a map to ids.
+    let mut pieces = vocabulary.as_array().into_iter().flatten();
+    let id = added
+        .find(|token| token["content"] == name)
+        .and_then(|token| token["id"].as_u64())
+        .or_else(|| vocabulary[name].as_u64())
+        .or_else(|| pieces.position(|piece| piece[0] == name).map(|id| id as u64));
+    match id {
+        Some(id) => Ok((name.to_owned(), id)),
+        None => Err(format!(
+            "{role} {name:?} of tokenizer_config.json is not in the vocabulary of tokenizer.json"
+        )),
+    }
+}
+
+/// The normalizers that clean a text.
+fn steps(cleaning: Cleaning, gemma: bool) -> Vec<Value> {
+    let lower = json!({"type": "Lowercase"});
+    let mut steps = match cleaning {
+        Cleaning::HuggingFace if gemma => return vec![lower],
+        Cleaning::HuggingFace => vec![],
+        Cleaning::OpenClip => vec![json!({"type": "Replace", "pattern": {"String": "_"}, "content": " "})],
+    };
+    steps.extend([
+        replace_pattern(PUNCTUATION, ""),
+        lower,
+        replace_pattern(r"\s+", " "),
+        json!({"type": "Strip", "strip_left": true, "strip_right": true}),
+    ]);
+    steps
+}
+
+/// A normalizer that takes `steps` first; one that does so already stays as it is.
+fn with_steps_in_front(normalizer: Value, mut steps: Vec<Value>) -> Value {
+    let own = match normalizer["normalizers"].as_array() {
+        Some(own) if normalizer["type"] == "Sequence" => own.clone(),
+        _ if normalizer.is_null() => vec![],
+        _ => vec![normalizer],
+    };
+    if own.starts_with(&steps) {
+        steps = own;
+    } else {
+        steps.extend(own);
+    }
+    json!({"type": "Sequence", "normalizers": steps})
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::tokenizer::Tokenizer;
+
+    pub(crate) const CONFIG: &str =
+        r#"{"eos_token": "</s>", "pad_token": {"content": "</s>"}, "model_max_length": 64}"#;
+
+    /// A small sentencepiece vocabulary in the layout of T5's.
+    pub(crate) fn unigram() -> Value {
+        let pieces = ["<pad>", "</s>", "<unk>", "▁", "a", "b", "c", "s", "▁cab", "▁ab", "<extra_id_0>"];
+        let vocabulary: Vec<Value> = pieces
+            .iter()
+            .enumerate()
+            .map(|(i, p)| json!([p, if i < 3 { 0.0 } else { -(i as f64) }]))
+            .collect();
+        let special = |id: usize| {
+            json!({"id": id, "content": pieces[id], "single_word": false, "lstrip": false, "rstrip": false,
+                   "normalized": false, "special": true})
+        };
+        json!({
+            "version": "1.0", "truncation": null, "padding": null,
+            "added_tokens": [special(0), special(1), special(2), special(10)],
+            "normalizer": {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
+            "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true},
+            "post_processor": null, "decoder": null,
+            "model": {"type": "Unigram", "unk_id": 2, "vocab": vocabulary, "byte_fallback": false},
+        })
+    }
+
+    /// A small byte-pair vocabulary in the layout of Gemma's.
+    fn gemma() -> Value {
+        json!({
+            "version": "1.0", "truncation": null, "padding": null,
+            "added_tokens": [{"id": 1, "content": "<eos>", "single_word": false, "lstrip": false, "rstrip": false,
+                              "normalized": false, "special": true}],
+            "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+            "pre_tokenizer": null, "post_processor": null, "decoder": null,
+            "model": {"type": "BPE", "unk_token": "<unk>", "fuse_unk": true, "byte_fallback": false,
+                      "vocab": {"<pad>": 0, "<eos>": 1, "<bos>": 2, "<unk>": 3, "a": 4, "b": 5, "▁": 6, "ab": 7, "!": 8},
+                      "merges": [["a", "b"]]},
+        })
+    }
+
+    fn open(json: &Value, config: &str, cleaning: Cleaning) -> Result<Tokenizer, String> {
+        let whole = complete(&json.to_string(), config, cleaning, 6, 10)?;
+        let again = complete(&whole, config, cleaning, 6, 10)?;
+        assert_eq!(again, whole, "what is complete stays as it is");
+        Ok(Tokenizer::from_json(&whole).unwrap())
+    }
+
+    #[test]
+    fn a_sentencepiece_vocabulary_is_completed() {
+        let tokenizer = open(&unigram(), CONFIG, Cleaning::OpenClip).unwrap();
+        assert_eq!((tokenizer.start_id(), tokenizer.end_id(), tokenizer.pad_id()), (None, 1, 1));
+        assert_eq!(tokenizer.vocab_size(), 10, "the embedding has no row for <extra_id_0>");
+        assert_eq!(tokenizer.encode("CAB, ab!", 6), [8, 9, 1]);
+        assert_eq!(tokenizer.encode_padded("ab_cab", 6), [9, 8, 1, 1, 1, 1]);
+        assert_eq!(tokenizer.encode("</s>", 6), [3, 7, 1], "nothing but the letter is left");
+        assert_eq!(tokenizer.encode("", 6), [1]);
+        assert_eq!(tokenizer.encode("ab ab ab ab", 3), [9, 9, 1]);
+        let transformers = open(&unigram(), CONFIG, Cleaning::HuggingFace).unwrap();
+        assert_eq!(transformers.encode("_cab", 6), [8, 1]);
+        assert_eq!(transformers.encode("ab_", 6), tokenizer.encode("ab", 6));
+    }
+
+    #[test]
+    fn a_byte_pair_vocabulary_is_completed() {
+        let config = r#"{"eos_token": "<eos>", "pad_token": "<pad>"}"#;
+        let tokenizer = open(&gemma(), config, Cleaning::HuggingFace).unwrap();
+        assert_eq!((tokenizer.start_id(), tokenizer.end_id(), tokenizer.pad_id()), (None, 1, 0));
+        assert_eq!(tokenizer.encode_padded("AB ab!", 6), [7, 6, 7, 8, 1, 0]);
+        assert_eq!(tokenizer.encode_batch(&["a", "b"], 4).ids, [4, 1, 0, 0, 5, 1, 0, 0]);
+        let config = r#"{"eos_token": "<eos>", "pad_token": "<pad>", "padding_side": "left"}"#;
+        let left = open(&gemma(), config, Cleaning::HuggingFace).unwrap();
+        assert_eq!(left.encode_padded("AB", 4), [0, 0, 7, 1]);
+        assert_eq!(open(&gemma(), config, Cleaning::OpenClip).unwrap().encode(" AB ab!", 6), [7, 6, 7, 1]);
+    }
+
+    #[test]
+    fn what_cannot_be_completed_is_named() {
+        for (config, named) in [
+            ("{}", "names no eos_token"),
+            (r#"{"eos_token": "</s>"}"#, "names no pad_token"),
+            (r#"{"eos_token": "<e>", "pad_token": "</s>"}"#, "eos_token \"<e>\""),
+            ("x", "tokenizer_config.json is no JSON"),
+        ] {
+            let reason = open(&unigram(), config, Cleaning::OpenClip).unwrap_err();
+            assert!(reason.contains(named), "{reason}");
+        }
+    }
+}
