@@ -133,7 +133,8 @@ typedef struct {
 typedef struct {
     /// The label's place in the set, see clip_labels_name.
     size_t index;
-    /// Softmax over the whole set: the probabilities of all labels add up to 1.
+    /// Softmax over the whole set: the probabilities of all labels add up to 1. Of a SigLIP model, a sigmoid: each label has
+    /// its own, and all are low where none fits.
     float probability;
     /// Cosine of the angle between the embeddings of image and label, -1 to 1.
     float similarity;

@@ -14,7 +14,7 @@ use crate::report::Report;
 #[derive(Debug, Args)]
 pub struct SourceArguments {
     /// The checkpoint: a folder in OpenCLIP's layout (open_clip_config.json, open_clip_model.safetensors, and
-    /// tokenizer.json where the vocabulary is not OpenAI's) or in Hugging Face's (config.json, model.safetensors,
+    /// tokenizer.json where the vocabulary is not OpenAI's) or in Hugging Face's (of CLIP or SigLIP: config.json, model.safetensors,
     /// tokenizer, preprocessor_config.json); one of OpenAI's .pt files; a state dict with OpenCLIP's names (.pt, .bin,
     /// .safetensors); or the name of a model on the Hugging Face hub (ORGANISATION/NAME, with @REVISION for another than
     /// main), whose files are then fetched into the cache that Python programs use too. HF_HOME, HF_ENDPOINT and

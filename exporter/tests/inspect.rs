@@ -80,7 +80,7 @@ fn a_checkpoint_is_described() {
         &text,
         &[
             ("checkpoint", "mine"),
-            ("architecture", "none of the nine"),
+            ("architecture", "none of the paper's nine"),
             ("image encoder", "ViT, 2 layers of 16 channels, 2 heads, patches of 8, 16x16 pixels"),
             ("text encoder", "1 layers of 16 channels, 2 heads"),
             ("activation", "quick_gelu"),

@@ -12,7 +12,8 @@ use crate::status::clip_status;
 pub struct clip_match {
     /// The label's place in the set, see clip_labels_name.
     pub index: usize,
-    /// Softmax over the whole set: the probabilities of all labels add up to 1.
+    /// Softmax over the whole set: the probabilities of all labels add up to 1. Of a SigLIP model, a sigmoid: each label has
+    /// its own, and all are low where none fits.
     pub probability: f32,
     /// Cosine of the angle between the embeddings of image and label, -1 to 1.
     pub similarity: f32,

@@ -72,7 +72,7 @@ def sentencepiece(folder: Path) -> PreTrainedTokenizerFast:
     """A unigram vocabulary in the layout of T5's, which SigLIP uses: padding, end and unknown come first."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
     tokenizer.decoder = decoders.Metaspace()
     trainer = trainers.UnigramTrainer(vocab_size=120, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False)
     tokenizer.train_from_iterator(VOCABULARY, trainer)
@@ -141,10 +141,21 @@ def randomize(model: nn.Module) -> None:
         model.logit_bias.fill_(-6.0)
 
 
+def save_hugging_face(folder: Path, second: bool, size: int):
+    """A small SigLIP (or SigLIP 2) folder; returns its model and tokenizer."""
+    folder.mkdir()
+    tokenizer = gemma(folder) if second else sentencepiece(folder)
+    model = hugging_face_model(len(tokenizer), size)
+    model.save_pretrained(folder)
+    processor = SiglipImageProcessor(size={"height": size, "width": size}, resample=2 if second else 3)
+    processor.save_pretrained(folder)
+    return model, tokenizer
+
+
 def hugging_face_model(vocabulary: int, size: int) -> SiglipModel:
     vision = {"image_size": size, "patch_size": 16, "hidden_size": 96, "intermediate_size": 200, "num_hidden_layers": 3, "num_attention_heads": 4}
     text = {"vocab_size": vocabulary, "max_position_embeddings": CONTEXT_LENGTH, "hidden_size": 64, "intermediate_size": 150,
-            "num_hidden_layers": 2, "num_attention_heads": 2, "projection_size": 96}
+            "num_hidden_layers": 2, "num_attention_heads": 2, "projection_size": 96, "bos_token_id": None, "eos_token_id": None}
     model = SiglipModel(SiglipConfig(text_config=text, vision_config=vision))
     randomize(model)
     with torch.no_grad():
@@ -231,12 +242,7 @@ def hugging_face(ours: Ours, folder: Path, second: bool) -> None:
     name = "SigLIP 2" if second else "SigLIP"
     # Neither side is a multiple of the patch: a rest is not seen.
     saved, size = folder / name, 71 if second else 64
-    saved.mkdir()
-    tokenizer = gemma(saved) if second else sentencepiece(saved)
-    model = hugging_face_model(len(tokenizer), size)
-    model.save_pretrained(saved)
-    processor = SiglipImageProcessor(size={"height": size, "width": size}, resample=2 if second else 3)
-    processor.save_pretrained(saved)
+    model, tokenizer = save_hugging_face(saved, second, size)
     reference = Reference(folder, size)
     pixels = pillow(reference, 2 if second else 3)
     # SigLIP 2 was trained on texts in lower case.

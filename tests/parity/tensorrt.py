@@ -3,8 +3,8 @@
     python tests/parity/tensorrt.py target/release/examples
 
 TensorRT for RTX builds for a GPU that is named rather than present, so that this needs none; nothing is run. The graphs
-are those in half precision and in 8-bit integers (`--dialect trt`) of models/emoji-tiny and of two of OpenAI's
-architectures with random weights, as strongly typed networks: the precisions written in the graph are kept. It is left
+are those in half precision and in 8-bit integers (`--dialect trt`) of models/emoji-tiny, and with random weights of two of
+OpenAI's architectures and of a small SigLIP, as strongly typed networks: the precisions written in the graph are kept. It is left
 out, with a line that says so, where `scripts/deps.sh tensorrt` found no package for this platform.
 """
 
@@ -24,6 +24,7 @@ sys.path.append(str(TENSORRT))
 import torch
 
 import random_models
+import siglip
 
 SEED = 2103_00020
 ARCHITECTURES = ["ViT-B-32", "RN50"]
@@ -39,13 +40,20 @@ CALIBRATION = [
 ]
 
 
-def checkpoint(name: str, folder: Path) -> Path:
+def checkpoint(name: str, folder: Path) -> tuple[Path, int]:
+    """A checkpoint, and the longest text of its model."""
+    if name == "SigLIP":
+        siglip.save_hugging_face(folder / name, False, 64)
+        return folder / name, siglip.CONTEXT_LENGTH
+    if (ROOT / "models" / name).exists():
+        description = json.loads((ROOT / "models" / name / "open_clip_config.json").read_text())
+        return ROOT / "models" / name, description["model_cfg"]["text_cfg"]["context_length"]
     config = random_models.openai_config(name)
     size = config["vision_cfg"]["image_size"]
     pictures = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(SEED))
     model = random_models.build(config, SEED, pictures)
     random_models.write_checkpoint(model, config, folder / name)
-    return folder / name
+    return folder / name, config["text_cfg"].get("context_length", 77)
 
 
 def export(program: Path, source: Path, folder: Path, options: list) -> None:
@@ -113,12 +121,9 @@ def main() -> int:
     started = time.monotonic()
     engines, failures = Engines(trt), 0
     print(f"engines for {CAPABILITY}, batches of 1 to {MOST}, TensorRT for RTX {trt.__version__}")
-    for name in ["emoji-tiny", *ARCHITECTURES]:
+    for name in ["emoji-tiny", "SigLIP", *ARCHITECTURES]:
         with tempfile.TemporaryDirectory(prefix="clip-parity-") as folder:
-            source = ROOT / "models" / name
-            if not source.exists():
-                source = checkpoint(name, Path(folder))
-            length = json.loads((source / "open_clip_config.json").read_text())["model_cfg"]["text_cfg"]["context_length"]
+            source, length = checkpoint(name, Path(folder))
             for variant, options in VARIANTS.items():
                 exported = Path(folder) / variant
                 export(program, source, exported, options)

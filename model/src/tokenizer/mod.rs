@@ -97,6 +97,13 @@ impl Tokenizer {
         rows: usize,
     ) -> Result<Self> {
         let path = folder.join("tokenizer.json");
+        if !path.exists() && folder.join("spiece.model").exists() {
+            return Err(Error::Tokenizer(format!(
+                "{} has sentencepiece's spiece.model and no tokenizer.json: put that of the same vocabulary beside it, \
+                 as the timm/ViT-*-SigLIP* models of the hub have it",
+                folder.display()
+            )));
+        }
         let read = |name: &str| files::read_text(&folder.join(name));
         let (json, config) = (read("tokenizer.json")?, read("tokenizer_config.json")?);
         let fail = |reason| Error::Tokenizer(format!("{}: {reason}", path.display()));

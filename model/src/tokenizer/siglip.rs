@@ -32,6 +32,9 @@ pub(super) fn complete(
         serde_json::from_str(text).map_err(|e| format!("{name} is no JSON: {e}"))
     };
     let (mut file, config) = (parse(json, "tokenizer.json")?, parse(config, "tokenizer_config.json")?);
+    if !file.is_object() || !file["model"].is_object() {
+        return Err("tokenizer.json describes no vocabulary".to_owned());
+    }
     let (end, end_id) = special(&file, &config, "eos_token")?;
     let (pad, pad_id) = special(&file, &config, "pad_token")?;
     // A file that was completed and written by this crate says it itself.
@@ -63,10 +66,25 @@ pub(super) fn complete(
         let has_row = |token: &Value| token["id"].as_u64().is_some_and(|id| id < rows as u64);
         added.retain(|token| has_row(token) && !reduces);
     }
+    if reduces {
+        mark_every_start(&mut file["pre_tokenizer"]);
+    }
     if let Some(pieces) = file["model"]["vocab"].as_array_mut() {
         pieces.truncate(rows);
     }
     serde_json::to_string(&file).map_err(|e| e.to_string())
+}
+
+/// Has the mark of a word's start put in front of texts whose own beginning was taken out: the scheme `first` leaves it away
+/// there. Without added tokens there is a single piece of text, which `always` marks, too.
+fn mark_every_start(pre_tokenizer: &mut Value) {
+    if pre_tokenizer["type"] == "Metaspace" && pre_tokenizer["prepend_scheme"] == "first" {
+        pre_tokenizer["prepend_scheme"] = "always".into();
+    }
+    let inner = pre_tokenizer.get_mut("pretokenizers").and_then(Value::as_array_mut);
+    for inner in inner.into_iter().flatten() {
+        mark_every_start(inner);
+    }
 }
 
 /// Name and id of the end or padding token that the configuration names.
@@ -147,7 +165,7 @@ pub(crate) mod tests {
             "version": "1.0", "truncation": null, "padding": null,
             "added_tokens": [special(0), special(1), special(2), special(10)],
             "normalizer": {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
-            "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true},
+            "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": true},
             "post_processor": null, "decoder": null,
             "model": {"type": "Unigram", "unk_id": 2, "vocab": vocabulary, "byte_fallback": false},
         })
@@ -182,6 +200,7 @@ pub(crate) mod tests {
         assert_eq!(tokenizer.encode("CAB, ab!", 6), [8, 9, 1]);
         assert_eq!(tokenizer.encode_padded("ab_cab", 6), [9, 8, 1, 1, 1, 1]);
         assert_eq!(tokenizer.encode("</s>", 6), [3, 7, 1], "nothing but the letter is left");
+        assert_eq!(tokenizer.encode("  (cab", 6), [8, 1], "a word starts there all the same");
         assert_eq!(tokenizer.encode("", 6), [1]);
         assert_eq!(tokenizer.encode("ab ab ab ab", 3), [9, 9, 1]);
         let transformers = open(&unigram(), CONFIG, Cleaning::HuggingFace).unwrap();
@@ -209,9 +228,29 @@ pub(crate) mod tests {
             (r#"{"eos_token": "</s>"}"#, "names no pad_token"),
             (r#"{"eos_token": "<e>", "pad_token": "</s>"}"#, "eos_token \"<e>\""),
             ("x", "tokenizer_config.json is no JSON"),
+            ("[]", "names no eos_token"),
         ] {
             let reason = open(&unigram(), config, Cleaning::OpenClip).unwrap_err();
             assert!(reason.contains(named), "{reason}");
         }
+        for json in ["[]", "3", r#""text""#, "{}", r#"{"model": []}"#, r#"{"model": 1}"#] {
+            let reason = complete(json, CONFIG, Cleaning::OpenClip, 6, 10).unwrap_err();
+            assert!(reason.contains("no vocabulary"), "{reason}");
+        }
+        for field in
+            ["added_tokens", "normalizer", "pre_tokenizer", "post_processor", "truncation", "padding"]
+        {
+            let mut odd = unigram();
+            odd[field] = "odd".into();
+            // Whether the rest is usable is for the tokenizers crate to say; nothing panics.
+            let whole = complete(&odd.to_string(), CONFIG, Cleaning::OpenClip, 6, 10);
+            drop(whole.map(|json| Tokenizer::from_json(&json)));
+        }
+        let mut odd = unigram();
+        odd["model"]["vocab"] = "odd".into();
+        assert!(
+            complete(&odd.to_string(), CONFIG, Cleaning::OpenClip, 6, 10)
+                .is_ok_and(|json| Tokenizer::from_json(&json).is_err())
+        );
     }
 }

@@ -273,4 +273,7 @@ fn siglip_networks_that_are_not_built_are_refused_by_name() {
     std::fs::remove_file(folder.join("tokenizer.json")).unwrap();
     let message = Checkpoint::open(&folder).unwrap().tokenizer().unwrap_err().to_string();
     assert!(message.contains("tokenizer.json"), "{message}");
+    put(&folder, "spiece.model", "");
+    let message = Checkpoint::open(&folder).unwrap().tokenizer().unwrap_err().to_string();
+    assert!(message.contains("has sentencepiece's spiece.model and no tokenizer.json"), "{message}");
 }
