@@ -12,13 +12,12 @@ with those of the model that was saved. Then clip-export writes them out with --
 import argparse
 import json
 import os
-import re
-import string
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -28,22 +27,25 @@ import torch
 from open_clip.model import CustomTextCLIP
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from sentencepiece import SentencePieceTrainer
 from timm.layers.attention_pool import AttentionPoolLatent
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from torch import nn
-from transformers import PreTrainedTokenizerFast, Siglip2Tokenizer, SiglipConfig, SiglipImageProcessor, SiglipModel
+from transformers import PreTrainedTokenizerFast, SiglipConfig, SiglipImageProcessor, SiglipModel, SiglipTokenizer
+from transformers.convert_slow_tokenizer import SpmConverter
 from transformers.utils import logging
 
 import random_models
 
 logging.disable_progress_bar()
+logging.set_verbosity_error()
 
 ABSOLUTE = 1e-4
 SEED = 2303_15343
 CONTEXT_LENGTH = 16
 TEXTS = [
     "", "a cat", "A photo of a DOG.", "two red_cars, one blue house!", "it's 12 o'clock?", "  many   spaces\n", "word " * 50,
-    "ÄÖÜ straße", "日本", "(a) [b] {c} \\ / ^ ` ~ | @ # $ % & * + = ; : \" '",
+    "ÄÖÜ straße", "日本", "½ ™", "tabs\tand\u00a0spaces", "e\u0301clair…", "(a) [b] {c} \\ / ^ ` ~ | @ # $ % & * + = ; : \" '",
 ]
 VOCABULARY = [
     "a photo of a cat", "a photo of a dog and two red cars in front of one blue house", "it is twelve o clock",
@@ -68,30 +70,38 @@ def largest(a, b) -> float:
 # Tokenizers
 
 
-def sentencepiece(folder: Path) -> PreTrainedTokenizerFast:
-    """A unigram vocabulary in the layout of T5's, which SigLIP uses: padding, end and unknown come first."""
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
-    tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(vocab_size=120, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False)
-    tokenizer.train_from_iterator(VOCABULARY, trainer)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", pad_token="</s>", unk_token="<unk>")
-    fast.save_pretrained(folder)
-    # As T5's files have it, the end is added by the file itself.
-    path = folder / "tokenizer.json"
-    description = json.loads(path.read_text())
-    description["post_processor"] = {
-        "type": "TemplateProcessing",
-        "single": [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}],
-        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}],
-        "special_tokens": {"</s>": {"id": "</s>", "ids": [1], "tokens": ["</s>"]}},
-    }
-    path.write_text(json.dumps(description))
-    return PreTrainedTokenizerFast.from_pretrained(folder)
+class Converter(SpmConverter):
+    """sentencepiece's file as tokenizer.json, as transformers converts T5's."""
+
+    def vocab(self, proto):
+        return [(piece.piece, piece.score) for piece in proto.pieces]
+
+    def unk_id(self, proto):
+        return proto.trainer_spec.unk_id
+
+    def post_processor(self):
+        return processors.TemplateProcessing(single="$A </s>", pair="$A $B </s>", special_tokens=[("</s>", 1)])
 
 
-def gemma(folder: Path) -> Siglip2Tokenizer:
+def sentencepiece(folder: Path) -> SiglipTokenizer:
+    """A vocabulary of sentencepiece's in the layout of T5's, which SigLIP uses; the tokenizer is transformers' own for it."""
+    with tempfile.TemporaryDirectory() as temporary:
+        corpus = Path(temporary) / "corpus.txt"
+        corpus.write_text("\n".join(VOCABULARY))
+        SentencePieceTrainer.train(
+            input=str(corpus), model_prefix=str(Path(temporary) / "spiece"), vocab_size=150, hard_vocab_limit=False,
+            character_coverage=1.0, normalization_rule_name="nmt_nfkc", pad_id=0, eos_id=1, unk_id=2, bos_id=-1,
+            pad_piece="<pad>", eos_piece="</s>", unk_piece="<unk>", minloglevel=2,
+        )
+        path = Path(temporary) / "spiece.model"
+        Converter(SimpleNamespace(vocab_file=str(path), legacy=False, add_prefix_space=True)).converted().save(str(folder / "tokenizer.json"))
+        tokenizer = SiglipTokenizer(str(path))
+    names = {"eos_token": "</s>", "pad_token": "</s>", "unk_token": "<unk>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **names}))
+    return tokenizer
+
+
+def gemma(folder: Path) -> PreTrainedTokenizerFast:
     """A byte-pair vocabulary in the layout of Gemma's, which SigLIP 2 uses."""
     special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
@@ -113,12 +123,6 @@ def gemma(folder: Path) -> Siglip2Tokenizer:
     names = {"eos_token": "<eos>", "pad_token": "<pad>", "bos_token": "<bos>", "unk_token": "<unk>"}
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "GemmaTokenizer", "padding_side": "right", **names}))
     return PreTrainedTokenizerFast.from_pretrained(folder, padding_side="right", **names)
-
-
-def siglip_clean(text: str) -> str:
-    """What transformers' SiglipTokenizer does to a text; the class itself opens nothing but sentencepiece's own files."""
-    kept = text.replace("▁", " ").lower().translate(str.maketrans("", "", string.punctuation))
-    return re.sub(r"\s+", " ", kept).strip()
 
 
 def token_ids(tokenizer, texts: list[str]) -> torch.Tensor:
@@ -246,7 +250,7 @@ def hugging_face(ours: Ours, folder: Path, second: bool) -> None:
     reference = Reference(folder, size)
     pixels = pillow(reference, 2 if second else 3)
     # SigLIP 2 was trained on texts in lower case.
-    ids = token_ids(tokenizer, [text.lower() if second else siglip_clean(text) for text in TEXTS])
+    ids = token_ids(tokenizer, [text.lower() if second else text for text in TEXTS])
     rows = transformers_rows(model, pixels, ids)
     reference.set(pixels, ids, rows, float(model.logit_scale.detach().exp()), float(model.logit_bias.detach()))
     ours.check(f"Hugging Face, {name}", saved, reference)
