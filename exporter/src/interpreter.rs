@@ -206,8 +206,13 @@ impl Ops for Interpreter {
 
     fn avg_pool(&self, x: &Value, size: usize) -> Value {
         let window = Ints(vec![size as i64; 2]);
-        let attributes = vec![("kernel_shape", window.clone()), ("strides", window)];
+        let mut attributes = vec![("kernel_shape", window.clone()), ("strides", window)];
         let shape = [x.shape[0], x.shape[1] / size, x.shape[2] / size];
+        if self.for_integers {
+            let weight = self.mean_weight(x, size);
+            attributes.push(("group", Int(x.shape[0] as i64)));
+            return Value::new(self.node("Conv", &[&x.name, &weight], attributes), &shape);
+        }
         Value::new(self.node("AveragePool", &[&x.name], attributes), &shape)
     }
 

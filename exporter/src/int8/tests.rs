@@ -149,6 +149,7 @@ fn dialects_are_kept() {
             // A convolutional network stays in integers between its products, too.
             for node in graph.nodes().iter().filter(|n| n.op == "AveragePool") {
                 assert!(dequantized(&node.inputs[0]), "{node:?}");
+                assert_eq!(dialect, Dialect::Trt, "{node:?}");
             }
         }
     }
