@@ -46,7 +46,7 @@ pub fn image(config: &Config, preprocess: &Preprocess, form: Form) -> Graph {
     let (graph, image) = image_input(Graph::new("visual", form.opset), config, preprocess, form, &batch);
     let interpreter = Interpreter::new(graph, 0).for_integers(form.for_integers);
     let embedding = clip::encode_image(&interpreter, config, &image);
-    let mut graph = finish(interpreter);
+    let mut graph = finish(interpreter, form);
     graph.output(&embedding.name, EMBEDDING, Element::Float32, vec![batch, Axis::Fixed(config.embed_dim)]);
     graph
 }
@@ -57,7 +57,7 @@ pub fn text(config: &Config, form: Form) -> Graph {
     let (graph, ids) = text_input(Graph::new("text", form.opset), config, &batch);
     let interpreter = Interpreter::new(graph, config.text.context_length).for_integers(form.for_integers);
     let embedding = clip::encode_text(&interpreter, config, &ids);
-    let mut graph = finish(interpreter);
+    let mut graph = finish(interpreter, form);
     graph.output(&embedding.name, EMBEDDING, Element::Float32, vec![batch, Axis::Fixed(config.embed_dim)]);
     graph
 }
@@ -76,7 +76,7 @@ pub fn combined(
     let interpreter = Interpreter::new(graph, config.text.context_length);
     let image = clip::encode_image(&interpreter, config, &image).name;
     let text = clip::encode_text(&interpreter, config, &ids).name;
-    let mut graph = finish(interpreter);
+    let mut graph = finish(interpreter, form);
     let before = graph.set_exact(true);
     let transposed = graph.node("Transpose", &[&text], vec![("perm", Attribute::Ints(vec![1, 0]))]);
     let cosines = graph.node("MatMul", &[&image, &transposed], vec![]);
@@ -147,9 +147,12 @@ fn text_input(mut graph: Graph, config: &Config, batch: &Axis) -> (Graph, Value)
     (graph, Value::new(name, &[length]))
 }
 
-fn finish(interpreter: Interpreter) -> Graph {
+fn finish(interpreter: Interpreter, form: Form) -> Graph {
     let mut graph = interpreter.into_graph();
     graph.fold_batch_norms();
+    if form.for_integers {
+        graph.fold_gate_factors();
+    }
     graph
 }
 

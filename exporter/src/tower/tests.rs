@@ -202,6 +202,7 @@ fn sources(data: &Data) -> Vec<String> {
         }
         Data::Folded { weight, .. } => vec![weight.tensor.clone()],
         Data::FoldedBias(name) => norm(name, &["weight", "bias", "running_mean", "running_var"]),
+        Data::Scaled { data, .. } => sources(data),
         _ => vec![],
     }
 }
