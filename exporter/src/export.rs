@@ -128,7 +128,7 @@ impl<'a> Plan<'a> {
         // A graph with any batch is calibrated; a fixed one is written into it afterwards.
         let form = match options.numbers {
             Numbers::Int8(settings) => {
-                Form { batch: None, patches_as_rows: settings.dialect == Dialect::Cpu, ..options.form }
+                Form { batch: None, for_integers: settings.dialect == Dialect::Cpu, ..options.form }
             }
             _ => options.form,
         };

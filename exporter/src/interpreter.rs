@@ -2,9 +2,11 @@
 //!
 //! Operators are chosen so that engines find the forms they have fast kernels for. Sequences flow as matrices,
 //! `[batch * length, channels]`, so that every linear map is one `Gemm` with the checkpoint's own row-major weight;
-//! query, key and value come out of a single one. Activations are spelled as ONNX Runtime and TensorRT fuse them.
+//! query, key and value come out of a single one. Activations are spelled as ONNX Runtime and TensorRT fuse them. What a
+//! CPU's integer kernels want otherwise is in `integers`.
 
 mod attention;
+mod integers;
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -27,8 +29,8 @@ pub struct Interpreter {
     graph: RefCell<Graph>,
     /// Rows of the causal mask: the longest text.
     context_length: usize,
-    /// Whether patches are mapped by a `Gemm` and not by a `Conv`.
-    patches_as_rows: bool,
+    /// Whether the graph is spelled for a CPU's integer kernels, see `integers`.
+    for_integers: bool,
 }
 
 /// A value of the graph: its name and how it lies in memory.
@@ -39,7 +41,8 @@ pub struct Value {
     /// Shape of one sample; [`TEXT_LENGTH`] for the axis that varies.
     pub shape: Vec<usize>,
     /// Whether samples and tokens share an axis, `[batch * length, channels]`, or not, `[batch, length, channels]`.
-    /// Of an image `[C, H, W]`, whether it lies as its tokens do, `[batch * H * W, C]`.
+    /// Of an image `[C, H, W]`, whether it lies as its tokens do, `[batch * H * W, C]`. In the spelling for integers, length
+    /// (or `H * W`) comes before batch.
     pub flat: bool,
 }
 
@@ -53,12 +56,12 @@ impl Value {
 impl Interpreter {
     /// Adds to `graph`; no text will be longer than `context_length`.
     pub fn new(graph: Graph, context_length: usize) -> Interpreter {
-        Interpreter { graph: RefCell::new(graph), context_length, patches_as_rows: false }
+        Interpreter { graph: RefCell::new(graph), context_length, for_integers: false }
     }
 
-    /// The same, with images cut into patches that a `Gemm` maps, or by a `Conv`.
-    pub fn with_patches_as_rows(self, patches_as_rows: bool) -> Interpreter {
-        Interpreter { patches_as_rows, ..self }
+    /// The same, spelled for a CPU's integer kernels or not.
+    pub fn for_integers(self, for_integers: bool) -> Interpreter {
+        Interpreter { for_integers, ..self }
     }
 
     /// The graph with all that was added.
@@ -107,13 +110,13 @@ impl Interpreter {
         self.node("Transpose", &[x], vec![("perm", Ints(order.to_vec()))])
     }
 
-    /// A reduction over axis 1, which stays with size one. Axes are an input since operator set 18.
-    fn reduce(&self, op: &'static str, x: &str) -> String {
+    /// A reduction over `axis`, which stays with size one. Axes are an input since operator set 18.
+    fn reduce(&self, op: &'static str, x: &str, axis: i64) -> String {
         let keep = ("keepdims", Int(1));
         if self.graph.borrow().opset() < 18 {
-            return self.node(op, &[x], vec![("axes", Ints(vec![1])), keep]);
+            return self.node(op, &[x], vec![("axes", Ints(vec![axis])), keep]);
         }
-        self.node(op, &[x, &self.integers(&[1])], vec![keep])
+        self.node(op, &[x, &self.integers(&[axis])], vec![keep])
     }
 
     /// Entry `axis` of the run-time shape of `x`, as a vector of one integer.
@@ -133,7 +136,7 @@ impl Interpreter {
     /// `[batch * length, channels]` as `[batch, length, channels]`; only for lengths that are known beforehand.
     fn nested(&self, x: &Value) -> String {
         if x.flat {
-            self.reshape(&x.name, &[-1, x.shape[0] as i64, x.shape[1] as i64])
+            self.reshape(&x.name, &[&self.in_order(-1, x.shape[0] as i64)[..], &[x.shape[1] as i64]].concat())
         } else {
             x.name.clone()
         }
@@ -141,7 +144,8 @@ impl Interpreter {
 
     /// One of the tokens alone; negative positions count from the end.
     fn token(&self, x: &Value, position: i64) -> Value {
-        let token = self.node("Gather", &[&self.nested(x), &self.integer(position)], vec![("axis", Int(1))]);
+        let axis = vec![("axis", Int(self.token_axis()))];
+        let token = self.node("Gather", &[&self.nested(x), &self.integer(position)], axis);
         Self::matrix(token, 1, x.shape[1])
     }
 
@@ -163,11 +167,11 @@ impl Ops for Interpreter {
         let (inputs, k, weight) = (x.shape[0], c.kernel, format!("{name}.weight"));
         let bias = c.bias.then(|| self.weight(&format!("{name}.bias"), &[c.channels]));
         let tiles = c.padding == 0 && k > 1 && k == c.stride && x.shape[1..].iter().all(|n| n % k == 0);
-        if tiles && self.patches_as_rows {
+        if tiles && self.for_integers {
             let [height, width] = [side(x.shape[1]), side(x.shape[2])];
             let sizes = [inputs, height, k, width, k].map(|n| n as i64);
             let tiles =
-                self.transpose(&self.reshape(&x.name, &[&[-1], &sizes[..]].concat()), &[0, 2, 4, 1, 3, 5]);
+                self.transpose(&self.reshape(&x.name, &[&[-1], &sizes[..]].concat()), &[2, 4, 0, 1, 3, 5]);
             let rows = self.reshape(&tiles, &[-1, (inputs * k * k) as i64]);
             let weight = self.weight(&weight, &[c.channels, inputs * k * k]);
             let operands: Vec<&str> = [&rows, &weight].into_iter().chain(&bias).map(String::as_str).collect();
@@ -202,8 +206,13 @@ impl Ops for Interpreter {
 
     fn avg_pool(&self, x: &Value, size: usize) -> Value {
         let window = Ints(vec![size as i64; 2]);
-        let attributes = vec![("kernel_shape", window.clone()), ("strides", window)];
+        let mut attributes = vec![("kernel_shape", window.clone()), ("strides", window)];
         let shape = [x.shape[0], x.shape[1] / size, x.shape[2] / size];
+        if self.for_integers {
+            let weight = self.mean_weight(x, size);
+            attributes.push(("group", Int(x.shape[0] as i64)));
+            return Value::new(self.node("Conv", &[&x.name, &weight], attributes), &shape);
+        }
         Value::new(self.node("AveragePool", &[&x.name], attributes), &shape)
     }
 
@@ -213,21 +222,23 @@ impl Ops for Interpreter {
             return Self::matrix(x.name.clone(), length, channels);
         }
         let rows = self.reshape(&x.name, &[0, channels as i64, length as i64]);
-        Value::new(self.transpose(&rows, &[0, 2, 1]), &[length, channels])
+        let order = if self.for_integers { [2, 0, 1] } else { [0, 2, 1] };
+        Value::new(self.transpose(&rows, &order), &[length, channels])
     }
 
     fn prepend_mean(&self, x: &Value) -> Value {
         let tokens = self.nested(x);
-        let mean = self.reduce("ReduceMean", &tokens);
-        Value::new(self.concat(&[&mean, &tokens], 1), &[x.shape[0] + 1, x.shape[1]])
+        let mean = self.reduce("ReduceMean", &tokens, self.token_axis());
+        Value::new(self.concat(&[&mean, &tokens], self.token_axis()), &[x.shape[0] + 1, x.shape[1]])
     }
 
     fn prepend(&self, x: &Value, token: &str) -> Value {
         let tokens = self.nested(x);
         let token = self.weight(token, &x.shape[1..]);
-        let shape = self.concat(&[&self.size(&tokens, 0), &self.integers(&[1, x.shape[1] as i64])], 0);
+        let [a, b] = self.in_order(self.size(&tokens, 1 - self.token_axis()), self.integers(&[1]));
+        let shape = self.concat(&[&a, &b, &self.integers(&[x.shape[1] as i64])], 0);
         let token = self.node("Expand", &[&token, &shape], vec![]);
-        Value::new(self.concat(&[&token, &tokens], 1), &[x.shape[0] + 1, x.shape[1]])
+        Value::new(self.concat(&[&token, &tokens], self.token_axis()), &[x.shape[0] + 1, x.shape[1]])
     }
 
     fn learned_token(&self, token: &str, width: usize) -> Value {
@@ -237,20 +248,26 @@ impl Ops for Interpreter {
 
     fn embedding(&self, ids: &Value, table: &str, vocab_size: usize, width: usize) -> Value {
         let table = self.weight(table, &[vocab_size, width]);
-        Value::new(self.node("Gather", &[&table, &ids.name], vec![("axis", Int(0))]), &[ids.shape[0], width])
+        let ids_in_order =
+            if self.for_integers { self.transpose(&ids.name, &[1, 0]) } else { ids.name.clone() };
+        let rows = self.node("Gather", &[&table, &ids_in_order], vec![("axis", Int(0))]);
+        Value::new(rows, &[ids.shape[0], width])
     }
 
     fn add_positions(&self, x: &Value, table: &str, rows: usize) -> Value {
         let (length, channels) = (x.shape[0], x.shape[1]);
         let tokens = self.nested(x);
+        let shape = |rows: usize| {
+            if self.for_integers { vec![rows, 1, channels] } else { vec![rows, channels] }
+        };
         let positions = match length {
             TEXT_LENGTH => {
-                let table = self.weight(table, &[rows, channels]);
+                let table = self.weight(table, &shape(rows));
                 let (start, axis) = (self.integers(&[0]), self.integers(&[0]));
-                self.node("Slice", &[&table, &start, &self.size(&tokens, 1), &axis], vec![])
+                self.node("Slice", &[&table, &start, &self.size(&tokens, self.token_axis()), &axis], vec![])
             }
-            _ if length == rows => self.weight(table, &[rows, channels]),
-            _ => self.weight_rows(table, 0..length, &[length, channels]),
+            _ if length == rows => self.weight(table, &shape(rows)),
+            _ => self.weight_rows(table, 0..length, &shape(length)),
         };
         Value::new(self.node("Add", &[&tokens, &positions], vec![]), &x.shape)
     }
@@ -273,6 +290,9 @@ impl Ops for Interpreter {
 
     fn in_projection(&self, x: &Value, name: &str) -> [Value; 3] {
         let (length, channels) = (x.shape[0], x.shape[1]);
+        if self.for_integers {
+            return self.separate_projections(x, name);
+        }
         let weight = self.weight(&format!("{name}.in_proj_weight"), &[3 * channels, channels]);
         let bias = self.weight(&format!("{name}.in_proj_bias"), &[3 * channels]);
         let stacked = self.gemm(x, &weight, &bias);
@@ -297,7 +317,8 @@ impl Ops for Interpreter {
         };
         let weights = self.exact(|| self.node("Softmax", &[&scores], vec![("axis", Int(-1))]));
         let mixed = self.node("MatMul", &[&weights, &self.heads(v, heads)], vec![]); // [B, heads, L, width]
-        let mixed = self.transpose(&mixed, &[0, 2, 1, 3]);
+        let order = if self.for_integers { [2, 0, 1, 3] } else { [0, 2, 1, 3] };
+        let mixed = self.transpose(&mixed, &order);
         Self::matrix(self.reshape(&mixed, &[-1, channels as i64]), length, channels)
     }
 
@@ -357,11 +378,19 @@ impl Ops for Interpreter {
     }
 
     fn end_of_text(&self, x: &Value, ids: &Value) -> Value {
-        // Text number b begins at row b * length of the matrix.
-        let length = self.node("Squeeze", &[&self.size(&ids.name, 1), &self.integers(&[0])], vec![]);
-        let rows = self.node("Size", &[&ids.name], vec![]);
-        let starts = self.node("Range", &[&self.integer(0), &rows, &length], vec![]);
-        let ends = self.node("Add", &[&starts, &self.end_position(&ids.name)], vec![]);
+        let ends = self.end_position(&ids.name);
+        let size = |axis| self.node("Squeeze", &[&self.size(&ids.name, axis), &self.integers(&[0])], vec![]);
+        let range = |end: &str, step: &str| self.node("Range", &[&self.integer(0), end, step], vec![]);
+        let ends = if self.for_integers {
+            // Token number p of text number b is row p * batch + b of the matrix.
+            let batch = size(0);
+            let rows = self.node("Mul", &[&ends, &batch], vec![]);
+            self.node("Add", &[&rows, &range(&batch, &self.integer(1))], vec![])
+        } else {
+            // And here row b * length + p.
+            let rows = self.node("Size", &[&ids.name], vec![]);
+            self.node("Add", &[&range(&rows, &size(1)), &ends], vec![])
+        };
         let tokens = self.node("Gather", &[&self.flat(x), &ends], vec![("axis", Int(0))]);
         Self::matrix(tokens, 1, x.shape[1])
     }
@@ -374,7 +403,7 @@ impl Ops for Interpreter {
     fn l2_normalize(&self, x: &Value) -> Value {
         let row = self.flat(x); // one token a sample
         self.exact(|| {
-            let length = self.reduce("ReduceL2", &row);
+            let length = self.reduce("ReduceL2", &row, 1);
             let length = self.node("Clip", &[&length, &self.number(SMALLEST_LENGTH)], vec![]);
             Value::new(self.node("Div", &[&row, &length], vec![]), &x.shape[1..])
         })

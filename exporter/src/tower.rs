@@ -30,14 +30,13 @@ pub struct Form {
     pub batch: Option<usize>,
     /// Whether images come in as packed bytes that the graph normalises.
     pub bytes: bool,
-    /// Whether a vision transformer's patches are mapped by a `Gemm` and not by a `Conv`: as fast in float, and what
-    /// integer kernels are fast with.
-    pub patches_as_rows: bool,
+    /// Whether the graph is spelled for a CPU's integer kernels: the same network, in the forms that these are fast with.
+    pub for_integers: bool,
 }
 
 impl Default for Form {
     fn default() -> Form {
-        Form { opset: *OPSETS.start(), batch: None, bytes: false, patches_as_rows: false }
+        Form { opset: *OPSETS.start(), batch: None, bytes: false, for_integers: false }
     }
 }
 
@@ -45,9 +44,9 @@ impl Default for Form {
 pub fn image(config: &Config, preprocess: &Preprocess, form: Form) -> Graph {
     let batch = batch(form, "batch");
     let (graph, image) = image_input(Graph::new("visual", form.opset), config, preprocess, form, &batch);
-    let interpreter = Interpreter::new(graph, 0).with_patches_as_rows(form.patches_as_rows);
+    let interpreter = Interpreter::new(graph, 0).for_integers(form.for_integers);
     let embedding = clip::encode_image(&interpreter, config, &image);
-    let mut graph = finish(interpreter);
+    let mut graph = finish(interpreter, form);
     graph.output(&embedding.name, EMBEDDING, Element::Float32, vec![batch, Axis::Fixed(config.embed_dim)]);
     graph
 }
@@ -56,9 +55,9 @@ pub fn image(config: &Config, preprocess: &Preprocess, form: Form) -> Graph {
 pub fn text(config: &Config, form: Form) -> Graph {
     let batch = batch(form, "batch");
     let (graph, ids) = text_input(Graph::new("text", form.opset), config, &batch);
-    let interpreter = Interpreter::new(graph, config.text.context_length);
+    let interpreter = Interpreter::new(graph, config.text.context_length).for_integers(form.for_integers);
     let embedding = clip::encode_text(&interpreter, config, &ids);
-    let mut graph = finish(interpreter);
+    let mut graph = finish(interpreter, form);
     graph.output(&embedding.name, EMBEDDING, Element::Float32, vec![batch, Axis::Fixed(config.embed_dim)]);
     graph
 }
@@ -77,7 +76,7 @@ pub fn combined(
     let interpreter = Interpreter::new(graph, config.text.context_length);
     let image = clip::encode_image(&interpreter, config, &image).name;
     let text = clip::encode_text(&interpreter, config, &ids).name;
-    let mut graph = finish(interpreter);
+    let mut graph = finish(interpreter, form);
     let before = graph.set_exact(true);
     let transposed = graph.node("Transpose", &[&text], vec![("perm", Attribute::Ints(vec![1, 0]))]);
     let cosines = graph.node("MatMul", &[&image, &transposed], vec![]);
@@ -148,9 +147,12 @@ fn text_input(mut graph: Graph, config: &Config, batch: &Axis) -> (Graph, Value)
     (graph, Value::new(name, &[length]))
 }
 
-fn finish(interpreter: Interpreter) -> Graph {
+fn finish(interpreter: Interpreter, form: Form) -> Graph {
     let mut graph = interpreter.into_graph();
     graph.fold_batch_norms();
+    if form.for_integers {
+        graph.fold_gate_factors();
+    }
     graph
 }
 

@@ -10,23 +10,26 @@ use crate::onnx::Data;
 const MAPS: [&str; 3] = ["q_proj", "k_proj", "v_proj"];
 
 impl Interpreter {
-    /// `[batch * length, channels]` as `[batch, length, ...split]`, where the sizes in `split` multiply to the channels.
+    /// `[batch * length, channels]` as `[batch, length, ...split]`, where the sizes in `split` multiply to the channels; both
+    /// with length first if spelled for integers.
     pub(super) fn by_sample(&self, x: &Value, split: &[i64]) -> String {
         let rows = self.flat(x);
         match x.shape[0] {
             TEXT_LENGTH => {
                 let ids = crate::tower::IDS;
-                let shape = self.concat(&[&self.size(ids, 0), &self.size(ids, 1), &self.integers(split)], 0);
+                let [a, b] = self.in_order(self.size(ids, 0), self.size(ids, 1));
+                let shape = self.concat(&[&a, &b, &self.integers(split)], 0);
                 self.node("Reshape", &[&rows, &shape], vec![])
             }
-            length => self.reshape(&rows, &[&[-1, length as i64], split].concat()),
+            length => self.reshape(&rows, &[&self.in_order(-1, length as i64), split].concat()),
         }
     }
 
     /// `[batch * length, heads * width]` as `[batch, heads, length, width]`.
     pub(super) fn heads(&self, x: &Value, heads: usize) -> String {
         let split = [heads as i64, (x.shape[1] / heads) as i64];
-        self.transpose(&self.by_sample(x, &split), &[0, 2, 1, 3])
+        let order = if self.for_integers { [1, 2, 0, 3] } else { [0, 2, 1, 3] };
+        self.transpose(&self.by_sample(x, &split), &order)
     }
 
     /// The weight of the query (0), key (1) or value (2) map of an attention over `channels`, in the given shape.
@@ -78,7 +81,12 @@ impl Interpreter {
         let q = swap(&self.reshape(&q, &[-1, heads as i64, width as i64]));
         let q = swap(&self.node("MatMul", &[&q, &key], vec![])); // [B, heads, D]
         let tokens = if x.flat { self.by_sample(x, &[channels as i64]) } else { x.name.clone() };
-        let scores = self.node("MatMul", &[&q, &self.transpose(&tokens, &[0, 2, 1])], vec![]); // [B, heads, L]
+        let (tokens, keys) = if self.for_integers {
+            (self.transpose(&tokens, &[1, 0, 2]), self.transpose(&tokens, &[1, 2, 0]))
+        } else {
+            (tokens.clone(), self.transpose(&tokens, &[0, 2, 1]))
+        };
+        let scores = self.node("MatMul", &[&q, &keys], vec![]); // [B, heads, L]
         let scores = match ids {
             None => scores,
             Some(ids) => {

@@ -5,6 +5,7 @@ mod compact;
 mod data;
 mod file;
 mod fold;
+mod gate;
 mod graph;
 mod half;
 mod protobuf;

@@ -58,6 +58,14 @@ fn encode_texts(session: &mut Session, texts: &[&[i32]]) -> Vec<f32> {
     testing::run(session, vec![(IDS.to_owned(), ids)])
 }
 
+/// Each of them in every way in which a graph can be spelled.
+fn spelled_configs() -> impl Iterator<Item = (Config, Form)> {
+    let spelled = |config: Config| {
+        [false, true].map(|for_integers| (config.clone(), Form { for_integers, ..Form::default() }))
+    };
+    configs().into_iter().flat_map(spelled)
+}
+
 fn image_of(config: &Config) -> Graph {
     image(config, &Preprocess::default(), Form::default())
 }
@@ -96,16 +104,17 @@ fn expected_text(config: &Config, parameters: &[Values], ids: &[i32]) -> Vec<f32
 
 #[test]
 fn images_are_embedded_as_by_plain_loops_alone_and_in_a_batch() {
-    for config in configs() {
+    for (config, form) in spelled_configs() {
         let parameters = parameters(&config);
         let side = config.image.image_size();
-        let mut session = testing::open(&image_of(&config), parameters.clone());
+        let graph = image(&config, &Preprocess::default(), form);
+        let mut session = testing::open(&graph, parameters.clone());
         let images = images(&config);
         let together = encode_images(&mut session, &config, &images);
         for (i, image) in images.iter().enumerate() {
             let array = Array::new(&[3, side, side], image.clone());
             let expected = clip::encode_image(&Reference::new(&parameters), &config, &array).data;
-            let what = format!("image {i} of {:?}", config.image);
+            let what = format!("image {i} of {:?}, {form:?}", config.image);
             assert_close(&together[EMBED_DIM * i..][..EMBED_DIM], &expected, TOLERANCE, &what);
             let alone = encode_images(&mut session, &config, std::slice::from_ref(image));
             assert_close(&alone, &expected, TOLERANCE, &what);
@@ -149,13 +158,13 @@ fn one_graph_holds_both_towers_and_compares_them() {
 
 #[test]
 fn texts_of_every_length_are_embedded_as_by_plain_loops() {
-    for config in configs() {
+    for (config, form) in spelled_configs() {
         let parameters = parameters(&config);
-        let mut session = testing::open(&text(&config, Form::default()), parameters.clone());
+        let mut session = testing::open(&text(&config, form), parameters.clone());
         for length in lengths(&config) {
             let ids = text_ids(&config, length);
             let expected = expected_text(&config, &parameters, &ids);
-            let what = format!("{length} ids of {:?}", config.text);
+            let what = format!("{length} ids of {:?}, {form:?}", config.text);
             assert_close(&encode_texts(&mut session, &[&ids]), &expected, TOLERANCE, &what);
         }
     }
@@ -163,9 +172,9 @@ fn texts_of_every_length_are_embedded_as_by_plain_loops() {
 
 #[test]
 fn what_follows_the_end_of_a_text_has_no_influence_and_neither_have_other_texts() {
-    for config in configs() {
+    for (config, form) in spelled_configs() {
         let parameters = parameters(&config);
-        let mut session = testing::open(&text(&config, Form::default()), parameters.clone());
+        let mut session = testing::open(&text(&config, form), parameters.clone());
         let length = config.text.context_length;
         let texts: Vec<Vec<i32>> = lengths(&config).map(|n| text_ids(&config, n)).collect();
         let end = config.text.vocab_size as i32 - 1;
@@ -177,7 +186,7 @@ fn what_follows_the_end_of_a_text_has_no_influence_and_neither_have_other_texts(
             let found = encode_texts(&mut session, &rows);
             for (i, ids) in texts.iter().enumerate() {
                 let expected = expected_text(&config, &parameters, ids);
-                let what = format!("{} ids padded with {padding} of {:?}", ids.len(), config.text);
+                let what = format!("{} ids padded with {padding} of {:?}, {form:?}", ids.len(), config.text);
                 assert_close(&found[EMBED_DIM * i..][..EMBED_DIM], &expected, TOLERANCE, &what);
             }
         }
@@ -193,16 +202,16 @@ fn sources(data: &Data) -> Vec<String> {
         }
         Data::Folded { weight, .. } => vec![weight.tensor.clone()],
         Data::FoldedBias(name) => norm(name, &["weight", "bias", "running_mean", "running_var"]),
+        Data::Scaled { data, .. } => sources(data),
         _ => vec![],
     }
 }
 
 #[test]
 fn graphs_hold_each_weight_once_and_compute_nothing_twice() {
-    for config in configs() {
+    for (config, form) in spelled_configs() {
         let mut used = Vec::new();
-        for graph in [image(&config, &Preprocess::default(), Form::default()), text(&config, Form::default())]
-        {
+        for graph in [image(&config, &Preprocess::default(), form), text(&config, form)] {
             let count = |op: &str| graph.nodes().iter().filter(|n| n.op == op).count();
             assert!(count("ArgMax") <= 1 && count("Range") <= 1 && count("Expand") <= 1);
             assert_eq!(count("BatchNormalization"), 0, "all are folded");
