@@ -58,8 +58,9 @@ pub enum Progress {
 /// older one, only after each of its encoders has run once and given embeddings.
 ///
 /// Weights are copied piece by piece; those in half precision are widened, exactly. So memory stays small, however large
-/// the model is, but for what ONNX Runtime takes to run it: with [`Options::trial_program`] the trial run is another
-/// process's. Labels are encoded in this one, and models below single precision calibrated and compared.
+/// the model is, but for what ONNX Runtime takes to run it: with [`Options::trial_program`] the trial run, and the comparison
+/// of a model below single precision, are other processes', see [`gate::against`]. Labels are encoded in this one, and 8-bit
+/// models calibrated.
 ///
 /// # Errors
 /// [`Error::Exists`] and [`Error::NotAModelFolder`] for a destination that must not be overwritten;
@@ -89,10 +90,7 @@ pub fn export(
         }
         manifest.write(folder)?;
         progress(Progress::Trial);
-        match &options.trial_program {
-            Some(program) => trial::run_apart(program, folder)?,
-            None => trial::run(folder)?,
-        }
+        trial::run(folder, options.trial_program.as_deref())?;
         if options.numbers != Numbers::Fp32 {
             progress(Progress::Verify);
             let report = plan.verify(folder, left_in_float)?;
@@ -107,6 +105,17 @@ pub fn export(
         Some(manifest) => Ok(manifest),
         None => Ok(Manifest::read(folder)?),
     }
+}
+
+/// Writes a model folder that is only a step on the way to another one, and so is not run here.
+///
+/// # Errors
+/// Those of [`export`] that have nothing to do with running.
+pub(crate) fn draft(checkpoint: &Checkpoint, folder: &Path, options: &Options) -> Result<()> {
+    let plan = Plan::new(checkpoint, options)?;
+    destination::write(folder, options.replace, |folder| {
+        Ok(plan.write(folder, &mut Vec::new(), &mut |_| {})?.write(folder)?)
+    })
 }
 
 /// What a model folder will hold.
@@ -265,7 +274,8 @@ impl<'a> Plan<'a> {
         // Calibration has not seen these.
         let [_, held_out] = self.samples.split();
         let samples = if self.options.samples.is_some() { &held_out } else { &self.samples };
-        let mut report = gate::against(self.checkpoint, folder, samples, self.thresholds(), folder)?;
+        let program = self.options.trial_program.as_deref();
+        let mut report = gate::against(self.checkpoint, folder, samples, self.thresholds(), folder, program)?;
         report.left_in_float = left_in_float;
         let path = folder.join(manifest::REPORT);
         let json = serde_json::to_vec_pretty(&report)
