@@ -16,18 +16,24 @@ pub const ARGUMENT: &str = "trial-run";
 /// folder: [`Inputs::read`] from standard input, [`Inputs::run`], and write the [`Outcome`] as JSON to standard output. When
 /// it fails, it is to say on standard error why.
 ///
+/// Its standard input stays open until it has ended. When it is closed before, this process is gone, and nobody waits for the
+/// outcome any more: the program is to end too.
+///
 /// # Errors
 /// Why it failed, in words.
 pub fn run(program: &Path, folder: &Path, inputs: &Inputs) -> Result<Outcome, String> {
     let mut command = Command::new(program);
     command.arg(ARGUMENT).arg(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|e| format!("{} does not start: {e}", program.display()))?;
-    if let Some(input) = &mut child.stdin {
+    // Taken, since waiting would close it.
+    let mut input = child.stdin.take();
+    if let Some(input) = &mut input {
         // Who does not listen says below why.
         let _ = inputs.write(&mut BufWriter::new(input));
     }
     let failed = |e: std::io::Error| format!("{}: {e}", program.display());
     let output = child.wait_with_output().map_err(failed)?;
+    drop(input);
     if output.status.success() {
         return serde_json::from_slice(&output.stdout).map_err(|e| failed(e.into()));
     }
@@ -59,6 +65,8 @@ mod tests {
                echo '{"images":null,"texts":[[0.6,0.8]],"image_ms":0}'"#,
         );
         assert_eq!(outcome.unwrap().texts.unwrap(), [[0.6, 0.8]]);
+        let waits = "exec 3<&0; cat <&3 >/dev/null & sleep 0.3; kill $! && echo '{\"image_ms\":1}'";
+        assert_eq!(apart(waits).unwrap().image_ms, 1.0, "standard input was closed before it had ended");
         assert_eq!(apart("echo no memory >&2; exit 1").unwrap_err(), "no memory");
         let message = apart("kill -9 $$").unwrap_err();
         assert!(message.contains("signal: 9"), "{message}");

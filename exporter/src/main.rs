@@ -175,7 +175,9 @@ fn model_name(name: &str) -> Result<String, String> {
 /// The other side of [`apart::run`].
 fn try_out(folder: &Path) -> ExitCode {
     let outcome = || -> anyhow::Result<String> {
-        let inputs = Inputs::read(&mut BufReader::new(stdin()))?;
+        let mut input = BufReader::new(stdin());
+        let inputs = Inputs::read(&mut input)?;
+        clip_program::end_with(input);
         Ok(serde_json::to_string(&inputs.run(folder)?)?)
     };
     match outcome() {
