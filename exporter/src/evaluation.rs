@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use clip_model::preprocess::Image;
-use clip_runtime::{Clip, Embeddings};
+use clip_runtime::{Clip, Embeddings, Template};
 use serde::{Deserialize, Serialize};
 
 use crate::apart;
 use crate::error::{Error, Result};
+use crate::labels::Labels;
 
 /// What encoders are run on.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -18,6 +19,8 @@ pub struct Inputs {
     pub images: Vec<Image>,
     /// For the text encoder.
     pub texts: Vec<String>,
+    /// A label set, also for the text encoder.
+    pub labels: Option<Labels>,
     /// Runs of the image encoder, one image each, that its time is taken of; with none it is 0.
     pub timed: usize,
 }
@@ -29,6 +32,8 @@ pub struct Outcome {
     pub images: Option<Vec<Vec<f32>>>,
     /// The embedding of each text.
     pub texts: Option<Vec<Vec<f32>>>,
+    /// That of each label.
+    pub labels: Option<Vec<Vec<f32>>>,
     /// Median of the time for one image, milliseconds.
     pub image_ms: f64,
 }
@@ -52,11 +57,16 @@ impl Inputs {
     /// Those of [`Clip`].
     pub fn run(&self, folder: &Path) -> clip_runtime::Result<Outcome> {
         let clip = Clip::open(folder)?;
-        let rows = |found: Embeddings| found.rows().map(<[f32]>::to_vec).collect();
         let (image, text) = (&clip.manifest().image, &clip.manifest().text);
+        let label_set = |Labels { labels, templates }: &Labels| clip.label_set(labels, templates);
+        let labels = self.labels.as_ref().map(label_set).transpose()?;
+        let texts = text.as_ref().map(|_| clip.encode_texts(&self.texts)).transpose()?;
+        let images = image.as_ref().map(|_| clip.encode_images(&self.images)).transpose()?;
+        let rows = |found: &Embeddings| found.rows().map(<[f32]>::to_vec).collect();
         Ok(Outcome {
-            texts: text.as_ref().map(|_| clip.encode_texts(&self.texts).map(rows)).transpose()?,
-            images: image.as_ref().map(|_| clip.encode_images(&self.images).map(rows)).transpose()?,
+            images: images.as_ref().map(rows),
+            texts: texts.as_ref().map(rows),
+            labels: labels.as_ref().map(|set| rows(set.embeddings())),
             image_ms: if image.is_some() { self.time(&clip)? } else { 0.0 },
         })
     }
@@ -78,7 +88,13 @@ impl Inputs {
     /// Those of `out`.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let sizes = self.images.iter().map(|image| [image.width(), image.height()]).collect();
-        serde_json::to_writer(&mut *out, &Header { sizes, texts: self.texts.clone(), timed: self.timed })?;
+        let labels = self.labels.as_ref().map(|Labels { labels, templates }| {
+            (labels.clone(), templates.iter().map(Template::to_string).collect())
+        });
+        serde_json::to_writer(
+            &mut *out,
+            &Header { sizes, texts: self.texts.clone(), labels, timed: self.timed },
+        )?;
         out.write_all(b"\n")?;
         self.images.iter().try_for_each(|image| out.write_all(image.rgb()))?;
         out.flush()
@@ -98,7 +114,12 @@ impl Inputs {
             Image::new(width, height, rgb).map_err(io::Error::other)
         };
         let images = header.sizes.into_iter().map(image).collect::<io::Result<_>>()?;
-        Ok(Inputs { images, texts: header.texts, timed: header.timed })
+        let labels = |(labels, templates): (Vec<String>, Vec<String>)| {
+            let templates = templates.iter().map(|template| template.parse()).collect::<Result<_, _>>();
+            templates.map(|templates| Labels { labels, templates }).map_err(io::Error::other)
+        };
+        let labels = header.labels.map(labels).transpose()?;
+        Ok(Inputs { images, texts: header.texts, labels, timed: header.timed })
     }
 }
 
@@ -108,6 +129,8 @@ struct Header {
     /// Width and height of each.
     sizes: Vec<[usize; 2]>,
     texts: Vec<String>,
+    /// And their templates.
+    labels: Option<(Vec<String>, Vec<String>)>,
     timed: usize,
 }
 
@@ -120,7 +143,9 @@ mod tests {
         let image =
             |width, height| Image::new(width, height, (0..3 * width * height).map(|i| i as u8).collect());
         let images = vec![image(3, 2).unwrap(), image(1, 5).unwrap()];
-        let inputs = Inputs { images, texts: vec!["a\n\"cat\"".to_owned(), String::new()], timed: 7 };
+        let labels = Labels { labels: vec!["cat".to_owned()], templates: vec!["a {}".parse().unwrap()] };
+        let texts = vec!["a\n\"cat\"".to_owned(), String::new()];
+        let inputs = Inputs { images, texts, labels: Some(labels), timed: 7 };
         let mut written = Vec::new();
         inputs.write(&mut written).unwrap();
         written.extend(b"rest");

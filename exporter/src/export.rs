@@ -58,14 +58,13 @@ pub enum Progress {
 /// older one, only after each of its encoders has run once and given embeddings.
 ///
 /// Weights are copied piece by piece; those in half precision are widened, exactly. So memory stays small, however large
-/// the model is, but for what ONNX Runtime takes to run it: with [`Options::trial_program`] the trial run, and the comparison
-/// of a model below single precision, are other processes', see [`gate::against`]. Labels are encoded in this one, and 8-bit
-/// models calibrated.
+/// the model is, but for what ONNX Runtime takes to run it: with [`Options::trial_program`] that is done in other
+/// processes, see [`crate::apart`]; only the calibration of 8-bit models is this one's.
 ///
 /// # Errors
 /// [`Error::Exists`] and [`Error::NotAModelFolder`] for a destination that must not be overwritten;
 /// [`Error::Options`] for options that contradict each other or are out of range; [`Error::Write`] when the disk is full
-/// or a tensor has an unsupported number format; [`Error::Labels`] when the labels cannot be encoded;
+/// or a tensor has an unsupported number format; [`Error::Labels`] or [`Error::LabelsApart`] when the labels cannot be encoded;
 /// [`Error::Calibration`] and [`Error::NotFinite`] when a model cannot be quantized; [`Error::Trial`] or
 /// [`Error::TrialApart`] when the exported encoders do not run, or give something else than embeddings (weights that are
 /// not finite), or ONNX Runtime is missing; [`Error::Gate`] when they are too far from single precision;
@@ -86,7 +85,8 @@ pub fn export(
         let mut manifest = plan.write(folder, &mut left_in_float, progress)?;
         if let Some(labels) = &options.labels {
             progress(Progress::Labels);
-            manifest.labels = Some(labels::store(labels, checkpoint, &manifest, folder)?);
+            let program = options.trial_program.as_deref();
+            manifest.labels = Some(labels::store(labels, checkpoint, &manifest, folder, program)?);
         }
         manifest.write(folder)?;
         progress(Progress::Trial);

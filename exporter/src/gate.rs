@@ -123,7 +123,7 @@ pub fn against(
     let single = temporary.path().join("fp32");
     draft(checkpoint, &single, &Options::default())?;
     let labels = LABELS.into_iter().map(str::to_owned).chain(samples.texts.iter().cloned()).collect();
-    let inputs = Inputs { images: samples.images.clone(), texts: labels, timed: RUNS };
+    let inputs = Inputs { images: samples.images.clone(), texts: labels, timed: RUNS, ..Inputs::default() };
     let exact = evaluation::run(&single, &inputs, program)?;
     let found = evaluation::run(folder, &inputs, program)?;
     Ok(compare(&found, &exact, precision, thresholds))

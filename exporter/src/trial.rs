@@ -13,7 +13,7 @@ use crate::evaluation::{self, Inputs};
 /// [`Error::Trial`] and [`Error::TrialApart`].
 pub fn run(folder: &Path, program: Option<&Path>) -> Result<()> {
     let texts = ["a photo of a cat", ""].map(str::to_owned).to_vec();
-    let inputs = Inputs { images: vec![gradient()?], texts, timed: 0 };
+    let inputs = Inputs { images: vec![gradient()?], texts, ..Inputs::default() };
     evaluation::run(folder, &inputs, program).map(drop)
 }
 

@@ -85,7 +85,7 @@ fn the_process_that_runs_a_model_ends_with_the_one_that_asked() {
     let mut child = command.spawn().unwrap();
     // More runs than anybody will wait for.
     let image = Image::new(16, 16, vec![0; 3 * 16 * 16]).unwrap();
-    let inputs = Inputs { images: vec![image], texts: vec!["a car".to_owned()], timed: usize::MAX };
+    let inputs = Inputs { images: vec![image], timed: usize::MAX, ..Inputs::default() };
     let mut lifeline = child.stdin.take().unwrap();
     inputs.write(&mut lifeline).unwrap();
     std::thread::sleep(Duration::from_millis(500));
