@@ -87,3 +87,5 @@ clean-deps: ## remove .deps/, to be fetched again when needed
 	@scripts/deps.sh engines
 .deps/tensorrt: FORCE ## TensorRT for RTX for `make parity`
 	@scripts/deps.sh tensorrt
+.deps/optimum: FORCE ## optimum-onnx, beside which tests/bench/export.py measures
+	@scripts/deps.sh optimum

@@ -7,6 +7,7 @@
 #   scripts/deps.sh python        the Python reference of `make parity` and `make bench`, into .deps/venv
 #   scripts/deps.sh engines       other engines for `make parity`: .deps/openvino and, where there is npm, .deps/onnxruntime-web
 #   scripts/deps.sh tensorrt      TensorRT for RTX, which builds engines without a GPU, into .deps/tensorrt where there is a package
+#   scripts/deps.sh optimum       optimum-onnx for tests/bench/export.py, into .deps/optimum, to be found before the reference
 #
 # Everything comes from PyPI by pip, and from npm's registry; a finished step leaves a copy of its version list in .deps/stamps/.
 set -euo pipefail
@@ -116,6 +117,16 @@ tensorrt() {
     finished tensorrt "$list"
 }
 
+optimum() {
+    local list=$pins/optimum.txt to=$deps/optimum
+    if done_already optimum "$list" && [ -e "$to/optimum" ]; then return; fi
+    make_venv
+    echo "fetching optimum ($list)"
+    rm -rf "$to"
+    pip install --no-deps --only-binary=:all: --target "$to" --requirement "$list"
+    finished optimum "$list"
+}
+
 case ${1:-} in
     onnxruntime) onnxruntime ;;
     libtorch) libtorch ;;
@@ -135,5 +146,6 @@ case ${1:-} in
         onnxruntime_web
         ;;
     tensorrt) tensorrt ;;
-    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python|engines|tensorrt" ;;
+    optimum) optimum ;;
+    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python|engines|tensorrt|optimum" ;;
 esac

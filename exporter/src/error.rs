@@ -41,6 +41,9 @@ pub enum Error {
     /// The label set could not be encoded.
     #[error("the labels could not be encoded")]
     Labels(#[source] clip_runtime::Error),
+    /// The same, found by another process.
+    #[error("the labels could not be encoded: {0}")]
+    LabelsApart(String),
     /// The exported model does not run, or gives what is no embedding: it was not kept.
     #[error("the exported model failed its trial run and was not kept")]
     Trial(#[source] clip_runtime::Error),

@@ -59,13 +59,13 @@ pub enum Progress {
 /// older one, only after each of its encoders has run once and given embeddings.
 ///
 /// Weights are copied piece by piece; those in half precision are widened, exactly. So memory stays small, however large
-/// the model is, but for what ONNX Runtime takes to run it: with [`Options::trial_program`] the trial run is another
-/// process's. Labels are encoded in this one, and models below single precision calibrated and compared.
+/// the model is, but for what ONNX Runtime takes to run it: with [`Options::trial_program`] that is done in other
+/// processes, see [`crate::apart`]; only the calibration of 8-bit models is this one's.
 ///
 /// # Errors
 /// [`Error::Exists`] and [`Error::NotAModelFolder`] for a destination that must not be overwritten;
 /// [`Error::Options`] for options that contradict each other or are out of range; [`Error::Write`] when the disk is full
-/// or a tensor has an unsupported number format; [`Error::Labels`] when the labels cannot be encoded;
+/// or a tensor has an unsupported number format; [`Error::Labels`] or [`Error::LabelsApart`] when the labels cannot be encoded;
 /// [`Error::Calibration`] and [`Error::NotFinite`] when a model cannot be quantized; [`Error::Trial`] or
 /// [`Error::TrialApart`] when the exported encoders do not run, or give something else than embeddings (weights that are
 /// not finite), or ONNX Runtime is missing; [`Error::Gate`] when they are too far from single precision;
@@ -86,14 +86,12 @@ pub fn export(
         let mut manifest = plan.write(folder, &mut left_in_float, progress)?;
         if let Some(labels) = &options.labels {
             progress(Progress::Labels);
-            manifest.labels = Some(labels::store(labels, checkpoint, &manifest, folder)?);
+            let program = options.trial_program.as_deref();
+            manifest.labels = Some(labels::store(labels, checkpoint, &manifest, folder, program)?);
         }
         manifest.write(folder)?;
         progress(Progress::Trial);
-        match &options.trial_program {
-            Some(program) => trial::run_apart(program, folder)?,
-            None => trial::run(folder)?,
-        }
+        trial::run(folder, options.trial_program.as_deref())?;
         if options.numbers != Numbers::Fp32 {
             progress(Progress::Verify);
             let report = plan.verify(folder, left_in_float)?;
@@ -108,6 +106,17 @@ pub fn export(
         Some(manifest) => Ok(manifest),
         None => Ok(Manifest::read(folder)?),
     }
+}
+
+/// Writes a model folder that is only a step on the way to another one, and so is not run here.
+///
+/// # Errors
+/// Those of [`export`] that have nothing to do with running.
+pub(crate) fn draft(checkpoint: &Checkpoint, folder: &Path, options: &Options) -> Result<()> {
+    let plan = Plan::new(checkpoint, options)?;
+    destination::write(folder, options.replace, |folder| {
+        Ok(plan.write(folder, &mut Vec::new(), &mut |_| {})?.write(folder)?)
+    })
 }
 
 /// What a model folder will hold.
@@ -272,7 +281,8 @@ impl<'a> Plan<'a> {
         // Calibration has not seen these.
         let [_, held_out] = self.samples.split();
         let samples = if self.options.samples.is_some() { &held_out } else { &self.samples };
-        let mut report = gate::against(self.checkpoint, folder, samples, self.thresholds(), folder)?;
+        let program = self.options.trial_program.as_deref();
+        let mut report = gate::against(self.checkpoint, folder, samples, self.thresholds(), folder, program)?;
         report.left_in_float = left_in_float;
         let path = folder.join(manifest::REPORT);
         let json = serde_json::to_vec_pretty(&report)

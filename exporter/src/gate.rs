@@ -1,15 +1,14 @@
 //! The gate: an exported model is compared with the checkpoint in single precision before its folder gets a name.
 
 use std::path::Path;
-use std::time::Instant;
 
 use clip_model::manifest::Precision;
-use clip_model::{Checkpoint, temporary};
-use clip_runtime::{Clip, Embeddings};
+use clip_model::{Checkpoint, Manifest, temporary};
 use serde::Serialize;
 
-use crate::error::{Error, Result};
-use crate::export::export;
+use crate::error::Result;
+use crate::evaluation::{self, Inputs, Outcome};
+use crate::export::draft;
 use crate::int8::Sensitive;
 use crate::options::Options;
 use crate::samples::Samples;
@@ -102,63 +101,57 @@ const RUNS: usize = 9;
 /// Compares the model folder `folder` with what `checkpoint` gives in single precision, on `samples`. For as long as that
 /// takes, the model in single precision lies in a new folder inside `parent`.
 ///
+/// The two run one after the other, in a process of `program` each when there is one, see [`crate::apart`]. So no process
+/// holds both of them: the one that runs single precision takes what ONNX Runtime takes for the whole model.
+///
 /// # Errors
-/// Those of [`export`] in single precision, and of [`compare`].
+/// [`Error::Trial`](crate::Error::Trial) and [`Error::TrialApart`](crate::Error::TrialApart) when either does not run;
+/// those of [`export`](crate::export()) in single precision.
 pub fn against(
     checkpoint: &Checkpoint,
     folder: &Path,
     samples: &Samples,
     thresholds: Thresholds,
     parent: &Path,
+    program: Option<&Path>,
 ) -> Result<Report> {
+    let manifest = Manifest::read(folder)?;
+    let encoder = manifest.image.as_ref().or(manifest.text.as_ref());
+    let precision = encoder.map_or(Precision::Fp32, |encoder| encoder.precision);
     let io = |e| clip_model::Error::io("create a folder in", parent, e);
     let temporary = temporary::Folder::create_in(parent).map_err(io)?;
     let single = temporary.path().join("fp32");
-    export(checkpoint, &single, &Options::default(), &mut |_| {})?;
-    let open = |folder: &Path| Clip::open(folder).map_err(Error::Trial);
-    compare(&open(folder)?, &open(&single)?, samples, thresholds)
+    draft(checkpoint, &single, &Options::default())?;
+    let labels = LABELS.into_iter().map(str::to_owned).chain(samples.texts.iter().cloned()).collect();
+    let inputs = Inputs { images: samples.images.clone(), texts: labels, timed: RUNS, ..Inputs::default() };
+    let exact = evaluation::run(&single, &inputs, program)?;
+    let found = evaluation::run(folder, &inputs, program)?;
+    Ok(compare(&found, &exact, precision, thresholds))
 }
 
-/// Compares `exported` with `exact`, the same checkpoint in single precision, on `samples`. What `exported` has no
-/// encoder for is left out.
-///
-/// # Errors
-/// [`Error::Trial`] when either does not run.
-pub fn compare(exported: &Clip, exact: &Clip, samples: &Samples, thresholds: Thresholds) -> Result<Report> {
-    let manifest = exported.manifest();
-    let encoders = [&manifest.image, &manifest.text];
+/// Compares what a model in `precision` gave with what the same in single precision did. What `found` has no encoder for is
+/// left out.
+fn compare(found: &Outcome, exact: &Outcome, precision: Precision, thresholds: Thresholds) -> Report {
+    let closeness = |found: &Option<Rows>, exact: &Option<Rows>| {
+        found.as_ref().zip(exact.as_ref()).map(|(found, exact)| Closeness::of(found, exact))
+    };
+    // Images alone are ranked by the labels in single precision.
+    let labels = found.texts.as_ref().or(exact.texts.as_ref()).zip(exact.texts.as_ref());
+    let images = found.images.as_ref().zip(exact.images.as_ref());
     let mut report = Report {
-        precision: encoders.into_iter().flatten().next().map_or(Precision::Fp32, |e| e.precision),
+        precision,
         thresholds,
-        images: None,
-        texts: None,
-        ranking: None,
-        speed: None,
+        images: closeness(&found.images, &exact.images),
+        texts: closeness(&found.texts, &exact.texts),
+        ranking: images
+            .zip(labels)
+            .map(|((found, exact), (own, labels))| Ranking::of((found, own), (exact, labels))),
+        speed: images.map(|_| Speed { fp32_ms: exact.image_ms, exported_ms: found.image_ms }),
         left_in_float: Vec::new(),
         failures: Vec::new(),
     };
-    let labels: Vec<&str> = LABELS.into_iter().chain(samples.texts.iter().map(String::as_str)).collect();
-    let has_texts = exact.manifest().text.is_some();
-    let exact_labels = has_texts.then(|| exact.encode_texts(&labels)).transpose().map_err(Error::Trial)?;
-    let mut own_labels = exact_labels.clone();
-    if manifest.text.is_some()
-        && let Some(exact_labels) = &exact_labels
-    {
-        let found = exported.encode_texts(&labels).map_err(Error::Trial)?;
-        report.texts = Some(Closeness::of(&found, exact_labels));
-        own_labels = Some(found);
-    }
-    if manifest.image.is_some() {
-        let expected = exact.encode_images(&samples.images).map_err(Error::Trial)?;
-        let found = exported.encode_images(&samples.images).map_err(Error::Trial)?;
-        report.images = Some(Closeness::of(&found, &expected));
-        if let (Some(own), Some(labels)) = (&own_labels, &exact_labels) {
-            report.ranking = Some(Ranking::of((&found, own), (&expected, labels)));
-        }
-        report.speed = Some(Speed { fp32_ms: time(exact, samples)?, exported_ms: time(exported, samples)? });
-    }
     report.failures = report.missed();
-    Ok(report)
+    report
 }
 
 impl Report {
@@ -218,26 +211,28 @@ impl Report {
     }
 }
 
+/// Embeddings, one after the other.
+type Rows = Vec<Vec<f32>>;
+
 impl Closeness {
-    fn of(found: &Embeddings, exact: &Embeddings) -> Closeness {
+    fn of(found: &Rows, exact: &Rows) -> Closeness {
         let count = exact.len();
-        let cosine = |i: usize| dot(found.row(i), exact.row(i));
-        let difference = |(a, b): (&f32, &f32)| (a - b).abs();
-        let pairs = found.as_slice().iter().zip(exact.as_slice());
+        let cosines: Vec<f32> = found.iter().zip(exact).map(|(a, b)| dot(a, b)).collect();
+        let pairs = found.iter().flatten().zip(exact.iter().flatten());
         Closeness {
             count,
-            min_cosine: (0..count).map(cosine).fold(1.0, f32::min),
-            mean_cosine: (0..count).map(cosine).sum::<f32>() / count.max(1) as f32,
-            max_difference: pairs.map(difference).fold(0.0, f32::max),
+            min_cosine: cosines.iter().copied().fold(1.0, f32::min),
+            mean_cosine: cosines.iter().sum::<f32>() / count.max(1) as f32,
+            max_difference: pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max),
         }
     }
 }
 
 impl Ranking {
     /// Of images and labels as exported and in single precision.
-    fn of(found: (&Embeddings, &Embeddings), exact: (&Embeddings, &Embeddings)) -> Ranking {
-        let similarities = |(images, labels): (&Embeddings, &Embeddings), i: usize| -> Vec<f32> {
-            (0..labels.len()).map(|l| dot(images.row(i), labels.row(l))).collect()
+    fn of(found: (&Rows, &Rows), exact: (&Rows, &Rows)) -> Ranking {
+        let similarities = |(images, labels): (&Rows, &Rows), i: usize| -> Vec<f32> {
+            labels.iter().map(|label| dot(&images[i], label)).collect()
         };
         let (images, labels) = (exact.0.len(), exact.1.len());
         let (mut same, mut correlation) = (0, 0.0);
@@ -273,17 +268,6 @@ fn first(ranks: &[usize]) -> Option<usize> {
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-fn time(clip: &Clip, samples: &Samples) -> Result<f64> {
-    let mut times = Vec::new();
-    for image in samples.images.iter().cycle().take(RUNS) {
-        let started = Instant::now();
-        clip.encode_images(std::slice::from_ref(image)).map_err(Error::Trial)?;
-        times.push(started.elapsed().as_secs_f64() * 1e3);
-    }
-    times.sort_by(f64::total_cmp);
-    Ok(times.get(times.len() / 2).copied().unwrap_or(0.0))
 }
 
 #[cfg(test)]

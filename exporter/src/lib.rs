@@ -13,10 +13,12 @@
 //! The network itself is `clip-model`'s; here is only its interpreter that writes ONNX ([`tower`]). Graphs
 //! hold standard operators of one operator set (17 unless another is asked for) alone, so that any engine can run them.
 //! Checkpoints of the Hugging Face hub are fetched by [`hub`]. This crate neither trains nor prints; it runs a model once,
-//! through `clip-runtime`, to see that it works.
+//! through `clip-runtime`, to see that it works, in this process or [`apart`] from it.
 
+pub mod apart;
 mod destination;
 mod error;
+pub mod evaluation;
 mod export;
 pub mod gate;
 pub mod hub;

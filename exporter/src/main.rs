@@ -9,13 +9,15 @@ mod source;
 mod thresholds;
 mod verify;
 
-use std::path::PathBuf;
+use std::io::{BufReader, stdin};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clip_exporter::evaluation::Inputs;
 use clip_exporter::onnx::OPSETS;
 use clip_exporter::tower::Form;
-use clip_exporter::{Error, Labels, Only, Options, check_destination, export, trial};
+use clip_exporter::{Error, Labels, Only, Options, apart, check_destination, export};
 use clip_model::Manifest;
 use clip_model::templates::{Template, parse_labels};
 use clip_program::{Usage, input};
@@ -131,7 +133,7 @@ enum Command {
 fn main() -> ExitCode {
     clip_program::start();
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|first| first == trial::ARGUMENT)
+    if arguments.next().is_some_and(|first| first == apart::ARGUMENT)
         && let (Some(folder), None) = (arguments.next(), arguments.next())
     {
         return try_out(folder.as_ref());
@@ -170,13 +172,18 @@ fn model_name(name: &str) -> Result<String, String> {
     }
 }
 
-/// The other side of [`trial::run_apart`].
-fn try_out(folder: &std::path::Path) -> ExitCode {
-    match trial::run(folder) {
-        Ok(()) => ExitCode::SUCCESS,
+/// The other side of [`apart::run`].
+fn try_out(folder: &Path) -> ExitCode {
+    let outcome = || -> anyhow::Result<String> {
+        let mut input = BufReader::new(stdin());
+        let inputs = Inputs::read(&mut input)?;
+        clip_program::end_with(input);
+        Ok(serde_json::to_string(&inputs.run(folder)?)?)
+    };
+    match outcome() {
+        Ok(outcome) => clip_program::finish(clip_program::print(&outcome, "")),
         Err(error) => {
-            let reason = std::error::Error::source(&error).map(ToString::to_string);
-            clip_program::note(&reason.unwrap_or_else(|| error.to_string()));
+            clip_program::note(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -35,7 +35,7 @@ pub struct Options {
     pub samples: Option<Samples>,
     /// What encoders below single precision have to reach; [`Thresholds::of`] their precision when it is None.
     pub thresholds: Option<Thresholds>,
-    /// The program that runs the encoders once, see [`crate::trial::run_apart`]; this process when it is None.
+    /// The program that runs the encoders, see [`crate::apart`]; this process when it is None.
     pub trial_program: Option<PathBuf>,
 }
 

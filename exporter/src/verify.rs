@@ -48,7 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let folder = &arguments.folder;
     let manifest = Manifest::read(folder)?;
     // Opening checks every hash.
-    trial::run(folder).with_context(|| format!("{} is not whole", folder.display()))?;
+    trial::run(folder, None).with_context(|| format!("{} is not whole", folder.display()))?;
     let whole = format!("{}: hashes are right, and its encoders run", folder.display());
     let Some(checkpoint) = &arguments.against else {
         let json = json!({ "folder": folder, "whole": true });
@@ -66,7 +66,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let encoder = manifest.image.as_ref().or(manifest.text.as_ref());
     let precision = encoder.map_or(Precision::Fp32, |encoder| encoder.precision);
     let thresholds = arguments.thresholds.of(precision);
-    let report = gate::against(&checkpoint, folder, &samples, thresholds, &std::env::temp_dir())?;
+    let report = gate::against(&checkpoint, folder, &samples, thresholds, &std::env::temp_dir(), None)?;
     let json = json!({ "folder": folder, "whole": true, "report": report });
     print(match arguments.json {
         true => serde_json::to_string_pretty(&json)?,

@@ -7,11 +7,14 @@ mod checkpoint;
 use std::fs::OpenOptions;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use checkpoint::entries;
+use clip_exporter::apart;
+use clip_exporter::evaluation::Inputs;
 use clip_model::checkpoint::{WEIGHTS, WeightFormat};
+use clip_model::preprocess::Image;
 
 fn clip_export(checkpoint: &Path, output: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clip-export"));
@@ -56,6 +59,41 @@ fn a_signal_leaves_nothing_behind() {
         assert_eq!(status.signal(), Some(number), "{status}");
         assert_eq!(entries(&out), Vec::<String>::new(), "after SIG{signal}");
     }
+}
+
+/// Whether a process has ended within ten seconds; if not, it is ended.
+fn ends(child: &mut Child) -> bool {
+    let since = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if since.elapsed() > Duration::from_secs(10) {
+            child.kill().unwrap();
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
+}
+
+#[test]
+fn the_process_that_runs_a_model_ends_with_the_one_that_asked() {
+    let root = tempfile::tempdir().unwrap();
+    let checkpoint = checkpoint::tiny(root.path(), WeightFormat::Fp32, |_| ());
+    let model = root.path().join("model");
+    assert!(clip_export(&checkpoint, &model).output().unwrap().status.success());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clip-export"));
+    command.arg(apart::ARGUMENT).arg(&model).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // More runs than anybody will wait for.
+    let image = Image::new(16, 16, vec![0; 3 * 16 * 16]).unwrap();
+    let inputs = Inputs { images: vec![image], timed: usize::MAX, ..Inputs::default() };
+    let mut lifeline = child.stdin.take().unwrap();
+    inputs.write(&mut lifeline).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(child.try_wait().unwrap().is_none(), "it is not at work");
+    // As when the other process is gone.
+    drop(lifeline);
+    assert!(ends(&mut child), "it goes on alone");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! interrupted or terminated removes what it has half written and ends by that signal (130 and 143 in a shell).
 
 pub mod input;
+mod lifeline;
 mod output;
 mod progress;
 #[cfg(unix)]
@@ -13,6 +14,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+pub use lifeline::end_with;
 pub use output::{Kept, note, print};
 pub use progress::Progress;
 
