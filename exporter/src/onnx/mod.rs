@@ -5,10 +5,10 @@ mod compact;
 mod data;
 mod file;
 mod fold;
-mod gate;
 mod graph;
 mod half;
 mod protobuf;
+mod quick_gelu;
 
 pub use data::numbers;
 pub use file::{LIMIT, OPSETS, Weights};
