@@ -112,7 +112,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("deep/model");
         assert!(matches!(write(&folder, false, failing), Err(Error::Options(_))));
-        assert_eq!(entries(&root.path().join("deep")), Vec::<String>::new());
+        assert_eq!(entries(root.path()), Vec::<String>::new());
         write(&folder, false, put("a")).unwrap();
         assert_eq!(entries(&folder), ["a", "clip.json"]);
         assert!(matches!(write(&folder, false, put("b")), Err(Error::Exists(_))));

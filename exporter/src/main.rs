@@ -84,8 +84,8 @@ struct Arguments {
     #[arg(long)]
     combined: bool,
 
-    /// File of labels, one a line, to be encoded once and kept in the folder: pictures are then classified without a
-    /// text encoder
+    /// File of labels, one a line, to be encoded once, in single precision whatever the folder's is, and kept in it:
+    /// pictures are then classified without a text encoder
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
 
@@ -219,15 +219,21 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         })?,
     };
     options.samples = arguments.numbers.samples(&source.checkpoint.preprocess, arguments.only)?;
+    let refused = |error| match error {
+        Error::Options(what) => Usage(what).into(),
+        error => anyhow::Error::from(error).context(format!("cannot export {}", source.path.display())),
+    };
+    // None of several folders is written when another cannot be.
+    for &precision in &arguments.numbers.precision {
+        options.numbers = arguments.numbers.numbers(precision);
+        options.check().map_err(refused)?;
+    }
     let mut made = Vec::new();
     for (&precision, folder) in arguments.numbers.precision.iter().zip(arguments.folders()) {
         options.numbers = arguments.numbers.numbers(precision);
         options.thresholds = Some(arguments.numbers.thresholds(options.numbers));
         let manifest = export(&source.checkpoint, &folder, &options, &mut |progress| report.show(progress))
-            .map_err(|error| match error {
-            Error::Options(what) => Usage(what).into(),
-            error => anyhow::Error::from(error).context(format!("cannot export {}", source.path.display())),
-        })?;
+            .map_err(refused)?;
         made.push((folder, manifest));
     }
     report.finish();

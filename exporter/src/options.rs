@@ -73,7 +73,10 @@ pub enum Only {
 
 impl Options {
     /// Refuses options that contradict each other or are out of range.
-    pub(crate) fn check(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Options`], with what to do instead.
+    pub fn check(&self) -> Result<()> {
         let bad = |message: String| Err(Error::Options(message));
         let Form { opset, batch, bytes, .. } = self.form;
         if !OPSETS.contains(&opset) {

@@ -118,6 +118,8 @@ fn what_misses_a_threshold_is_refused_with_its_numbers() {
         &["--precision", "fp16", "--min-cosine", "1.1"],
         "the lowest cosine of 8 images is",
     );
+    // Nor is the folder that was to hold several.
+    Work::new().refused(1, &["--precision", "fp16,fp32", "--min-cosine", "1.1"], "the lowest cosine");
     Work::new().refused(
         1,
         &[&INT8[..], &["--min-mean-cosine", "1.1"]].concat(),
@@ -131,6 +133,8 @@ fn int8_asks_for_what_it_needs() {
     let images = ["--precision", "int8", "--calibration-images", PICTURES];
     Work::new().refused(2, &images, "give --calibration-texts");
     Work::new().refused(2, &[&INT8[..], &["--combined"]].concat(), "a combined graph is not quantized");
+    let several = [&["--precision", "fp16,int8", "--combined"], &INT8[2..]].concat();
+    Work::new().refused(2, &several, "a combined graph is not quantized");
     Work::new().refused(2, &[&INT8[..], &["--smoothing", "2"]].concat(), "choose 0 to 1");
     let nothing = tempfile::tempdir().unwrap();
     let nothing = nothing.path().to_str().unwrap();

@@ -150,7 +150,7 @@ impl Checkpoint {
         let values = self.tensor("logit_scale")?.to_f32()?;
         match values.first().map(|v| v.exp()) {
             Some(scale) if scale.is_finite() => Ok(scale),
-            _ => Err(Error::Config("logit_scale is not a finite number".into())),
+            _ => Err(Error::Config("the exponential of logit_scale is not a finite number".into())),
         }
     }
 }

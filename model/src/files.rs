@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::temporary::{Folder, TemporaryFile};
+use crate::temporary::{Folder, Parents, TemporaryFile};
 
 /// Largest picture file that is read, bytes.
 pub const IMAGE_LIMIT: u64 = 1 << 30;
@@ -153,7 +153,7 @@ pub fn create_folder_atomically<E: From<Error>>(
         return Err(Error::io("create", folder, std::io::ErrorKind::AlreadyExists.into()).into());
     }
     let parent = parent(folder);
-    std::fs::create_dir_all(&parent).map_err(|e| Error::io("create", &parent, e))?;
+    let _parents = Parents::create(&parent).map_err(|e| Error::io("create", &parent, e))?;
     let temporary = Folder::create_in(&parent).map_err(|e| Error::io("create", folder, e))?;
     fill(temporary.path())?;
     #[cfg(unix)]

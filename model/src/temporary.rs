@@ -14,6 +14,13 @@ const PREFIX: &str = ".tmp-";
 
 static ALL: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
+/// Folders that were made to hold others; never locked while waiting for [`ALL`].
+static PARENTS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn parents() -> MutexGuard<'static, Vec<PathBuf>> {
+    PARENTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn all() -> MutexGuard<'static, Vec<PathBuf>> {
     // A list of paths is whole whatever thread panicked.
     ALL.lock().unwrap_or_else(PoisonError::into_inner)
@@ -21,6 +28,30 @@ fn all() -> MutexGuard<'static, Vec<PathBuf>> {
 
 fn forget(path: &Path) {
     all().retain(|other| other != path);
+}
+
+/// Folders that were made so that one can be made in them. Those that are empty at the end are removed.
+#[derive(Debug)]
+pub(crate) struct Parents(Vec<PathBuf>);
+
+impl Parents {
+    /// Makes `path` and what is missing above it.
+    pub fn create(path: &Path) -> Result<Parents> {
+        let missing = path.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists());
+        let made = Parents(missing.map(Path::to_owned).collect());
+        let _all = all();
+        parents().extend(made.0.iter().cloned());
+        fs::create_dir_all(path)?;
+        Ok(made)
+    }
+}
+
+impl Drop for Parents {
+    fn drop(&mut self) {
+        // The innermost first. One that holds something cannot be removed, and need not be.
+        self.0.iter().for_each(|path| drop(fs::remove_dir(path)));
+        parents().retain(|path| !self.0.contains(path));
+    }
 }
 
 /// A folder that is removed with all that is in it, unless it gets a name.
@@ -119,6 +150,9 @@ pub fn remove_all() {
             }
         }
     }
+    let mut made = parents().clone();
+    made.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+    made.iter().for_each(|path| drop(fs::remove_dir(path)));
     std::mem::forget(all);
 }
 
@@ -150,6 +184,19 @@ mod tests {
         names.sort();
         assert_eq!(names, ["file", "folder"]);
         assert!(!all().contains(&path));
+    }
+
+    #[test]
+    fn parents_of_nothing_are_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let inner = root.path().join("a/b/c");
+        drop(Parents::create(&inner).unwrap());
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+        let made = Parents::create(&inner).unwrap();
+        fs::write(root.path().join("a/b/file"), "").unwrap();
+        drop(made);
+        assert!(root.path().join("a/b/file").exists() && !inner.exists());
+        assert!(!parents().iter().any(|path| path.starts_with(root.path())));
     }
 
     #[test]

@@ -94,7 +94,8 @@ pub enum Error {
     },
     /// Something was asked for that the model folder was exported without.
     #[error(
-        "the model folder of {model:?} has no {what}: export it with that (clip-export without --only; with --labels)"
+        "the model folder of {model:?} has no {what}: export it with that (clip-export {})",
+        if *what == "stored labels" { "with --labels" } else { "without --only" }
     )]
     Missing {
         /// The manifest's name of the model.

@@ -2,7 +2,7 @@
 
 use tokenizers::{PaddingDirection, Tokenizer};
 
-use super::{front, json};
+use super::{charsmap, front, json};
 use crate::error::{Error, Result};
 
 /// Names of the start token, of CLIP's tokenizers first.
@@ -32,6 +32,7 @@ pub(super) struct FileTokenizer {
 
 impl FileTokenizer {
     pub(super) fn from_json(json: &str) -> Result<Self> {
+        charsmap::check(json).map_err(refuse)?;
         let mut inner: Tokenizer =
             json.parse().map_err(|e| refuse(format!("not a usable tokenizer.json: {e}")))?;
         let padding = inner.get_padding().cloned();

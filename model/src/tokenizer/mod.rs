@@ -13,6 +13,7 @@
 //! Ids are `i32`, as the networks take them.
 
 mod bpe;
+mod charsmap;
 mod clean;
 mod file;
 mod front;
