@@ -77,14 +77,15 @@ libtorch() {
     if [ -e /dev/nvidiactl ]; then install cuda $pins/cuda.txt; fi
 }
 
-openvino() {
-    local list=$pins/openvino.txt to=$deps/openvino
-    if done_already openvino "$list" && [ -e "$to/openvino" ]; then return; fi
+# Packages into a folder of their own: apart NAME PACKAGE, where PACKAGE shows that they are there.
+apart() {
+    local list=$pins/$1.txt to=$deps/$1
+    if done_already "$1" "$list" && [ -e "$to/$2" ]; then return; fi
     make_venv
-    echo "fetching openvino ($list)"
+    echo "fetching $1 ($list)"
     rm -rf "$to"
     pip install --no-deps --only-binary=:all: --target "$to" --requirement "$list"
-    finished openvino "$list"
+    finished "$1" "$list"
 }
 
 onnxruntime_web() {
@@ -104,27 +105,11 @@ onnxruntime_web() {
 }
 
 tensorrt() {
-    local list=$pins/tensorrt.txt to=$deps/tensorrt
-    if done_already tensorrt "$list" && [ -e "$to/tensorrt_rtx_bindings" ]; then return; fi
-    make_venv
-    if [ "$(uname -sm)" != "Linux x86_64" ]; then
+    if [ "$(uname -sm)" = "Linux x86_64" ]; then
+        apart tensorrt tensorrt_rtx_bindings
+    else
         echo "note: TensorRT for RTX is left out; its packages are for Linux on x86-64" >&2
-        return
     fi
-    echo "fetching tensorrt ($list)"
-    rm -rf "$to"
-    pip install --no-deps --only-binary=:all: --target "$to" --requirement "$list"
-    finished tensorrt "$list"
-}
-
-optimum() {
-    local list=$pins/optimum.txt to=$deps/optimum
-    if done_already optimum "$list" && [ -e "$to/optimum" ]; then return; fi
-    make_venv
-    echo "fetching optimum ($list)"
-    rm -rf "$to"
-    pip install --no-deps --only-binary=:all: --target "$to" --requirement "$list"
-    finished optimum "$list"
 }
 
 case ${1:-} in
@@ -142,10 +127,10 @@ case ${1:-} in
         install python tests/parity/requirements.txt
         ;;
     engines)
-        openvino
+        apart openvino openvino
         onnxruntime_web
         ;;
     tensorrt) tensorrt ;;
-    optimum) optimum ;;
+    optimum) apart optimum optimum ;;
     *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python|engines|tensorrt|optimum" ;;
 esac

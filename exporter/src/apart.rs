@@ -1,7 +1,7 @@
 //! Encoders run in another process: an engine holds a whole model in memory, and the process that exports then never does.
 //!
-//! For ViT-H/14, whose weights are 3.9 GB in single precision and 2.0 GB in half, ONNX Runtime takes 4.4 GB and 6.0 GB on a
-//! CPU, where it widens what is in half precision; the process that exports takes 0.1 GB.
+//! ONNX Runtime takes more than a model's weights, and twice as much as those in half precision, which it widens on a CPU (figures in
+//! BENCHMARKS.md).
 
 use std::io::BufWriter;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use crate::evaluation::{Inputs, Outcome};
 
 /// What [`run`] calls its program with, before the folder.
-pub const ARGUMENT: &str = "trial-run";
+pub const ARGUMENT: &str = "run-apart";
 
 /// Runs the encoders of `folder` in the program `program`, which is to do this when its arguments are [`ARGUMENT`] and a
 /// folder: [`Inputs::read`] from standard input, [`Inputs::run`], and write the [`Outcome`] as JSON to standard output. When
@@ -39,7 +39,11 @@ pub fn run(program: &Path, folder: &Path, inputs: &Inputs) -> Result<Outcome, St
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     // Ended from outside, for want of memory, say.
-    Err(if said.is_empty() { format!("the trial run ended with {}", output.status) } else { said })
+    Err(if said.is_empty() {
+        format!("the process that ran the model ended with {}", output.status)
+    } else {
+        said
+    })
 }
 
 #[cfg(test)]
@@ -61,7 +65,7 @@ mod tests {
     #[test]
     fn another_process_says_how_it_went() {
         let outcome = apart(
-            r#"read inputs; [ "$*" = "trial-run /models/cat" ] && [ "$inputs" = '{"sizes":[],"texts":["cat"],"labels":null,"timed":0}' ] &&
+            r#"read inputs; [ "$*" = "run-apart /models/cat" ] && [ "$inputs" = '{"sizes":[],"texts":["cat"],"labels":null,"timed":0}' ] &&
                echo '{"images":null,"texts":[[0.6,0.8]],"image_ms":0}'"#,
         );
         assert_eq!(outcome.unwrap().texts.unwrap(), [[0.6, 0.8]]);

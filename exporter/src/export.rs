@@ -59,7 +59,7 @@ pub enum Progress {
 /// older one, only after each of its encoders has run once and given embeddings.
 ///
 /// Weights are copied piece by piece; those in half precision are widened, exactly. So memory stays small, however large
-/// the model is, but for what ONNX Runtime takes to run it: with [`Options::trial_program`] that is done in other
+/// the model is, but for what ONNX Runtime takes to run it: with [`Options::runner`] that is done in other
 /// processes, see [`crate::apart`]; only the calibration of 8-bit models is this one's.
 ///
 /// # Errors
@@ -86,18 +86,17 @@ pub fn export(
         let mut manifest = plan.write(folder, &mut left_in_float, progress)?;
         if let Some(labels) = &options.labels {
             progress(Progress::Labels);
-            let program = options.trial_program.as_deref();
+            let program = options.runner.as_deref();
             manifest.labels = Some(labels::store(labels, checkpoint, &manifest, folder, program)?);
         }
         manifest.write(folder)?;
         progress(Progress::Trial);
-        trial::run(folder, options.trial_program.as_deref())?;
+        trial::run(folder, options.runner.as_deref())?;
         if options.numbers != Numbers::Fp32 {
             progress(Progress::Verify);
             let report = plan.verify(folder, left_in_float)?;
-            if let Some(slower) = report.slower() {
-                progress(Progress::Note(slower));
-            }
+            let notes = [report.scarce(), report.slower()];
+            notes.into_iter().flatten().for_each(|note| progress(Progress::Note(note)));
         }
         written = Some(manifest);
         Ok(())
@@ -262,11 +261,8 @@ impl<'a> Plan<'a> {
         let length = self.checkpoint.config.text.context_length;
         let Some((_, tokenizer)) = &self.text else { return Ok(vec![]) };
         let input = |text: &String| {
-            let ids = match self.checkpoint.config.family {
-                Family::Clip => tokenizer.encode(text, length),
-                Family::SigLip => tokenizer.encode_padded(text, length),
-            };
-            Input::Int32(vec![1, ids.len()], ids)
+            let batch = tokenizer.encode_batch(&[text], length);
+            Input::Int32(vec![1, batch.length], batch.ids)
         };
         Ok(samples.texts.iter().map(input).collect())
     }
@@ -281,7 +277,7 @@ impl<'a> Plan<'a> {
         // Calibration has not seen these.
         let [_, held_out] = self.samples.split();
         let samples = if self.options.samples.is_some() { &held_out } else { &self.samples };
-        let program = self.options.trial_program.as_deref();
+        let program = self.options.runner.as_deref();
         let mut report = gate::against(self.checkpoint, folder, samples, self.thresholds(), folder, program)?;
         report.left_in_float = left_in_float;
         let path = folder.join(manifest::REPORT);

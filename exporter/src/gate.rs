@@ -98,6 +98,9 @@ const LABELS: [&str; 24] = [
 /// Runs that a time is the median of.
 const RUNS: usize = 9;
 
+/// Images with which a comparison says something about others, too.
+const ENOUGH: usize = 8;
+
 /// Compares the model folder `folder` with what `checkpoint` gives in single precision, on `samples`. For as long as that
 /// takes, the model in single precision lies in a new folder inside `parent`.
 ///
@@ -199,6 +202,15 @@ impl Report {
             ask(what, ranking.top1, top1);
         }
         missed
+    }
+
+    /// Said in plain words when there was too little to judge by: with a handful of pictures, each is a large share.
+    pub fn scarce(&self) -> Option<String> {
+        let images = self.images.as_ref().filter(|images| images.count < ENOUGH)?;
+        Some(format!(
+            "only {} of the pictures were left to compare by: give more with --calibration-images",
+            images.count
+        ))
     }
 
     /// Said in plain words when integers win no time here.

@@ -159,6 +159,11 @@ impl Interpreter {
     }
 }
 
+/// What a product takes, with a bias or without.
+fn operands<'a>(x: &'a str, weight: &'a str, bias: &'a Option<String>) -> Vec<&'a str> {
+    [x, weight].into_iter().chain(bias.as_deref()).collect()
+}
+
 impl Ops for Interpreter {
     type T = Value;
 
@@ -174,16 +179,14 @@ impl Ops for Interpreter {
                 self.transpose(&self.reshape(&x.name, &[&[-1], &sizes[..]].concat()), &[2, 4, 0, 1, 3, 5]);
             let rows = self.reshape(&tiles, &[-1, (inputs * k * k) as i64]);
             let weight = self.weight(&weight, &[c.channels, inputs * k * k]);
-            let operands: Vec<&str> = [&rows, &weight].into_iter().chain(&bias).map(String::as_str).collect();
-            let name = self.node("Gemm", &operands, vec![("transB", Int(1))]);
+            let name = self.node("Gemm", &operands(&rows, &weight, &bias), vec![("transB", Int(1))]);
             return Value { name, shape: vec![c.channels, height, width], flat: true };
         }
         let weight = self.weight(&weight, &[c.channels, inputs, k, k]);
-        let operands: Vec<&str> = [&x.name, &weight].into_iter().chain(&bias).map(String::as_str).collect();
         let (kernel, stride, padding) = (k as i64, c.stride as i64, c.padding as i64);
         let name = self.node(
             "Conv",
-            &operands,
+            &operands(&x.name, &weight, &bias),
             vec![
                 ("kernel_shape", Ints(vec![kernel; 2])),
                 ("strides", Ints(vec![stride; 2])),

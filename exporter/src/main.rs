@@ -263,17 +263,8 @@ fn options(arguments: &Arguments) -> anyhow::Result<Options> {
         ..Form::default()
     };
     // In a process of its own, so that this one never holds a whole model.
-    let trial_program = std::env::current_exe().ok();
-    Ok(Options {
-        replace: force,
-        only,
-        form,
-        external_data,
-        combined,
-        labels,
-        trial_program,
-        ..Options::default()
-    })
+    let runner = std::env::current_exe().ok();
+    Ok(Options { replace: force, only, form, external_data, combined, labels, runner, ..Options::default() })
 }
 
 fn print(made: &[(PathBuf, Manifest)], json: bool) -> anyhow::Result<()> {

@@ -36,7 +36,7 @@ pub struct Options {
     /// What encoders below single precision have to reach; [`Thresholds::of`] their precision when it is None.
     pub thresholds: Option<Thresholds>,
     /// The program that runs the encoders, see [`crate::apart`]; this process when it is None.
-    pub trial_program: Option<PathBuf>,
+    pub runner: Option<PathBuf>,
 }
 
 /// The number format of weights and arithmetic.

@@ -118,7 +118,8 @@ impl Weights for Tensors<'_> {
 mod tests {
     use super::*;
     use crate::tower::{self, Form};
-    use clip_model::config::{Activation, Family, ImageTower, TextTower, ViT};
+    use clip_model::cases::vit;
+    use clip_model::config::Activation;
     use clip_model::{Config, Preprocess};
 
     fn part(config: &Config) -> Part {
@@ -129,26 +130,7 @@ mod tests {
     #[test]
     fn weights_that_a_file_cannot_hold_go_beside_it() {
         // ViT-H/14.
-        let activation = Activation::Gelu;
-        let image = ViT {
-            image_size: 224,
-            patch_size: 14,
-            width: 1280,
-            layers: 32,
-            head_width: 80,
-            mlp_ratio: 4.0,
-            activation,
-        };
-        let text = TextTower {
-            context_length: 77,
-            vocab_size: 49408,
-            width: 1024,
-            heads: 16,
-            layers: 24,
-            mlp_ratio: 4.0,
-            activation,
-        };
-        let config = Config { family: Family::Clip, embed_dim: 1024, image: ImageTower::ViT(image), text };
+        let config = vit(1024, [224, 14, 1280, 32, 80], [77, 49408, 1024, 16, 24], 4.0, Activation::Gelu);
         let part = part(&config);
         assert!(part.graph.file_size() > LIMIT);
         let [structure, weights] = part.graph.file_sizes_beside(part.beside.unwrap());

@@ -5,34 +5,15 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use clip_model::cases::parameter;
+use clip_model::cases::{parameter, vit};
 use clip_model::checkpoint::{self, Values};
-use clip_model::config::{Activation, Config, Family, ImageTower, TextTower, ViT};
+use clip_model::config::Activation;
 use clip_model::openclip::OpenClip;
-use clip_model::{Preprocess, Tokenizer, shapes, tokenizer};
+use clip_model::{Config, Preprocess, Tokenizer, shapes, tokenizer};
 use serde_json::Value;
 
 fn config(vocab_size: usize) -> Config {
-    let activation = Activation::QuickGelu;
-    let image = ViT {
-        image_size: 16,
-        patch_size: 8,
-        width: 16,
-        layers: 2,
-        head_width: 8,
-        mlp_ratio: 2.0,
-        activation,
-    };
-    let text = TextTower {
-        context_length: 12,
-        vocab_size,
-        width: 16,
-        heads: 2,
-        layers: 1,
-        mlp_ratio: 2.0,
-        activation,
-    };
-    Config { family: Family::Clip, embed_dim: 8, image: ImageTower::ViT(image), text }
+    vit(8, [16, 8, 16, 2, 8], [12, vocab_size, 16, 2, 1], 2.0, Activation::QuickGelu)
 }
 
 fn write(folder: &Path, tokenizer: &Tokenizer) {

@@ -63,7 +63,7 @@ pub unsafe extern "C" fn clip_labels_stored(
             let model = argument::reference(model, "model")?;
             let missing = || clip_runtime::Error::Missing {
                 model: model.0.manifest().model.clone(),
-                what: "stored labels",
+                what: clip_runtime::Part::StoredLabels,
             };
             Ok(clip_labels::new(model.0.stored_labels().ok_or_else(missing)?.clone()))
         })

@@ -151,7 +151,7 @@ mod tests {
             (E::Engine { action: "run", file: file(), reason: "memory".into() }, CLIP_ERROR_ENGINE),
             (E::Embedding { file: file(), row: 0, length: f32::NAN }, CLIP_ERROR_ENGINE),
             (E::LabelWithoutDirection { label: "cat".into() }, CLIP_ERROR_PROMPT),
-            (E::Missing { model: "emoji".into(), what: "text encoder" }, CLIP_ERROR_MISSING),
+            (E::Missing { model: "emoji".into(), what: clip_runtime::Part::TextEncoder }, CLIP_ERROR_MISSING),
         ];
         for (error, code) in cases {
             assert_eq!(Error::from(error).status(), code);

@@ -287,30 +287,11 @@ impl View for Entry<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ImageTower, TextTower, ViT};
+    use crate::cases::vit;
 
     fn tiny() -> OpenClip {
-        let activation = Activation::Gelu;
-        let image = ViT {
-            image_size: 32,
-            patch_size: 16,
-            width: 64,
-            layers: 1,
-            head_width: 64,
-            mlp_ratio: 2.0,
-            activation,
-        };
-        let text = TextTower {
-            context_length: 8,
-            vocab_size: 49408,
-            width: 64,
-            heads: 1,
-            layers: 1,
-            mlp_ratio: 2.0,
-            activation,
-        };
         OpenClip {
-            config: Config { family: Family::Clip, embed_dim: 16, image: ImageTower::ViT(image), text },
+            config: vit(16, [32, 16, 64, 1, 64], [8, 49408, 64, 1, 1], 2.0, Activation::Gelu),
             preprocess: Preprocess { size: 32, ..Preprocess::default() },
             own_tokenizer: false,
         }
@@ -399,24 +380,15 @@ mod tests {
         let folder = root.path().join("ckpt");
         // A published model's widths, for which the number of heads is known.
         let mut openclip = tiny();
-        openclip.config.image = ImageTower::ViT(ViT {
-            image_size: 32,
-            patch_size: 16,
-            width: 384,
-            layers: 1,
-            head_width: 64,
-            mlp_ratio: 2.0,
-            activation: Activation::Gelu,
-        });
-        (openclip.config.text.width, openclip.config.text.heads) = (256, 4);
+        openclip.config = vit(16, [32, 16, 384, 1, 64], [8, 49408, 256, 4, 1], 2.0, Activation::Gelu);
         write(&folder, &openclip, &Tokenizer::openai(), &values(&openclip), 0).unwrap();
         let file = folder.join(WEIGHTS);
         let message = Checkpoint::open(&file).unwrap_err().to_string();
         assert!(message.contains("--gelu or --quickgelu"), "{message}");
         for activation in [Activation::Gelu, Activation::QuickGelu] {
             let opened = Checkpoint::open_as(&file, Some(activation)).unwrap();
-            assert_eq!(opened.config.image.image_size(), openclip.config.image.image_size());
-            assert_eq!(opened.config.text.activation, activation);
+            let [image, text] = [[32, 16, 384, 1, 64], [8, 49408, 256, 4, 1]];
+            assert_eq!(opened.config, vit(16, image, text, 2.0, activation));
         }
         let message = Checkpoint::open_as(&folder, Some(Activation::QuickGelu)).unwrap_err().to_string();
         assert!(message.contains("says Gelu"), "{message}");

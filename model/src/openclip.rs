@@ -112,19 +112,38 @@ struct Vision {
 
 #[derive(Serialize, Deserialize)]
 struct Text {
+    #[serde(flatten)]
+    sizes: TextSizes,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hf_tokenizer_name: Option<String>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+/// What CLIP's text towers and SigLIP's say of their sizes.
+#[derive(Serialize, Deserialize)]
+struct TextSizes {
     #[serde(default = "context_length")]
     context_length: usize,
     #[serde(default = "vocab_size")]
     vocab_size: usize,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    hf_tokenizer_name: Option<String>,
     width: usize,
     heads: usize,
     layers: usize,
     #[serde(default = "mlp_ratio")]
     mlp_ratio: f64,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
+}
+
+impl TextSizes {
+    fn of(tower: &TextTower) -> TextSizes {
+        let &TextTower { context_length, vocab_size, width, heads, layers, mlp_ratio, .. } = tower;
+        TextSizes { context_length, vocab_size, width, heads, layers, mlp_ratio }
+    }
+
+    fn tower(self, activation: Activation) -> TextTower {
+        let TextSizes { context_length, vocab_size, width, heads, layers, mlp_ratio } = self;
+        TextTower { context_length, vocab_size, width, heads, layers, mlp_ratio, activation }
+    }
 }
 
 fn head_width() -> usize {
@@ -141,14 +160,14 @@ fn vocab_size() -> usize {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected the side of a square in pixels, or [height, width]")]
 enum OneOrTwo {
     One(usize),
     Two([usize; 2]),
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a number of layers, or that of each of four stages")]
 enum OneOrFour {
     One(usize),
     Four([usize; 4]),
@@ -238,20 +257,7 @@ fn network(model: Model) -> Result<(Config, bool)> {
         }
     };
     let own_tokenizer = text.hf_tokenizer_name.is_some_and(|name| !name.is_empty());
-    let config = Config {
-        family: Family::Clip,
-        embed_dim,
-        image,
-        text: TextTower {
-            context_length: text.context_length,
-            vocab_size: text.vocab_size,
-            width: text.width,
-            heads: text.heads,
-            layers: text.layers,
-            mlp_ratio: text.mlp_ratio,
-            activation,
-        },
-    };
+    let config = Config { family: Family::Clip, embed_dim, image, text: text.sizes.tower(activation) };
     config.validate()?;
     Ok((config, own_tokenizer))
 }
@@ -318,7 +324,6 @@ impl OpenClip {
                 (OneOrFour::One(v.layers), v.width, Some(v.patch_size), v.head_width, v.mlp_ratio)
             }
         };
-        let text = &self.config.text;
         Ok(Model {
             embed_dim: self.config.embed_dim,
             quick_gelu: self.config.one_activation().and_then(|activation| match activation {
@@ -336,14 +341,9 @@ impl OpenClip {
                 rest: Map::new(),
             },
             text_cfg: Text {
-                context_length: text.context_length,
-                vocab_size: text.vocab_size,
+                sizes: TextSizes::of(&self.config.text),
                 // OpenCLIP reads the tokenizer of a local folder from that folder, whatever the name.
                 hf_tokenizer_name: self.own_tokenizer.then(|| "tokenizer.json".to_owned()),
-                width: text.width,
-                heads: text.heads,
-                layers: text.layers,
-                mlp_ratio: text.mlp_ratio,
                 rest: Map::new(),
             },
             rest: Map::new(),

@@ -9,7 +9,7 @@ use clip_model::preprocess::Image;
 use clip_model::templates::Template;
 
 use crate::embeddings::{Embeddings, normalize};
-use crate::error::{Error, Result};
+use crate::error::{Error, Part, Result};
 use crate::images::ImageTower;
 use crate::labels::{LabelSet, Logits, Match, ModelId};
 use crate::library::{self, Library};
@@ -123,7 +123,7 @@ impl Clip {
     /// [`Error::Missing`] when the folder has no image encoder; [`Error::Engine`] when ONNX Runtime fails, for lack of
     /// memory for example; [`Error::Embedding`] when the model gives what is no embedding.
     pub fn encode_images<I: Borrow<Image> + Sync>(&self, images: &[I]) -> Result<Embeddings> {
-        let tower = self.image.as_ref().ok_or_else(|| self.missing("image encoder"))?;
+        let tower = self.image.as_ref().ok_or_else(|| self.missing(Part::ImageEncoder))?;
         Ok(Embeddings::new(tower.encode(images)?, self.embed_dim()))
     }
 
@@ -134,12 +134,12 @@ impl Clip {
     /// # Errors
     /// As [`Clip::encode_images`], of the text encoder.
     pub fn encode_texts(&self, texts: &[impl AsRef<str>]) -> Result<Embeddings> {
-        let tower = self.text.as_ref().ok_or_else(|| self.missing("text encoder"))?;
+        let tower = self.text.as_ref().ok_or_else(|| self.missing(Part::TextEncoder))?;
         Ok(Embeddings::new(tower.encode(texts)?, self.embed_dim()))
     }
 
     /// What the folder lacks, and what it has instead.
-    fn missing(&self, what: &'static str) -> Error {
+    fn missing(&self, what: Part) -> Error {
         Error::Missing { model: self.manifest.model.clone(), what }
     }
 

@@ -1,9 +1,42 @@
 //! The one error type of this crate.
 
+use std::fmt;
 use std::path::PathBuf;
 
 /// Shorthand for results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// A part of a model folder that it can be exported without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Images to embeddings.
+    ImageEncoder,
+    /// Texts to embeddings.
+    TextEncoder,
+    /// A label set, encoded beforehand.
+    StoredLabels,
+}
+
+impl Part {
+    /// How clip-export is called for a folder that has it.
+    fn option(self) -> &'static str {
+        match self {
+            Part::ImageEncoder => "without --only text",
+            Part::TextEncoder => "without --only visual",
+            Part::StoredLabels => "with --labels",
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Part::ImageEncoder => "image encoder",
+            Part::TextEncoder => "text encoder",
+            Part::StoredLabels => "stored labels",
+        })
+    }
+}
 
 /// Everything that can go wrong while a model folder is opened and run.
 #[derive(Debug, thiserror::Error)]
@@ -93,15 +126,12 @@ pub enum Error {
         length: f32,
     },
     /// Something was asked for that the model folder was exported without.
-    #[error(
-        "the model folder of {model:?} has no {what}: export it with that (clip-export {})",
-        if *what == "stored labels" { "with --labels" } else { "without --only" }
-    )]
+    #[error("the model folder of {model:?} has no {what}: export it with that (clip-export {})", what.option())]
     Missing {
         /// The manifest's name of the model.
         model: String,
-        /// `image encoder`, `text encoder` or `stored labels`.
-        what: &'static str,
+        /// What the folder lacks.
+        what: Part,
     },
     /// A label set without labels.
     #[error("the list of labels is empty: name at least one")]

@@ -31,5 +31,5 @@ pub use clip_model::preprocess::Image;
 pub use clip_model::templates::Template;
 pub use clip_model::{Manifest, Preprocess};
 pub use embeddings::Embeddings;
-pub use error::{Error, Result};
+pub use error::{Error, Part, Result};
 pub use labels::{LabelSet, Match};

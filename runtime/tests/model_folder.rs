@@ -6,7 +6,7 @@ mod colours;
 
 use std::path::Path;
 
-use clip_runtime::{Clip, Error, Image, LabelSet, Match, Options, Template};
+use clip_runtime::{Clip, Error, Image, LabelSet, Match, Options, Part, Template};
 use serde_json::{Value, json};
 
 const COLOURS: [&str; 3] = ["red", "green", "blue"];
@@ -229,11 +229,11 @@ fn a_folder_of_one_encoder_opens_and_says_what_it_lacks() {
     assert_eq!(labels.embeddings(), both.label_set(&COLOURS, &[]).unwrap().embeddings());
 
     let error = images.encode_texts(&["red"]).unwrap_err();
-    assert!(matches!(error, Error::Missing { what: "text encoder", .. }), "{error}");
+    assert!(matches!(error, Error::Missing { what: Part::TextEncoder, .. }), "{error}");
     assert!(error.to_string().contains("\"colours\" has no text encoder"), "{error}");
     assert!(matches!(images.label_set(&COLOURS, &[]), Err(Error::Missing { .. })));
     let error = texts.encode_images(&[&picture]).unwrap_err();
-    assert!(matches!(error, Error::Missing { what: "image encoder", .. }), "{error}");
+    assert!(matches!(error, Error::Missing { what: Part::ImageEncoder, .. }), "{error}");
     assert!(matches!(texts.classify(&picture, &labels, 1), Err(Error::Missing { .. })));
 }
 

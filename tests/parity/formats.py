@@ -11,7 +11,6 @@ that was saved. Then clip-export writes checkpoints out with --to, and open_clip
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +28,7 @@ from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel, CLIPToken
 from transformers.utils import logging
 
 import random_models
+from ours import Ours
 
 logging.disable_progress_bar()
 
@@ -106,44 +106,17 @@ def compare(what: str, found, reference: Reference) -> None:
 # Our side
 
 
-def run(*command) -> subprocess.CompletedProcess:
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True)
+def check(ours: Ours, what: str, checkpoint: Path, reference: Reference, *options: str) -> None:
+    """Exports a checkpoint and compares its embeddings."""
+    found = ours.embed(ours.export(checkpoint, *options), reference.paths, TEXTS)
+    compare(what, [np.array(rows, np.float32) for rows in found], reference)
 
 
-def succeed(*command) -> str:
-    result = run(*command)
-    if result.returncode != 0:
-        raise RuntimeError(f"{' '.join(map(str, command))} ended with {result.returncode}: {result.stderr.strip()[-2000:]}")
-    return result.stdout
-
-
-class Ours:
-    def __init__(self, examples: Path, folder: Path):
-        self.examples, self.folder, self.count = examples, folder, 0
-
-    def fresh(self) -> Path:
-        self.count += 1
-        return self.folder / f"ours{self.count}"
-
-    def check(self, what: str, checkpoint: Path, reference: Reference, *options: str) -> None:
-        """Exports a checkpoint and compares its embeddings."""
-        exported = self.fresh()
-        succeed(self.examples.parent / "clip-export", checkpoint, "-o", exported, *options)
-        requests = [{"images": list(map(str, reference.paths))}, {"texts": TEXTS}]
-        lines = "".join(json.dumps(request) + "\n" for request in requests)
-        result = subprocess.run([self.examples / "embed", exported], input=lines, capture_output=True, text=True, check=True)
-        compare(what, [np.array(json.loads(line), np.float32) for line in result.stdout.splitlines()], reference)
-
-    def convert(self, checkpoint: Path, layout: str, *options: str) -> Path:
-        written = self.fresh()
-        succeed(self.examples.parent / "clip-export", checkpoint, "-o", written, "--to", layout, *options)
-        return written
-
-    def refused(self, checkpoint: Path, reason: str) -> None:
-        result = run(self.examples.parent / "clip-export", checkpoint, "-o", self.fresh())
-        if result.returncode != 1 or reason not in result.stderr:
-            failures.append(f"{checkpoint.name} was not refused: {result.stderr}")
-            print(f"  FAILED: {failures[-1]}")
+def refused(ours: Ours, checkpoint: Path, reason: str) -> None:
+    result = ours.run("clip-export", checkpoint, "-o", ours.fresh())
+    if result.returncode != 1 or reason not in result.stderr:
+        failures.append(f"{checkpoint.name} was not refused: {result.stderr}")
+        print(f"  FAILED: {failures[-1]}")
 
 
 # Hugging Face
@@ -174,14 +147,14 @@ def hugging_face(ours: Ours, folder: Path) -> None:
         whole, shards, torch_file = (folder / f"hf-{kind}-{name}" for name in ("whole", "shards", "torch"))
         save_hugging_face(reference, whole)
         assert (whole / "model.safetensors").exists() and (whole / "tokenizer.json").exists()
-        ours.check(f"Hugging Face, {kind}, safetensors", whole, reference)
+        check(ours, f"Hugging Face, {kind}, safetensors", whole, reference)
         save_hugging_face(reference, shards, max_shard_size="5MB")
         assert (shards / "model.safetensors.index.json").exists()
-        ours.check(f"Hugging Face, {kind}, shards", shards, reference)
+        check(ours, f"Hugging Face, {kind}, shards", shards, reference)
         save_hugging_face(reference, torch_file, vocabulary_alone=True)
         (torch_file / "model.safetensors").unlink()
         torch.save(CLIPModel.from_pretrained(whole).state_dict(), torch_file / "pytorch_model.bin")
-        ours.check(f"Hugging Face, {kind}, pytorch_model.bin, vocab.json", torch_file, reference)
+        check(ours, f"Hugging Face, {kind}, pytorch_model.bin, vocab.json", torch_file, reference)
     compare_open_clip("  written --to open-clip, opened by open_clip", ours.convert(whole, "open-clip"), reference)
 
 
@@ -283,7 +256,7 @@ def openai(ours: Ours, folder: Path) -> None:
     assert min(cosines) > 0.999, cosines  # the archive is the same network, as far as half precision tells
     archive = folder / "ViT-B-32.pt"
     scripted.save(archive)
-    ours.check("OpenAI, TorchScript archive in half precision", archive, reference)
+    check(ours, "OpenAI, TorchScript archive in half precision", archive, reference)
     compare_open_clip("  written --to open-clip, opened by open_clip", ours.convert(archive, "open-clip"), reference)
     compare_transformers("  written --to hf, opened by transformers", ours.convert(archive, "hf"), reference)
 
@@ -298,30 +271,30 @@ def trainer(ours: Ours, folder: Path) -> None:
     optimizer = torch.optim.AdamW(reference.model.parameters())
     path = folder / "epoch_3.pt"
     torch.save({"epoch": 3, "name": "run", "state_dict": wrapped, "optimizer": optimizer.state_dict()}, path)
-    ours.check("OpenCLIP's trainer, module. and state_dict, GELU", path, reference, "--gelu")
-    ours.refused(path, "--gelu or --quickgelu")
+    check(ours, "OpenCLIP's trainer, module. and state_dict, GELU", path, reference, "--gelu")
+    refused(ours, path, "--gelu or --quickgelu")
     torch.save(weights, folder / "plain.bin", _use_new_zipfile_serialization=False)
-    ours.check("state dict, before zip archives", folder / "plain.bin", reference, "--gelu")
+    check(ours, "state dict, before zip archives", folder / "plain.bin", reference, "--gelu")
     # Not contiguous, and all in one storage.
     strided = {name: value.T.contiguous().T if value.dim() == 2 else value for name, value in weights.items()}
     torch.save(strided, folder / "strided.pt")
-    ours.check("state dict, transposed in memory", folder / "strided.pt", reference, "--gelu")
+    check(ours, "state dict, transposed in memory", folder / "strided.pt", reference, "--gelu")
     flat = torch.cat([value.flatten() for value in weights.values()])
     pieces = flat.split([value.numel() for value in weights.values()])
     torch.save({name: piece.view(value.shape) for (name, value), piece in zip(weights.items(), pieces)}, folder / "flat.pt")
-    ours.check("state dict, one storage for all", folder / "flat.pt", reference, "--gelu")
+    check(ours, "state dict, one storage for all", folder / "flat.pt", reference, "--gelu")
     bfloat = Reference(vit(False), folder)
     bfloat.model.load_state_dict({name: value.bfloat16().float() for name, value in bfloat.model.state_dict().items()})
     bfloat.rows = encode(bfloat.model, bfloat.pixels, open_clip.tokenize(TEXTS))
     torch.save({name: nn.Parameter(value.bfloat16()) for name, value in bfloat.model.state_dict().items()}, folder / "bf16.pt")
-    ours.check("state dict, parameters in bfloat16", folder / "bf16.pt", bfloat, "--gelu")
+    check(ours, "state dict, parameters in bfloat16", folder / "bf16.pt", bfloat, "--gelu")
 
     convolutions = Reference(resnet(), folder)
     hub = folder / "hub"
     random_models.write_checkpoint(convolutions.model, convolutions.config, hub)
     (hub / "open_clip_model.safetensors").unlink()
     torch.save(convolutions.model.state_dict(), hub / "open_clip_pytorch_model.bin")
-    ours.check("OpenCLIP's hub, ResNet, open_clip_pytorch_model.bin", hub, convolutions)
+    check(ours, "OpenCLIP's hub, ResNet, open_clip_pytorch_model.bin", hub, convolutions)
     compare_open_clip("  written --to open-clip, opened by open_clip", ours.convert(hub, "open-clip"), convolutions)
 
 

@@ -12,7 +12,6 @@ with those of the model that was saved. Then clip-export writes them out with --
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -36,6 +35,7 @@ from transformers.convert_slow_tokenizer import SpmConverter
 from transformers.utils import logging
 
 import random_models
+from ours import Ours
 
 logging.disable_progress_bar()
 logging.set_verbosity_error()
@@ -200,46 +200,23 @@ def transformers_rows(model: SiglipModel, pixels, ids):
 # Our side
 
 
-class Ours:
-    def __init__(self, examples: Path, folder: Path):
-        self.examples, self.folder, self.count = examples, folder, 0
-
-    def fresh(self) -> Path:
-        self.count += 1
-        return self.folder / f"ours{self.count}"
-
-    def run(self, program: str, *arguments, stdin: str | None = None) -> str:
-        command = [str(part) for part in (self.examples / program, *arguments)]
-        result = subprocess.run(command, input=stdin, capture_output=True, text=True)
-        if result.returncode != 0:
-            raise RuntimeError(f"{' '.join(command)} ended with {result.returncode}: {result.stderr.strip()[-2000:]}")
-        return result.stdout
-
-    def check(self, what: str, checkpoint: Path, reference: Reference) -> Path:
-        exported = self.fresh()
-        self.run("../clip-export", checkpoint, "-o", exported)
-        requests = [{"images": list(map(str, reference.paths))}, {"texts": TEXTS}]
-        lines = self.run("embed", exported, stdin="".join(json.dumps(request) + "\n" for request in requests)).splitlines()
-        report(f"{what}, ONNX", [largest(json.loads(line), rows) for line, rows in zip(lines, reference.rows, strict=True)])
-        inputs, outputs = self.folder / "inputs.safetensors", self.folder / "outputs.safetensors"
-        save_file({"images.0": reference.pixels.contiguous(), "texts.0": reference.ids.long().contiguous()}, inputs)
-        self.run("forward", checkpoint, inputs, outputs)
-        found = load_file(outputs)
-        report(f"{what}, libtorch", [largest(found[f"{part}.0"], rows) for part, rows in zip(("images", "texts"), reference.rows)])
-        # Probabilities are each label's own.
-        columns = [i for i, text in enumerate(TEXTS) if text and text.strip() == text]
-        labels = [TEXTS[i] for i in columns]
-        names = self.folder / "labels.txt"
-        names.write_text("".join(f"{label}\n" for label in labels))
-        lines = self.run("../clip-run", "classify", exported, *reference.paths, "--labels-file", names, "--template", "{}", "--top", len(labels), "--json")
-        rows = [{match["label"]: match["probability"] for match in json.loads(line)["labels"]} for line in lines.splitlines()]
-        report(f"{what}, probabilities", [largest([[row[label] for label in labels] for row in rows], reference.probabilities[:, columns])])
-        return exported
-
-    def convert(self, checkpoint: Path, layout: str) -> Path:
-        written = self.fresh()
-        self.run("../clip-export", checkpoint, "-o", written, "--to", layout)
-        return written
+def check(ours: Ours, what: str, checkpoint: Path, reference: Reference) -> None:
+    exported = ours.export(checkpoint)
+    found = ours.embed(exported, reference.paths, TEXTS)
+    report(f"{what}, ONNX", [largest(a, b) for a, b in zip(found, reference.rows, strict=True)])
+    inputs, outputs = ours.folder / "inputs.safetensors", ours.folder / "outputs.safetensors"
+    save_file({"images.0": reference.pixels.contiguous(), "texts.0": reference.ids.long().contiguous()}, inputs)
+    ours.succeed("forward", checkpoint, inputs, outputs)
+    found = load_file(outputs)
+    report(f"{what}, libtorch", [largest(found[f"{part}.0"], rows) for part, rows in zip(("images", "texts"), reference.rows)])
+    # Probabilities are each label's own.
+    columns = [i for i, text in enumerate(TEXTS) if text and text.strip() == text]
+    labels = [TEXTS[i] for i in columns]
+    names = ours.folder / "labels.txt"
+    names.write_text("".join(f"{label}\n" for label in labels))
+    lines = ours.succeed("clip-run", "classify", exported, *reference.paths, "--labels-file", names, "--template", "{}", "--top", len(labels), "--json")
+    rows = [{match["label"]: match["probability"] for match in json.loads(line)["labels"]} for line in lines.splitlines()]
+    report(f"{what}, probabilities", [largest([[row[label] for label in labels] for row in rows], reference.probabilities[:, columns])])
 
 
 def hugging_face(ours: Ours, folder: Path, second: bool) -> None:
@@ -253,7 +230,7 @@ def hugging_face(ours: Ours, folder: Path, second: bool) -> None:
     ids = token_ids(tokenizer, [text.lower() if second else text for text in TEXTS])
     rows = transformers_rows(model, pixels, ids)
     reference.set(pixels, ids, rows, float(model.logit_scale.detach().exp()), float(model.logit_bias.detach()))
-    ours.check(f"Hugging Face, {name}", saved, reference)
+    check(ours, f"Hugging Face, {name}", saved, reference)
     written = ours.convert(saved, "hf")
     again = SiglipModel.from_pretrained(written).eval()
     ids = token_ids(PreTrainedTokenizerFast.from_pretrained(written), TEXTS)
@@ -280,19 +257,17 @@ def open_clip_hub(ours: Ours, folder: Path, second: bool) -> None:
     # timm's smallest SigLIP image tower, and a small text tower.
     config["vision_cfg"] = {**config["vision_cfg"], "image_size": 256, "timm_model_name": "vit_base_patch32_siglip_256"}
     config["text_cfg"] = {**config["text_cfg"], "context_length": CONTEXT_LENGTH, "vocab_size": vocabulary, "width": 64, "heads": 2, "layers": 2}
-
     model = create(config)
     preprocess = {"size": 256, "mode": "RGB", "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}
     (saved / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}))
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, saved / "open_clip_model.safetensors")
     reference = Reference(folder, 256)
-    compare = opened(saved)
-    reference.set(*compare(reference))
-    ours.check(f"OpenCLIP's hub, {name}", saved, reference)
+    reference.set(*opened(saved, reference))
+    check(ours, f"OpenCLIP's hub, {name}", saved, reference)
     for layout in ("open-clip", "hf"):
         written = ours.convert(saved, layout)
         if layout == "open-clip":
-            _, _, rows, _, _ = opened(written)(reference)
+            _, _, rows, _, _ = opened(written, reference)
         else:
             ids = token_ids(PreTrainedTokenizerFast.from_pretrained(written), TEXTS)
             rows = transformers_rows(SiglipModel.from_pretrained(written).eval(), reference.pixels, ids)
@@ -307,19 +282,15 @@ def create(config: dict) -> nn.Module:
     return model.eval()
 
 
-def opened(folder: Path):
+@torch.no_grad()
+def opened(folder: Path, reference: Reference):
     """open_clip's own reading of a folder: pixels, ids, embeddings, scale, bias."""
     model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
     tokenize = open_clip.get_tokenizer(f"local-dir:{folder}", context_length=CONTEXT_LENGTH)
-
-    @torch.no_grad()
-    def apply(reference: Reference):
-        pixels, ids = torch.stack([preprocess(image) for image in reference.images]), tokenize(TEXTS)
-        model.eval()
-        rows = [model.encode_image(pixels), model.encode_text(ids)]
-        return pixels, ids, rows, float(model.logit_scale.exp()), float(model.logit_bias)
-
-    return apply
+    pixels, ids = torch.stack([preprocess(image) for image in reference.images]), tokenize(TEXTS)
+    model.eval()
+    rows = [model.encode_image(pixels), model.encode_text(ids)]
+    return pixels, ids, rows, float(model.logit_scale.exp()), float(model.logit_bias)
 
 
 def main() -> int:

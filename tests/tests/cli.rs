@@ -9,8 +9,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use clip_model::cases::vit;
 use clip_model::checkpoint::{self, Values, write_weights};
-use clip_model::config::{Activation, Config, Family, ImageTower, TextTower, ViT};
+use clip_model::config::{Activation, Config};
 use clip_model::openclip::OpenClip;
 use clip_model::{Preprocess, Tokenizer, shapes};
 use serde_json::Value;
@@ -73,28 +74,8 @@ struct Work {
 impl Work {
     fn new() -> Work {
         let tokenizer = Tokenizer::openai();
-        let config = Config {
-            family: Family::Clip,
-            embed_dim: 16,
-            image: ImageTower::ViT(ViT {
-                image_size: 32,
-                patch_size: 16,
-                width: 32,
-                layers: 2,
-                head_width: 16,
-                mlp_ratio: 4.0,
-                activation: Activation::QuickGelu,
-            }),
-            text: TextTower {
-                context_length: 12,
-                vocab_size: tokenizer.vocab_size(),
-                width: 8,
-                heads: 2,
-                layers: 2,
-                mlp_ratio: 4.0,
-                activation: Activation::QuickGelu,
-            },
-        };
+        let text = [12, tokenizer.vocab_size(), 8, 2, 2];
+        let config = vit(16, [32, 16, 32, 2, 16], text, 4.0, Activation::QuickGelu);
         let preprocess = Preprocess { size: 32, ..Default::default() };
         let tensors = weights(&config);
         let work = Work { folder: tempfile::tempdir().unwrap(), tensors };

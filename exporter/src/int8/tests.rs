@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use clip_model::cases::{parameter, uniform};
-use clip_model::config::{Activation, Family, ImageTower, ResNet, TextTower, ViT};
+use clip_model::cases::{parameter, uniform, vit};
+use clip_model::config::{Activation, ImageTower, ResNet};
 use clip_model::shapes::summarize;
 use clip_model::{Config, Preprocess};
 
@@ -15,29 +15,9 @@ use crate::tower::{self, Form};
 const EMBED_DIM: usize = 16;
 
 fn configs() -> Vec<Config> {
-    let activation = Activation::QuickGelu;
-    let text = TextTower {
-        context_length: 9,
-        vocab_size: 50,
-        width: 32,
-        heads: 2,
-        layers: 2,
-        mlp_ratio: 4.0,
-        activation,
-    };
-    let vit = ViT {
-        image_size: 16,
-        patch_size: 4,
-        width: 48,
-        layers: 3,
-        head_width: 16,
-        mlp_ratio: 4.0,
-        activation,
-    };
+    let vit = vit(EMBED_DIM, [16, 4, 48, 3, 16], [9, 50, 32, 2, 2], 4.0, Activation::QuickGelu);
     let resnet = ResNet { image_size: 64, layers: [2, 1, 1, 1], width: 8, head_width: 32 };
-    [ImageTower::ViT(vit), ImageTower::ResNet(resnet)]
-        .map(|image| Config { family: Family::Clip, embed_dim: EMBED_DIM, image, text: text.clone() })
-        .to_vec()
+    vec![vit.clone(), Config { image: ImageTower::ResNet(resnet), ..vit }]
 }
 
 fn parameters(config: &Config) -> Parameters {

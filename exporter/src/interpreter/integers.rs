@@ -8,7 +8,7 @@ use std::array;
 
 use clip_model::ops::Projections;
 
-use super::{Interpreter, Value};
+use super::{Interpreter, Value, operands};
 use crate::onnx::Attribute::Int;
 use crate::onnx::Data;
 
@@ -33,8 +33,8 @@ impl Interpreter {
         array::from_fn(|part| {
             let weight = self.map_weight(maps, part, channels, &[channels, channels]);
             let bias = (part != 1).then(|| self.map_bias(maps, part, channels));
-            let inputs: Vec<&str> = [&rows, &weight].into_iter().chain(&bias).map(String::as_str).collect();
-            Self::matrix(self.node("Gemm", &inputs, vec![("transB", Int(1))]), length, channels)
+            let product = self.node("Gemm", &operands(&rows, &weight, &bias), vec![("transB", Int(1))]);
+            Self::matrix(product, length, channels)
         })
     }
 

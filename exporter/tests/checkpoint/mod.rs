@@ -5,9 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use clip_model::cases::parameter;
+use clip_model::cases::{parameter, vit};
 use clip_model::checkpoint::{Values, WeightFormat, write_into};
-use clip_model::config::{Activation, Family, ImageTower, TextTower, ViT};
+use clip_model::config::{Activation, TextTower};
 use clip_model::openclip::OpenClip;
 use clip_model::shapes::summarize;
 use clip_model::{Config, Preprocess, Tokenizer, tokenizer};
@@ -19,28 +19,7 @@ pub fn vocabulary() -> Tokenizer {
 }
 
 pub fn config() -> Config {
-    Config {
-        family: Family::Clip,
-        embed_dim: 8,
-        image: ImageTower::ViT(ViT {
-            image_size: 16,
-            patch_size: 8,
-            width: 16,
-            layers: 2,
-            head_width: 8,
-            mlp_ratio: 2.0,
-            activation: Activation::Gelu,
-        }),
-        text: TextTower {
-            context_length: 12,
-            vocab_size: 520,
-            width: 16,
-            heads: 2,
-            layers: 2,
-            mlp_ratio: 2.0,
-            activation: Activation::Gelu,
-        },
-    }
+    vit(8, [16, 8, 16, 2, 8], [12, 520, 16, 2, 2], 2.0, Activation::Gelu)
 }
 
 /// Writes a checkpoint whose values are pseudo-random, after `change`.

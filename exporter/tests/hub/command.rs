@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use clip_model::cases::parameter;
+use clip_model::cases::{parameter, vit};
 use clip_model::checkpoint::{self, Values, WEIGHTS};
-use clip_model::config::{Activation, Config, Family, ImageTower, TextTower, ViT};
+use clip_model::config::Activation;
 use clip_model::openclip::OpenClip;
 use clip_model::{Manifest, Preprocess, shapes, tokenizer};
 
@@ -14,26 +14,7 @@ use super::server::{Model, Server};
 /// A checkpoint that can be exported, as a model of the hub.
 fn model(folder: &Path) -> Model {
     let tokenizer = tokenizer::train(["a red car".to_owned()].into_iter(), 515).unwrap();
-    let activation = Activation::Gelu;
-    let image = ViT {
-        image_size: 16,
-        patch_size: 8,
-        width: 16,
-        layers: 1,
-        head_width: 8,
-        mlp_ratio: 2.0,
-        activation,
-    };
-    let text = TextTower {
-        context_length: 8,
-        vocab_size: 515,
-        width: 16,
-        heads: 2,
-        layers: 1,
-        mlp_ratio: 2.0,
-        activation,
-    };
-    let config = Config { family: Family::Clip, embed_dim: 8, image: ImageTower::ViT(image), text };
+    let config = vit(8, [16, 8, 16, 1, 8], [8, 515, 16, 2, 1], 2.0, Activation::Gelu);
     let tensors: Vec<Values> = shapes::summarize(&config).tensors.into_iter().map(parameter).collect();
     let preprocess = Preprocess { size: 16, ..Preprocess::default() };
     let openclip = OpenClip { config, preprocess, own_tokenizer: true };

@@ -6,7 +6,7 @@
 mod reference;
 
 use crate::checkpoint::Values;
-use crate::config::Activation;
+use crate::config::{Activation, Config, Family, ImageTower, TextTower, ViT};
 use crate::ops::{Conv, Ops, Projections};
 use crate::shapes::{Shapes, Tensor};
 pub use reference::{Array, Reference};
@@ -181,6 +181,28 @@ impl Case {
     pub fn expected(&self, sample: usize) -> Array {
         self.apply(&Reference::new(&self.parameters()), &self.sample(sample))
     }
+}
+
+/// A CLIP with a vision transformer, by the sizes of its towers: image size, patch size, width, layers and head width; context
+/// length, vocabulary, width, heads and layers.
+pub fn vit(
+    embed_dim: usize,
+    [image_size, patch_size, image_width, image_layers, head_width]: [usize; 5],
+    [context_length, vocab_size, width, heads, layers]: [usize; 5],
+    mlp_ratio: f64,
+    activation: Activation,
+) -> Config {
+    let image = ViT {
+        image_size,
+        patch_size,
+        width: image_width,
+        layers: image_layers,
+        head_width,
+        mlp_ratio,
+        activation,
+    };
+    let text = TextTower { context_length, vocab_size, width, heads, layers, mlp_ratio, activation };
+    Config { family: Family::Clip, embed_dim, image: ImageTower::ViT(image), text }
 }
 
 /// A tensor with pseudo-random values of the size that a network has in training: gains around one, positive

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::zip::tests::archive;
 use crate::cases::parameter;
 use crate::checkpoint::{Checkpoint, Values, write};
-use crate::config::{Activation, Config, Family, ImageTower, ResNet, TextTower, ViT};
+use crate::config::{Activation, Config, ImageTower, ResNet};
 use crate::openclip::OpenClip;
 use crate::preprocess::Preprocess;
 use crate::shapes::summarize;
@@ -13,28 +13,7 @@ use crate::tokenizer::Tokenizer;
 
 /// Two blocks in each tower, of the smallest published widths.
 pub(super) fn vit(activation: Activation) -> Config {
-    Config {
-        family: Family::Clip,
-        embed_dim: 16,
-        image: ImageTower::ViT(ViT {
-            image_size: 32,
-            patch_size: 16,
-            width: 384,
-            layers: 2,
-            head_width: 64,
-            mlp_ratio: 0.5,
-            activation,
-        }),
-        text: TextTower {
-            context_length: 8,
-            vocab_size: 49408,
-            width: 256,
-            heads: 4,
-            layers: 2,
-            mlp_ratio: 0.5,
-            activation,
-        },
-    }
+    crate::cases::vit(16, [32, 16, 384, 2, 64], [8, 49408, 256, 4, 2], 0.5, activation)
 }
 
 /// The same with a small ResNet.

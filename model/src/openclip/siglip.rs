@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{is_empty, refuse};
-use crate::config::{Activation, Config, Family, ImageTower, TextTower, ViT};
+use super::{TextSizes, is_empty, refuse};
+use crate::config::{Activation, Config, Family, ImageTower, ViT};
 use crate::error::{Error, Result};
 
 /// What timm calls the sizes of its SigLIP image towers (its `vision_transformer.py`).
@@ -73,13 +73,8 @@ struct Vision {
 
 #[derive(Deserialize)]
 struct Text {
-    context_length: usize,
-    vocab_size: usize,
-    width: usize,
-    heads: usize,
-    layers: usize,
-    #[serde(default = "super::mlp_ratio")]
-    mlp_ratio: f64,
+    #[serde(flatten)]
+    sizes: TextSizes,
     #[serde(default)]
     act_kwargs: Map<String, Value>,
     #[serde(default)]
@@ -137,15 +132,7 @@ fn network(model: Model) -> Result<Config> {
         family: Family::SigLip,
         embed_dim,
         image: ImageTower::ViT(image),
-        text: TextTower {
-            context_length: text.context_length,
-            vocab_size: text.vocab_size,
-            width: text.width,
-            heads: text.heads,
-            layers: text.layers,
-            mlp_ratio: text.mlp_ratio,
-            activation,
-        },
+        text: text.sizes.tower(activation),
     };
     config.validate()?;
     Ok(config)
@@ -179,7 +166,7 @@ pub(super) fn write(config: &Config) -> Result<Value> {
     let name = name.ok_or_else(|| {
         unknown("SigLIP image tower of these sizes with this activation (it takes timm's, by their names)")
     })?;
-    let text = &config.text;
+    let sizes = TextSizes::of(&config.text);
     let mut model = json!({
         "embed_dim": config.embed_dim,
         "init_logit_bias": -10,
@@ -188,21 +175,15 @@ pub(super) fn write(config: &Config) -> Result<Value> {
             "timm_model_name": name,
             "timm_model_pretrained": false,
         },
-        "text_cfg": {
-            "context_length": text.context_length,
-            "vocab_size": text.vocab_size,
-            // OpenCLIP reads the tokenizer of a local folder from that folder, whatever the name.
-            "hf_tokenizer_name": "tokenizer.json",
-            "tokenizer_kwargs": {"clean": CLEANING},
-            "width": text.width,
-            "heads": text.heads,
-            "layers": text.layers,
-            "mlp_ratio": text.mlp_ratio,
-        },
+        "text_cfg": serde_json::to_value(sizes).map_err(|source| Error::Json { path: super::FILE.into(), source })?,
     });
-    match text.activation {
+    let text = &mut model["text_cfg"];
+    // OpenCLIP reads the tokenizer of a local folder from that folder, whatever the name.
+    text["hf_tokenizer_name"] = "tokenizer.json".into();
+    text["tokenizer_kwargs"] = json!({"clean": CLEANING});
+    match config.text.activation {
         Activation::Gelu => {}
-        Activation::GeluTanh => model["text_cfg"]["act_kwargs"] = json!({"approximate": "tanh"}),
+        Activation::GeluTanh => text["act_kwargs"] = json!({"approximate": "tanh"}),
         Activation::QuickGelu => return Err(unknown("SigLIP text tower with QuickGELU")),
     }
     for (section, key, value) in required() {

@@ -81,7 +81,7 @@ fn yes() -> bool {
 }
 
 #[derive(Deserialize, Clone, Copy)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected the side of a square in pixels, or [height, width]")]
 enum Side {
     One(usize),
     Two([usize; 2]),
@@ -117,15 +117,31 @@ fn defaults(family: Family) -> [Value; 2] {
     }
 }
 
-/// One tower's fields, with `defaults` for those that are missing or null.
+/// The fields of the tower that `section` describes, with `defaults` for those that are missing or null.
+///
+/// # Errors
+/// [`Error::Config`] with the name of a field that holds something else than it should.
 fn tower<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    section: &str,
     fields: Map<String, Value>,
-    mut defaults: Value,
-) -> serde_json::Result<T> {
-    for (key, value) in fields.into_iter().filter(|(_, value)| !value.is_null()) {
-        defaults[key] = value;
-    }
-    serde_json::from_value(defaults)
+    defaults: Value,
+) -> Result<T> {
+    let fields: Map<String, Value> = fields.into_iter().filter(|(_, value)| !value.is_null()).collect();
+    let with = |fields: &mut dyn Iterator<Item = (&String, &Value)>| {
+        let mut whole = defaults.clone();
+        fields.for_each(|(key, value)| whole[key] = value.clone());
+        serde_json::from_value::<T>(whole)
+    };
+    with(&mut fields.iter()).map_err(|source| {
+        // serde does not say which: the one that it refuses among defaults.
+        match fields.iter().find(|&field| with(&mut std::iter::once(field)).is_err()) {
+            Some((key, value)) => {
+                Error::Config(format!("{}: {section}.{key} = {value}: {source}", path.display()))
+            }
+            None => Error::Json { path: path.to_owned(), source },
+        }
+    })
 }
 
 /// Understands the configuration of a model of this family.
@@ -137,9 +153,10 @@ pub(super) fn parse(path: &Path, mut json: Map<String, Value>, family: Family) -
     let fail = |source| Error::Json { path: path.to_owned(), source };
     let file: File = serde_json::from_value(Value::Object(json)).map_err(fail)?;
     let [text, vision] = defaults(family);
-    let text: Text = tower(file.text_config_dict.unwrap_or(file.text_config), text).map_err(fail)?;
-    let vision: Vision =
-        tower(file.vision_config_dict.unwrap_or(file.vision_config), vision).map_err(fail)?;
+    let text_fields = file.text_config_dict.unwrap_or(file.text_config);
+    let text: Text = tower(path, "text_config", text_fields, text)?;
+    let vision_fields = file.vision_config_dict.unwrap_or(file.vision_config);
+    let vision: Vision = tower(path, "vision_config", vision_fields, vision)?;
     let activation = |name: &str| {
         let known = ACTIVATIONS.iter().find(|(known, _)| *known == name);
         known

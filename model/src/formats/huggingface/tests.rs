@@ -109,6 +109,18 @@ fn configurations_that_are_not_built_are_refused_by_name() {
         ("vision_config", "num_attention_heads", serde_json::json!(7), "num_attention_heads 7"),
         ("text_config", "eos_token_id", serde_json::json!(49405), "eos_token_id 49405"),
         ("text_config", "eos_token_id", serde_json::json!([1, 2]), "eos_token_id"),
+        (
+            "vision_config",
+            "patch_size",
+            serde_json::json!(-16),
+            "vision_config.patch_size = -16: expected the side",
+        ),
+        (
+            "text_config",
+            "layer_norm_eps",
+            serde_json::json!("x"),
+            "text_config.layer_norm_eps = \"x\": invalid type",
+        ),
     ] {
         std::fs::write(&config, &whole).unwrap();
         change(&config, |json| json[tower][field] = value);
