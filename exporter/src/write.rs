@@ -109,8 +109,7 @@ pub struct Tensors<'a>(pub &'a Checkpoint);
 impl Weights for Tensors<'_> {
     fn read(&self, rows: &Rows, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         let tensor = self.0.tensor(&rows.tensor).map_err(io::Error::other)?;
-        let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", rows.tensor));
-        tensor.read_f32(rows.rows.clone(), sink).map_err(named)
+        tensor.read_f32(rows.rows.clone(), sink)
     }
 }
 

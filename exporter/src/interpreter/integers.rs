@@ -39,7 +39,7 @@ impl Interpreter {
     }
 
     /// The weight of the convolution, channel by channel, that is the mean over `size` x `size` pixels: ONNX Runtime's integer
-    /// convolution is several times faster than its integer average pool. Each pool has a weight of its own.
+    /// kernels are made for convolutions. Each pool has a weight of its own.
     pub(super) fn mean_weight(&self, x: &Value, size: usize) -> String {
         let (channels, pixels) = (x.shape[0], size * size);
         let values = Data::Float32(vec![1.0 / pixels as f32; channels * pixels]);

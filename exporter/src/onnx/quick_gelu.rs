@@ -21,8 +21,8 @@ struct Gate {
 
 impl Graph {
     /// Rewrites every `x * sigmoid(f * x)` between products (QuickGELU) as `z * sigmoid(z)` with `z = f * x`: the weight and bias
-    /// of the product before are multiplied by `f`, and the weights behind divided. Exact up to rounding. ONNX Runtime's
-    /// kernel for the gate takes half the time without a factor.
+    /// of the product before are multiplied by `f`, and the weights behind divided. Exact up to rounding, and one
+    /// pass over the numbers less.
     pub fn fold_gate_factors(&mut self) {
         let gates: Vec<Gate> = {
             let (mut readers, mut makers) = (HashMap::<&str, Vec<usize>>::new(), HashMap::new());
