@@ -8,7 +8,7 @@ use crate::guard::{self, Error};
 pub type clip_status = i32;
 
 /// Status codes. The tens say whose affair it is: 10 an argument, 20 the model folder, 30 an input's content,
-/// 40 the engine, 90 this library. More may come within the tens.
+/// 40 the engine, 50 the machine, 90 this library. More may come within the tens.
 pub const CLIP_OK: i32 = 0;
 /// A pointer is NULL that must not be.
 pub const CLIP_ERROR_NULL: i32 = 10;
@@ -40,6 +40,8 @@ pub const CLIP_ERROR_PROMPT: i32 = 32;
 pub const CLIP_ERROR_LIBRARY: i32 = 40;
 /// ONNX Runtime refused the model or failed to run it.
 pub const CLIP_ERROR_ENGINE: i32 = 41;
+/// There is not enough memory. The process goes on, and the call may be made again.
+pub const CLIP_ERROR_MEMORY: i32 = 50;
 /// A bug of this library; the message says where. The process goes on.
 pub const CLIP_ERROR_INTERNAL: i32 = 90;
 
@@ -74,6 +76,7 @@ fn name(status: clip_status) -> &'static CStr {
         CLIP_ERROR_PROMPT => c"CLIP_ERROR_PROMPT",
         CLIP_ERROR_LIBRARY => c"CLIP_ERROR_LIBRARY",
         CLIP_ERROR_ENGINE => c"CLIP_ERROR_ENGINE",
+        CLIP_ERROR_MEMORY => c"CLIP_ERROR_MEMORY",
         CLIP_ERROR_INTERNAL => c"CLIP_ERROR_INTERNAL",
         _ => c"unknown status",
     }
@@ -115,6 +118,7 @@ fn of_model(error: &clip_model::Error) -> clip_status {
     use clip_model::Error::*;
     match error {
         Io { .. } | NotAFile { .. } | FileTooLarge { .. } => CLIP_ERROR_FILE,
+        Memory { .. } => CLIP_ERROR_MEMORY,
         SchemaVersion { .. } => CLIP_ERROR_SCHEMA,
         Hash { .. } => CLIP_ERROR_HASH,
         Size(_) => CLIP_ERROR_ARGUMENT,
@@ -133,7 +137,7 @@ mod tests {
     #[test]
     fn codes_have_their_own_names_and_tens() {
         let known: Vec<_> = (-100..200).filter(|&code| name(code) != c"unknown status").collect();
-        assert_eq!(known, [0, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 30, 31, 32, 40, 41, 90]);
+        assert_eq!(known, [0, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 30, 31, 32, 40, 41, 50, 90]);
         let names: std::collections::HashSet<_> = known.iter().map(|&code| name(code)).collect();
         assert_eq!(names.len(), known.len());
     }
@@ -149,6 +153,7 @@ mod tests {
                 CLIP_ERROR_LIBRARY,
             ),
             (E::Engine { action: "run", file: file(), reason: "memory".into() }, CLIP_ERROR_ENGINE),
+            (E::Model(clip_model::Error::Memory { what: "a picture".into(), bytes: 9 }), CLIP_ERROR_MEMORY),
             (E::Embedding { file: file(), row: 0, length: f32::NAN }, CLIP_ERROR_ENGINE),
             (E::LabelWithoutDirection { label: "cat".into() }, CLIP_ERROR_PROMPT),
             (E::Missing { model: "emoji".into(), what: clip_runtime::Part::TextEncoder }, CLIP_ERROR_MISSING),

@@ -35,6 +35,14 @@ pub enum Error {
         /// Bytes that are read at most.
         limit: u64,
     },
+    /// There is not enough memory for something whose size comes from outside.
+    #[error("not enough memory for {what}: {bytes} bytes are needed")]
+    Memory {
+        /// What it is for.
+        what: String,
+        /// Bytes that were asked for.
+        bytes: usize,
+    },
     /// A file is not the JSON that was expected.
     #[error("{} is not valid JSON of the expected form", path.display())]
     Json {

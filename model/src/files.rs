@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::temporary::{Folder, Parents, TemporaryFile};
 
 /// Largest picture file that is read, bytes.
@@ -47,16 +48,23 @@ fn name(kind: FileType) -> &'static str {
 }
 
 /// Reads a whole file of at most `limit` bytes: a regular one, or one that the process was started with
-/// (`/dev/fd/63`, as shells write `<(command)`), which may be a pipe.
+/// (`/dev/fd/63`, as shells write `<(command)`), which may be a pipe. A larger file is refused by its size, before any of
+/// it is read.
 ///
 /// # Errors
-/// As [`open`]; [`Error::FileTooLarge`] when there is more.
+/// As [`open`]; [`Error::FileTooLarge`] when there is more; [`Error::Memory`] when it does not fit into memory.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let fail = |action| move |e| Error::io(action, path, e);
     let mut file = match is_open_already(path) {
-        true => File::open(path).map_err(|e| Error::io("open", path, e))?,
+        true => File::open(path).map_err(fail("open"))?,
         false => open(path)?,
     };
-    read_from(&mut file, path, limit)
+    // A pipe's size is 0.
+    let size = file.metadata().map_err(fail("open"))?.len();
+    if size > limit {
+        return Err(Error::FileTooLarge { path: path.to_owned(), limit });
+    }
+    read_sized(&mut file, path, size, limit)
 }
 
 fn is_open_already(path: &Path) -> bool {
@@ -66,10 +74,23 @@ fn is_open_already(path: &Path) -> bool {
 /// [`read`] from something that is open; `path` is its name in errors.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::FileTooLarge`].
+/// [`Error::Io`], [`Error::FileTooLarge`], [`Error::Memory`].
 pub fn read_from(reader: &mut dyn Read, path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    reader.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| Error::io("read", path, e))?;
+    read_sized(reader, path, 0, limit)
+}
+
+/// [`read_from`], of about `size` bytes.
+fn read_sized(reader: &mut dyn Read, path: &Path, size: u64, limit: u64) -> Result<Vec<u8>> {
+    let fail = |e: std::io::Error| match e.kind() {
+        // The vector could not grow.
+        std::io::ErrorKind::OutOfMemory => {
+            Error::Memory { what: path.display().to_string(), bytes: size as usize }
+        }
+        _ => Error::io("read", path, e),
+    };
+    // One byte more shows that a file ends where it should.
+    let mut bytes = memory::with_capacity(&path.display().to_string(), size as usize + 1)?;
+    reader.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(fail)?;
     match bytes.len() as u64 > limit {
         true => Err(Error::FileTooLarge { path: path.to_owned(), limit }),
         false => Ok(bytes),
@@ -195,6 +216,9 @@ mod tests {
         assert_eq!(read(file.path(), 5).unwrap(), b"12345");
         let message = read(file.path(), 4).unwrap_err().to_string();
         assert!(message.ends_with("has more than the 4 bytes that are read of such a file"), "{message}");
+        // Eight gigabytes of holes: were they read first, this would take seconds and a gigabyte.
+        file.as_file().set_len(8 << 30).unwrap();
+        assert!(matches!(read(file.path(), 1 << 20), Err(Error::FileTooLarge { .. })));
         let endless = read_from(&mut std::io::repeat(0), Path::new("endless"), 1 << 16);
         assert!(matches!(endless, Err(Error::FileTooLarge { .. })));
     }

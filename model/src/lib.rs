@@ -18,6 +18,7 @@ pub mod fuzzing;
 pub mod infer;
 pub mod labels;
 pub mod manifest;
+pub mod memory;
 pub mod openclip;
 pub mod ops;
 pub mod preprocess;
