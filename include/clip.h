@@ -53,7 +53,7 @@
 #define CLIP_VERSION_PATCH 0
 
 /// Status codes. The tens say whose affair it is: 10 an argument, 20 the model folder, 30 an input's content,
-/// 40 the engine, 90 this library. More may come within the tens.
+/// 40 the engine, 50 the machine, 90 this library. More may come within the tens.
 #define CLIP_OK 0
 
 /// A pointer is NULL that must not be.
@@ -100,6 +100,9 @@
 
 /// ONNX Runtime refused the model or failed to run it.
 #define CLIP_ERROR_ENGINE 41
+
+/// There is not enough memory. The process goes on, and the call may be made again.
+#define CLIP_ERROR_MEMORY 50
 
 /// A bug of this library; the message says where. The process goes on.
 #define CLIP_ERROR_INTERNAL 90
