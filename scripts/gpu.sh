@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # `make gpu`: what can only be checked on an NVIDIA GPU. Builds, runs all parts even when one fails, and counts.
-#   scripts/gpu.sh [DEVICE]     cuda:0 when left out; with cpu, training and parity try themselves out without a GPU
+#   scripts/gpu.sh [DEVICE]             cuda:0 when left out; with cpu, training and parity try themselves out without a GPU
+#   scripts/gpu.sh pack FOLDER          builds and cuts shards here, for a machine with a GPU that has no Rust: FOLDER holds a
+#                                       target/ and these scripts, to be copied over and run there with
+#   scripts/gpu.sh [DEVICE] --packed    which builds and fetches nothing: $PYTHON (python3) there has torch 2.11.0 and open_clip
 #
 #   train   clip-train on the emoji shards in fp32 and bf16: stopped halfway, resumed, and the loss must have fallen
 #   parity  both towers of a ViT and a ResNet on the GPU against the CPU (tests/parity/cuda.py)
@@ -8,34 +11,79 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-device=${1:-cuda:0}
-steps=100
-
 fail() {
     echo "error: $*" >&2
     return 1
 }
 
+usage="usage: scripts/gpu.sh [DEVICE] [--packed], or scripts/gpu.sh pack FOLDER"
+device=cuda:0
+packed=
+pack=
+while [ $# -gt 0 ]; do
+    case $1 in
+        --packed) packed=yes ;;
+        pack)
+            pack=${2:-}
+            [ -n "$pack" ] || fail "$usage"
+            shift
+            ;;
+        *) device=$1 ;;
+    esac
+    shift
+done
+
+steps=300
 case $device in
     cpu) steps=40 ;;
     cuda:*)
-        [ -e /dev/nvidiactl ] || fail "no NVIDIA GPU here (there is no /dev/nvidiactl): these checks need one, with its driver" \
-            "installed; what runs without one is in \`make test\` and \`make parity\`"
+        [ -n "$pack" ] || [ -e /dev/nvidiactl ] || fail "no NVIDIA GPU here (there is no /dev/nvidiactl): these checks need one," \
+            "with its driver installed; what runs without one is in \`make test\` and \`make parity\`"
         ;;
     *) fail "device '$device' is not known, expected cuda:N or cpu" ;;
 esac
 
-"${MAKE:-make}" build .deps/python .deps/cuda
-"${CARGO:-cargo}" build --release --workspace --examples
+target=${CARGO_TARGET_DIR:-target}
+examples=$target/release/examples
+data=${CLIP_DATA:-../shared/data}
+out=$target/gpu
+shards=$out/shards
+
+cut_shards() {
+    if [ -d "$data/emoji" ]; then
+        "${PYTHON:-python3}" models/emoji-tiny/shards.py --data "$data" -o "$shards"
+    else
+        echo "skipped: data folder, see README (no $data/emoji to train on)"
+    fi
+}
+
+if [ -n "$pack" ]; then
+    "${CARGO:-cargo}" build --release -p clip-trainer --bins --examples
+    mkdir -p "$pack/target/release/examples" "$pack/target/gpu/shards"
+    cp -r scripts tests "$pack/"
+    for program in release/clip-train release/examples/forward release/examples/time_steps; do
+        strip -o "$pack/target/$program" "$target/$program"
+    done
+    cut_shards
+    # Two styles are enough to see a loss fall.
+    if [ -e "$shards" ]; then cp "$shards"/train-{twemoji,noto}.tar "$shards/val-100.tar" "$pack/target/gpu/shards/"; fi
+    du -sh "$pack"
+    exit
+fi
+
+if [ -n "$packed" ]; then
+    python=${PYTHON:-python3}
+    torch=$("$python" -c 'import os, torch; print(os.path.dirname(torch.__file__))')
+    export LD_LIBRARY_PATH=$torch/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+else
+    python=.deps/venv/bin/python
+    "${MAKE:-make}" build .deps/python .deps/cuda
+    "${CARGO:-cargo}" build --release --workspace --examples
+    cut_shards
+fi
 
 # Nothing here may reach for a model hub.
 export HF_HUB_OFFLINE=1
-target=${CARGO_TARGET_DIR:-target}
-examples=$target/release/examples
-python=.deps/venv/bin/python
-data=${CLIP_DATA:-../shared/data}
-out=$target/gpu
-
 child=
 trap '[ -z "$child" ] || kill "$child" 2> /dev/null || true' EXIT
 
@@ -71,8 +119,8 @@ train() {
     local run=$out/$1 status=0 reached
     rm -rf "$run"
     settings "$1" > "$out/$1.toml"
-    local command=("$target/release/clip-train" --config "$out/$1.toml" --data "$out"/shards/train-*.tar
-        --val "$out/shards/val-100.tar" -o "$run" --device "$device")
+    local command=("$target/release/clip-train" --config "$out/$1.toml" --data "$shards"/train-*.tar
+        --val "$shards/val-100.tar" -o "$run" --device "$device")
 
     "${command[@]}" 2> "$run.stderr" &
     child=$!
@@ -112,12 +160,7 @@ bench() {
 
 parts=("parity")
 mkdir -p "$out"
-if [ -d "$data/emoji" ]; then
-    "$python" models/emoji-tiny/shards.py --data "$data" -o "$out/shards"
-    parts=("train fp32" "train bf16" "${parts[@]}")
-else
-    echo "skipped: data folder, see README (no $data/emoji to train on)"
-fi
+if [ -e "$shards/val-100.tar" ]; then parts=("train fp32" "train bf16" "${parts[@]}"); fi
 if [ "$device" != cpu ]; then parts+=("bench"); fi
 
 passed=0

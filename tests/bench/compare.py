@@ -391,18 +391,21 @@ def main() -> int:
         bench.labels = label_list(arguments.data)[: arguments.labels]
         bench.captions = caption_list(bench.labels)
         random_models.write_checkpoint(bench.model, config, bench.checkpoint)
-        exported = folder / "exported"
-        subprocess.run([arguments.examples.parent / "clip-export", bench.checkpoint, "-o", exported], check=True, stdout=subprocess.DEVNULL)
-        if {"image", "text"} & set(arguments.only):
+        others = {"image", "text", "preprocess"} & set(arguments.only)
+        if others:
+            exported = folder / "exported"
+            subprocess.run([arguments.examples.parent / "clip-export", bench.checkpoint, "-o", exported], check=True, stdout=subprocess.DEVNULL)
+            bench.runtime = Program(arguments.examples / "time_runtime", exported, arguments.threads)
+        if {"image", "text"} & others:
             bench.exported = export_by_torch(bench.model, folder)
-        bench.runtime = Program(arguments.examples / "time_runtime", exported, arguments.threads)
 
         print(f"\nMeasured {machine(arguments.threads, arguments.device)}.")
         print("Medians of all rounds (lowest to highest); a ratio compares times of the same round.")
         report = Report()
         for name in arguments.only:
             SECTIONS[name](report, bench)
-        bench.runtime.close()
+        if others:
+            bench.runtime.close()
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps({"machine": machine(arguments.threads, arguments.device), "rows": report.rows}, indent=1))
