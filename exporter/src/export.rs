@@ -311,11 +311,9 @@ impl<'a> Plan<'a> {
 }
 
 fn write_tokenizer(tokenizer: &Tokenizer, checkpoint: &Checkpoint, folder: &Path) -> Result<TokenizerFile> {
-    let path = folder.join(TOKENIZER);
-    files::write_atomically(&path, |out| out.write_all(tokenizer.to_json().as_bytes()))?;
     Ok(TokenizerFile {
         file: TOKENIZER.to_owned(),
-        sha256: files::sha256(&path)?,
+        sha256: files::write_hashed(&folder.join(TOKENIZER), tokenizer.to_json().as_bytes())?,
         context_length: checkpoint.config.text.context_length,
         padded: checkpoint.config.family == Family::SigLip,
     })
