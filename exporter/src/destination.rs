@@ -1,6 +1,6 @@
 //! Where a model folder goes: it appears whole or not at all, also when it takes the place of an older one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clip_model::{Manifest, files, temporary};
 
@@ -32,29 +32,113 @@ pub fn check(folder: &Path, replace: bool) -> Result<()> {
 
 /// Creates `folder` with the files that `fill` writes. An older model folder stays untouched until the new one is
 /// complete, and is then removed.
-pub fn write(folder: &Path, replace: bool, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+pub fn write<T>(folder: &Path, replace: bool, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     check(folder, replace)?;
     if folder.symlink_metadata().is_err() {
         return files::create_folder_atomically(folder, fill);
     }
-    let fail = |action| move |e| Error::Model(clip_model::Error::io(action, folder, e));
-    // A link is followed, so that the folder it names is replaced and not the link.
-    let folder = &folder.canonicalize().map_err(fail("open"))?;
-    let parent = folder.parent().ok_or_else(|| Error::NotAModelFolder(folder.clone()))?;
-    // Removed at the end, with the older folder in it.
-    let mut aside = temporary::Folder::create_in(parent).map_err(fail("replace"))?;
-    let (new, old) = (aside.path().join("new"), aside.path().join("old"));
-    files::create_folder_atomically(&new, fill)?;
-    // Between the two, neither model has its name.
-    let exchanged = temporary::uninterrupted(|| {
-        std::fs::rename(folder, &old)?;
-        std::fs::rename(&new, folder)
-    });
-    if exchanged.is_err() && old.exists() && std::fs::rename(&old, folder).is_err() {
-        // Better kept aside than removed.
-        aside.keep();
+    let place = Place::beside(folder)?;
+    let made = files::create_folder_atomically(&place.new(), fill)?;
+    exchange(vec![place])?;
+    Ok(made)
+}
+
+/// Creates the folders called `names` in `parent`, each with the files that `fill` writes when it is given the folder's
+/// number. They get their names together when the last is complete: all of them, or none.
+pub fn write_each<T>(
+    parent: &Path,
+    names: &[&str],
+    replace: bool,
+    mut fill: impl FnMut(usize, &Path) -> Result<T>,
+) -> Result<Vec<T>> {
+    let folders: Vec<PathBuf> = names.iter().map(|name| parent.join(name)).collect();
+    folders.iter().try_for_each(|folder| check(folder, replace))?;
+    if parent.symlink_metadata().is_err() {
+        let all = |parent: &Path| {
+            let one =
+                |(i, name)| files::create_folder_atomically(&parent.join(name), |folder| fill(i, folder));
+            names.iter().enumerate().map(one).collect()
+        };
+        return files::create_folder_atomically(parent, all);
     }
-    exchanged.map_err(fail("replace"))
+    let places = folders.iter().map(|folder| Place::beside(folder)).collect::<Result<Vec<_>>>()?;
+    let one =
+        |(i, place): (usize, &Place)| files::create_folder_atomically(&place.new(), |folder| fill(i, folder));
+    let made = places.iter().enumerate().map(one).collect::<Result<_>>()?;
+    exchange(places)?;
+    Ok(made)
+}
+
+/// Where a folder will be, and a folder beside it that is removed at the end.
+struct Place {
+    folder: PathBuf,
+    /// Whether an older folder is there.
+    replaced: bool,
+    aside: temporary::Folder,
+}
+
+impl Place {
+    fn beside(folder: &Path) -> Result<Place> {
+        let replaced = folder.symlink_metadata().is_ok();
+        let folder = match replaced {
+            // A link is followed, so that the folder it names is replaced and not the link.
+            true => folder.canonicalize().map_err(cannot("open", folder))?,
+            false => folder.to_owned(),
+        };
+        let parent = folder.parent().ok_or_else(|| Error::NotAModelFolder(folder.clone()))?;
+        let aside =
+            temporary::Folder::create_in(parent).map_err(cannot("create a folder beside", &folder))?;
+        Ok(Place { folder, replaced, aside })
+    }
+
+    /// The new folder, until it gets its name.
+    fn new(&self) -> PathBuf {
+        self.aside.path().join("new")
+    }
+
+    /// The older folder, when it has lost its name.
+    fn old(&self) -> PathBuf {
+        self.aside.path().join("old")
+    }
+
+    fn exchange(&self) -> std::io::Result<()> {
+        if self.replaced {
+            std::fs::rename(&self.folder, self.old())?;
+        }
+        // Where there was no older folder, this refuses to replace what somebody has put there meanwhile.
+        std::fs::rename(self.new(), &self.folder)
+    }
+
+    /// Brings the older folder back, whatever [`Place::exchange`] came to.
+    fn undo(&mut self) {
+        if !self.new().exists() && std::fs::rename(&self.folder, self.new()).is_err() {
+            return;
+        }
+        if self.old().exists() && std::fs::rename(self.old(), &self.folder).is_err() {
+            // Better kept aside than removed.
+            self.aside.keep();
+        }
+    }
+}
+
+/// Gives all new folders their names, or leaves everything as it was.
+fn exchange(mut places: Vec<Place>) -> Result<()> {
+    // Nor may files that came into the older folder meanwhile be lost.
+    places.iter().filter(|place| place.replaced).try_for_each(|place| check(&place.folder, true))?;
+    // Between the renames, a model is without its name.
+    temporary::uninterrupted(|| {
+        for i in 0..places.len() {
+            if let Err(e) = places[i].exchange() {
+                places[..=i].iter_mut().rev().for_each(Place::undo);
+                return Err(cannot("replace", &places[i].folder)(e));
+            }
+        }
+        Ok(())
+    })
+}
+
+fn cannot(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    move |e| Error::Model(clip_model::Error::io(action, path, e))
 }
 
 #[cfg(test)]
@@ -130,6 +214,62 @@ mod tests {
         write(&folder, true, put("b")).unwrap();
         assert_eq!(entries(&folder), ["b", "clip.json"]);
         assert_eq!(entries(root.path()), ["model"], "nothing is left behind");
+    }
+
+    /// Fills two folders and then fails or not; `late` is done before the second is filled.
+    fn two(parent: &Path, replace: bool, fails: bool, late: impl Fn()) -> Result<Vec<()>> {
+        write_each(parent, &["one", "two"], replace, |i, folder| {
+            if i == 1 {
+                late();
+            }
+            put(["a", "b"][i])(folder)?;
+            if i == 1 && fails { failing(folder) } else { Ok(()) }
+        })
+    }
+
+    #[test]
+    fn several_folders_appear_together_or_not_at_all() {
+        let root = tempfile::tempdir().unwrap();
+        let parent = root.path().join("deep/models");
+        assert!(matches!(two(&parent, false, true, || ()), Err(Error::Options(_))));
+        assert_eq!(entries(root.path()), Vec::<String>::new());
+        std::fs::create_dir_all(&parent).unwrap();
+        assert!(matches!(two(&parent, false, true, || ()), Err(Error::Options(_))));
+        assert_eq!(entries(&parent), Vec::<String>::new());
+        two(&parent, false, false, || assert!(!parent.join("one").exists())).unwrap();
+        assert_eq!(entries(&parent), ["one", "two"]);
+    }
+
+    #[test]
+    fn several_folders_replace_older_ones_together_or_not_at_all() {
+        let root = tempfile::tempdir().unwrap();
+        let parent = root.path().join("models");
+        let [one, two_] = ["one", "two"].map(|name| parent.join(name));
+        two(&parent, false, false, || ()).unwrap();
+        assert!(matches!(two(&parent, false, false, || ()), Err(Error::Exists(_))));
+        write(&one, true, put("older")).unwrap();
+        assert!(matches!(two(&parent, true, true, || ()), Err(Error::Options(_))));
+        assert_eq!(entries(&one), ["clip.json", "older"]);
+        // The second cannot get its name: somebody has put another folder there meanwhile.
+        std::fs::remove_dir_all(&two_).unwrap();
+        let foreign = || std::fs::create_dir_all(two_.join("photos")).unwrap();
+        assert!(two(&parent, true, false, foreign).is_err());
+        assert_eq!(entries(&one), ["clip.json", "older"]);
+        assert_eq!(
+            (entries(&two_), entries(&parent)),
+            (vec!["photos".into()], vec!["one".into(), "two".into()])
+        );
+        std::fs::remove_dir_all(&two_).unwrap();
+        // Nor is what came into the older one lost.
+        let notes = || std::fs::write(one.join("notes.txt"), "mine").unwrap();
+        assert!(matches!(two(&parent, true, false, notes), Err(Error::ForeignFile { .. })));
+        std::fs::remove_file(one.join("notes.txt")).unwrap();
+        two(&parent, true, false, || ()).unwrap();
+        assert_eq!(entries(&one), ["a", "clip.json"]);
+        assert_eq!(
+            (entries(&two_), entries(&parent)),
+            (vec!["b".into(), "clip.json".into()], vec!["one".into(), "two".into()])
+        );
     }
 
     #[test]

@@ -80,31 +80,26 @@ pub fn export(
     // What can be refused is refused before anything is written.
     options.check()?;
     let plan = Plan::new(checkpoint, options)?;
-    let mut written = None;
-    destination::write(folder, options.replace, |folder| {
-        let mut left_in_float = Vec::new();
-        let mut manifest = plan.write(folder, &mut left_in_float, progress)?;
-        if let Some(labels) = &options.labels {
-            progress(Progress::Labels);
-            let program = options.runner.as_deref();
-            manifest.labels = Some(labels::store(labels, checkpoint, &manifest, folder, program)?);
-        }
-        manifest.write(folder)?;
-        progress(Progress::Trial);
-        trial::run(folder, options.runner.as_deref())?;
-        if options.numbers != Numbers::Fp32 {
-            progress(Progress::Verify);
-            let report = plan.verify(folder, left_in_float)?;
-            let notes = [report.scarce(), report.slower()];
-            notes.into_iter().flatten().for_each(|note| progress(Progress::Note(note)));
-        }
-        written = Some(manifest);
-        Ok(())
-    })?;
-    match written {
-        Some(manifest) => Ok(manifest),
-        None => Ok(Manifest::read(folder)?),
-    }
+    destination::write(folder, options.replace, |folder| plan.make(folder, progress))
+}
+
+/// [`export`] in several number formats: `folder` gets a model folder for each of `options`, named after its format
+/// (`fp32`, `fp16`, `int8`). They appear together when the last is complete; when one fails, none does.
+///
+/// # Errors
+/// Those of [`export`].
+pub fn export_each(
+    checkpoint: &Checkpoint,
+    folder: &Path,
+    options: &[Options],
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<Manifest>> {
+    options.iter().try_for_each(Options::check)?;
+    let names: Vec<&str> = options.iter().map(|options| options.numbers.name()).collect();
+    let replace = options.iter().all(|options| options.replace);
+    destination::write_each(folder, &names, replace, |i, folder| {
+        Plan::new(checkpoint, &options[i])?.make(folder, progress)
+    })
 }
 
 /// Writes a model folder that is only a step on the way to another one, and so is not run here.
@@ -163,6 +158,26 @@ impl<'a> Plan<'a> {
                 None => Samples::generated(preprocess)?,
             },
         })
+    }
+
+    /// Fills `folder`, and sees that the model in it works.
+    fn make(&self, folder: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Manifest> {
+        let Plan { checkpoint, options, .. } = *self;
+        let mut left_in_float = Vec::new();
+        let mut manifest = self.write(folder, &mut left_in_float, progress)?;
+        if let Some(labels) = &options.labels {
+            progress(Progress::Labels);
+            let program = options.runner.as_deref();
+            manifest.labels = Some(labels::store(labels, checkpoint, &manifest, folder, program)?);
+        }
+        manifest.write(folder)?;
+        progress(Progress::Trial);
+        trial::run(folder, options.runner.as_deref())?;
+        if options.numbers != Numbers::Fp32 {
+            progress(Progress::Verify);
+            self.verify(folder, left_in_float, progress)?;
+        }
+        Ok(manifest)
     }
 
     /// Writes graphs and tokenizer; the manifest is given back and not written yet. Products that quantization left in
@@ -273,7 +288,12 @@ impl<'a> Plan<'a> {
     }
 
     /// The gate: compares the model in `folder` with the checkpoint in single precision, and leaves the report there.
-    fn verify(&self, folder: &Path, left_in_float: Vec<Sensitive>) -> Result<gate::Report> {
+    fn verify(
+        &self,
+        folder: &Path,
+        left_in_float: Vec<Sensitive>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<()> {
         // Calibration has not seen these.
         let [_, held_out] = self.samples.split();
         let samples = if self.options.samples.is_some() { &held_out } else { &self.samples };
@@ -284,7 +304,13 @@ impl<'a> Plan<'a> {
         let json = serde_json::to_vec_pretty(&report)
             .map_err(|e| Error::Write { path: path.clone(), source: e.into() })?;
         files::write_atomically(&path, |out| out.write_all(&json))?;
-        if report.failures.is_empty() { Ok(report) } else { Err(Error::Gate(Box::new(report))) }
+        // Also of a model that is refused: a handful of samples may be the reason.
+        report.scarce().into_iter().for_each(|note| progress(Progress::Note(note)));
+        if !report.failures.is_empty() {
+            return Err(Error::Gate(Box::new(report)));
+        }
+        report.slower().into_iter().for_each(|note| progress(Progress::Note(note)));
+        Ok(())
     }
 
     /// Writes one encoder's graph.
@@ -311,11 +337,9 @@ impl<'a> Plan<'a> {
 }
 
 fn write_tokenizer(tokenizer: &Tokenizer, checkpoint: &Checkpoint, folder: &Path) -> Result<TokenizerFile> {
-    let path = folder.join(TOKENIZER);
-    files::write_atomically(&path, |out| out.write_all(tokenizer.to_json().as_bytes()))?;
     Ok(TokenizerFile {
         file: TOKENIZER.to_owned(),
-        sha256: files::sha256(&path)?,
+        sha256: files::write_hashed(&folder.join(TOKENIZER), tokenizer.to_json().as_bytes())?,
         context_length: checkpoint.config.text.context_length,
         padded: checkpoint.config.family == Family::SigLip,
     })

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clip_model::labels::StoredLabels;
 use clip_model::manifest::{LabelsFile, Precision};
-use clip_model::{Checkpoint, Manifest, files};
+use clip_model::{Checkpoint, Manifest};
 use clip_runtime::Template;
 
 use crate::error::{Error, Result};
@@ -54,9 +54,8 @@ pub fn store(
         templates: labels.templates.iter().map(Template::to_string).collect(),
         embeddings,
     };
-    let path = folder.join(FILE);
-    stored.write(&path, manifest.embed_dim)?;
-    Ok(LabelsFile { file: FILE.to_owned(), sha256: files::sha256(&path)?, count: stored.labels.len() })
+    let sha256 = stored.write(&folder.join(FILE), manifest.embed_dim)?;
+    Ok(LabelsFile { file: FILE.to_owned(), sha256, count: stored.labels.len() })
 }
 
 fn encode(labels: &Labels, folder: &Path, program: Option<&Path>) -> Result<Vec<f32>> {

@@ -36,6 +36,6 @@ mod write;
 
 pub use destination::check as check_destination;
 pub use error::{Error, Result};
-pub use export::{Progress, export};
+pub use export::{Progress, export, export_each};
 pub use labels::Labels;
 pub use options::{Numbers, Only, Options};

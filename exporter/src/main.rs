@@ -17,13 +17,13 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clip_exporter::evaluation::Inputs;
 use clip_exporter::onnx::OPSETS;
 use clip_exporter::tower::Form;
-use clip_exporter::{Error, Labels, Only, Options, apart, check_destination, export};
+use clip_exporter::{Error, Labels, Only, Options, apart, check_destination, export, export_each};
 use clip_model::Manifest;
 use clip_model::templates::{Template, parse_labels};
 use clip_program::{Usage, input};
 
 use convert::{To, convert};
-use numbers::NumberArguments;
+use numbers::{NumberArguments, Precision};
 use report::Report;
 use source::SourceArguments;
 
@@ -223,19 +223,18 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Error::Options(what) => Usage(what).into(),
         error => anyhow::Error::from(error).context(format!("cannot export {}", source.path.display())),
     };
-    // None of several folders is written when another cannot be.
-    for &precision in &arguments.numbers.precision {
-        options.numbers = arguments.numbers.numbers(precision);
-        options.check().map_err(refused)?;
-    }
-    let mut made = Vec::new();
-    for (&precision, folder) in arguments.numbers.precision.iter().zip(arguments.folders()) {
-        options.numbers = arguments.numbers.numbers(precision);
-        options.thresholds = Some(arguments.numbers.thresholds(options.numbers));
-        let manifest = export(&source.checkpoint, &folder, &options, &mut |progress| report.show(progress))
-            .map_err(refused)?;
-        made.push((folder, manifest));
-    }
+    let with_numbers = |&precision: &Precision| {
+        let numbers = arguments.numbers.numbers(precision);
+        let thresholds = Some(arguments.numbers.thresholds(numbers));
+        Options { numbers, thresholds, ..options.clone() }
+    };
+    let wanted: Vec<Options> = arguments.numbers.precision.iter().map(with_numbers).collect();
+    let mut show = |progress| report.show(progress);
+    let manifests = match wanted.as_slice() {
+        [one] => export(&source.checkpoint, output, one, &mut show).map(|manifest| vec![manifest]),
+        several => export_each(&source.checkpoint, output, several, &mut show),
+    };
+    let made: Vec<_> = arguments.folders().into_iter().zip(manifests.map_err(refused)?).collect();
     report.finish();
     print(&made, *json)
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clip_model::Checkpoint;
-use clip_model::files;
+use clip_model::files::{self, Hashing};
 use clip_model::manifest::DataFile;
 
 use crate::error::{Error, Result};
@@ -46,8 +46,8 @@ impl Part {
         let Some(beside) = self.beside else {
             let mut out = Output::create(&graph, self.file, self.graph.file_size(), progress)?;
             let written = self.graph.write(&mut out, &tensors).and_then(|()| out.finish());
-            written.map_err(|source| Error::Write { path: graph.clone(), source })?;
-            return Ok((files::sha256(&graph)?, Vec::new()));
+            let sha256 = written.map_err(|source| Error::Write { path: graph, source })?;
+            return Ok((sha256, Vec::new()));
         };
         let path = folder.join(beside);
         let [_, size] = self.graph.file_sizes_beside(beside);
@@ -55,16 +55,15 @@ impl Part {
         let mut out = Output::create(&path, beside, size, progress)?;
         let written = self.graph.write_beside(&mut structure, &mut out, beside, &tensors);
         let written = written.and_then(|()| out.finish());
-        written.map_err(|source| Error::Write { path: path.clone(), source })?;
-        files::write_atomically(&graph, |out| out.write_all(&structure))?;
-        let data = DataFile { file: beside.to_owned(), sha256: files::sha256(&path)? };
-        Ok((files::sha256(&graph)?, vec![data]))
+        let sha256 = written.map_err(|source| Error::Write { path, source })?;
+        let data = DataFile { file: beside.to_owned(), sha256 };
+        Ok((files::write_hashed(&graph, &structure)?, vec![data]))
     }
 }
 
-/// A file that reports how much of it is written.
+/// A file that reports how much of it is written, and is hashed meanwhile.
 struct Output<'a> {
-    out: BufWriter<File>,
+    out: BufWriter<Hashing<File>>,
     file: &'static str,
     done: u64,
     size: u64,
@@ -79,14 +78,17 @@ impl<'a> Output<'a> {
         progress: &'a mut dyn FnMut(Progress),
     ) -> Result<Output<'a>> {
         let out = File::create(path).map_err(|source| Error::Write { path: PathBuf::from(path), source })?;
-        let out = Output { out: BufWriter::with_capacity(1 << 20, out), file, done: 0, size, progress };
+        let out = BufWriter::with_capacity(1 << 20, Hashing::new(out));
+        let out = Output { out, file, done: 0, size, progress };
         (out.progress)(Progress::Write { file, done: 0, size });
         Ok(out)
     }
 
-    fn finish(&mut self) -> io::Result<()> {
-        self.out.flush()?;
-        self.out.get_ref().sync_all()
+    /// The SHA-256 of what was written.
+    fn finish(self) -> io::Result<String> {
+        let (file, sha256) = self.out.into_inner().map_err(io::IntoInnerError::into_error)?.finish();
+        file.sync_all()?;
+        Ok(sha256)
     }
 }
 

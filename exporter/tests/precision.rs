@@ -118,8 +118,10 @@ fn what_misses_a_threshold_is_refused_with_its_numbers() {
         &["--precision", "fp16", "--min-cosine", "1.1"],
         "the lowest cosine of 8 images is",
     );
-    // Nor is the folder that was to hold several.
-    Work::new().refused(1, &["--precision", "fp16,fp32", "--min-cosine", "1.1"], "the lowest cosine");
+    // Nor is the folder that was to hold several kept, whichever of them is refused.
+    for several in ["fp16,fp32", "fp32,fp16"] {
+        Work::new().refused(1, &["--precision", several, "--min-cosine", "1.1"], "the lowest cosine");
+    }
     Work::new().refused(
         1,
         &[&INT8[..], &["--min-mean-cosine", "1.1"]].concat(),

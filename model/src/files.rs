@@ -144,6 +144,12 @@ fn widen_permissions(_: &File) -> std::io::Result<()> {
     Ok(())
 }
 
+/// [`write_atomically`] of `bytes`; gives back their SHA-256, lower-case hex.
+pub fn write_hashed(path: &Path, bytes: &[u8]) -> Result<String> {
+    write_atomically(path, |out| out.write_all(bytes))?;
+    Ok(format!("{:x}", Sha256::digest(bytes)))
+}
+
 /// SHA-256 of a file, lower-case hex.
 ///
 /// # Errors
@@ -161,22 +167,53 @@ pub fn sha256(path: &Path) -> Result<String> {
     }
 }
 
+/// Writes to `out`, and hashes on the way what it takes: nothing that is written has to be read again for its hash.
+#[derive(Debug)]
+pub struct Hashing<W> {
+    out: W,
+    hasher: Sha256,
+}
+
+impl<W: Write> Hashing<W> {
+    /// Nothing is written yet.
+    pub fn new(out: W) -> Hashing<W> {
+        Hashing { out, hasher: Sha256::new() }
+    }
+
+    /// What was written to, and the SHA-256 of what was written, lower-case hex.
+    pub fn finish(self) -> (W, String) {
+        (self.out, format!("{:x}", self.hasher.finalize()))
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let n = self.out.write(bytes)?;
+        self.hasher.update(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}
+
 /// Creates `folder` through a temporary sibling that is renamed once `fill` has succeeded, so that it appears whole
-/// or not at all.
+/// or not at all. Gives back what `fill` does.
 ///
 /// # Errors
 /// [`Error::Io`] when `folder` exists already; whatever `fill` returns.
-pub fn create_folder_atomically<E: From<Error>>(
+pub fn create_folder_atomically<T, E: From<Error>>(
     folder: &Path,
-    fill: impl FnOnce(&Path) -> std::result::Result<(), E>,
-) -> std::result::Result<(), E> {
+    fill: impl FnOnce(&Path) -> std::result::Result<T, E>,
+) -> std::result::Result<T, E> {
     if folder.exists() {
         return Err(Error::io("create", folder, std::io::ErrorKind::AlreadyExists.into()).into());
     }
     let parent = parent(folder);
     let _parents = Parents::create(&parent).map_err(|e| Error::io("create", &parent, e))?;
     let temporary = Folder::create_in(&parent).map_err(|e| Error::io("create", folder, e))?;
-    fill(temporary.path())?;
+    let made = fill(temporary.path())?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -185,7 +222,7 @@ pub fn create_folder_atomically<E: From<Error>>(
             .map_err(|e| Error::io("write", folder, e))?;
     }
     temporary.rename(folder).map_err(|e| Error::io("rename", folder, e))?;
-    Ok(())
+    Ok(made)
 }
 
 #[cfg(test)]
@@ -207,6 +244,27 @@ mod tests {
             assert!(matches!(read_text(&pipe), Err(Error::NotAFile { .. })));
             assert!(matches!(sha256(&pipe), Err(Error::NotAFile { .. })));
         }
+    }
+
+    #[test]
+    fn what_is_written_is_hashed_on_the_way() {
+        /// Takes three bytes at a time.
+        struct Short(Vec<u8>);
+        impl Write for Short {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.write(&bytes[..bytes.len().min(3)])
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut out = Hashing::new(Short(Vec::new()));
+        out.write_all(b"hello, ").unwrap();
+        out.write_all(b"world").unwrap();
+        let (Short(written), hash) = out.finish();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(write_hashed(file.path(), b"hello, world").unwrap(), hash);
+        assert_eq!((written.as_slice(), sha256(file.path()).unwrap()), (&b"hello, world"[..], hash));
     }
 
     #[test]

@@ -42,11 +42,11 @@ struct Note {
 }
 
 impl StoredLabels {
-    /// Writes `path` atomically. The same labels give the same bytes.
+    /// Writes `path` atomically; gives back its SHA-256. The same labels give the same bytes.
     ///
     /// # Errors
     /// [`Error::Labels`] for what [`StoredLabels::read`] would refuse.
-    pub fn write(&self, path: &Path, embed_dim: usize) -> Result<()> {
+    pub fn write(&self, path: &Path, embed_dim: usize) -> Result<String> {
         self.check(path, embed_dim)?;
         let note = Note { labels: self.labels.clone(), templates: self.templates.clone() };
         let note =
@@ -58,7 +58,7 @@ impl StoredLabels {
         // A single key, since several would come in any order.
         let metadata = HashMap::from([(NOTE.to_owned(), note)]);
         let bytes = safetensors::serialize([(TENSOR, tensor)], Some(metadata)).map_err(fail)?;
-        files::write_atomically(path, |out| std::io::Write::write_all(out, &bytes))
+        files::write_hashed(path, &bytes)
     }
 
     /// Reads a file of `count` labels for a model whose embeddings have `embed_dim` numbers.

@@ -1,5 +1,7 @@
 //! Large weights that stay in float take half the room.
 
+use std::collections::HashSet;
+
 use super::graph::{Attribute, Data, Element, Graph, Node};
 
 /// Elements from which on a weight is worth a node.
@@ -26,6 +28,9 @@ impl Graph {
             }
         }
         self.nodes.splice(0..0, casts);
+        // A weight that is read in both formats was there in float16 already.
+        let mut names = HashSet::new();
+        self.initializers.retain(|constant| names.insert(constant.name.clone()));
         self.drop_unused();
         self
     }
@@ -87,6 +92,22 @@ mod tests {
         assert_eq!(found[0].1[0], "table_float16");
         assert_eq!(found[1].1, ["Gather_0_float16"]);
         assert_eq!(found[2].1, ["Gather_0", "Gather_0"]);
+    }
+
+    #[test]
+    fn a_weight_that_is_read_in_both_formats_is_stored_once() {
+        let mut graph = Graph::new("both", 17);
+        let x = graph.input("x", Element::Float32, vec![]);
+        let weight = graph.weight("weight", &[256, 256]);
+        graph.node("MatMul", &[&x, &weight], vec![]);
+        graph.set_exact(true);
+        let y = graph.node("Gemm", &[&x, &weight], vec![]);
+        graph.output(&y, "y", Element::Float32, vec![]);
+        let graph = graph.to_half();
+        let names: Vec<_> = graph.initializers().iter().map(|i| i.name.as_str()).collect();
+        assert_eq!(names, ["weight_float16"]);
+        let cast = graph.nodes().iter().find(|node| node.outputs == ["weight"]).unwrap();
+        assert_eq!((cast.op, cast.inputs[0].as_str()), ("Cast", "weight_float16"));
     }
 
     #[test]

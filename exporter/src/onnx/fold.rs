@@ -34,10 +34,10 @@ impl Graph {
             let Some((Data::Weight(rows), shape)) = weight.map(|w| (w.data.clone(), w.shape.clone())) else {
                 continue;
             };
-            let name = format!("{}*{norm}", rows.tensor);
-            let bias = format!("{norm}.folded_bias");
-            self.constant(name.clone(), shape.clone(), Data::Folded { weight: rows, norm: norm.clone() });
-            self.constant(bias.clone(), vec![shape[0]], Data::FoldedBias(norm));
+            let (name, bias) = (format!("{}*{norm}", rows.tensor), format!("{norm}.folded_bias"));
+            let channels = vec![shape[0]];
+            let name = self.constant(name, shape, Data::Folded { weight: rows, norm: norm.clone() });
+            let bias = self.constant(bias, channels, Data::FoldedBias(norm));
             self.nodes[conv].inputs[1] = name;
             self.nodes[conv].inputs.push(bias);
             self.nodes[conv].outputs[0] = result;

@@ -251,8 +251,12 @@ impl Graph {
         results: usize,
     ) -> usize {
         let next = self.nodes.len();
-        let position = *self.node_at.entry(format!("{op} {inputs:?} {attributes:?}")).or_insert(next);
-        if position == next {
+        let key = format!("{op} {inputs:?} {attributes:?} {results}");
+        let position = *self.node_at.entry(key).or_insert(next);
+        if position < next {
+            // What is computed once for several readers is as exact as the one that asks for most.
+            self.nodes[position].exact |= self.exact;
+        } else {
             let name = format!("{op}_{}", self.added);
             self.added += 1;
             let outputs = match results {
@@ -330,12 +334,19 @@ impl Graph {
         self.constant(name, shape.to_vec(), data)
     }
 
-    /// A constant; one that is there already by this name is kept. Returns the name.
+    /// A constant; the same one is not stored again, and another one of this name gets a name of its own. Returns the name.
     pub fn constant(&mut self, name: String, shape: Vec<usize>, data: Data) -> String {
-        let next = self.initializers.len();
-        if *self.initializer_at.entry(name.clone()).or_insert(next) == next {
-            self.initializers.push(Initializer { name: name.clone(), shape, data });
+        let mut constant = Initializer { name, shape, data };
+        loop {
+            match self.initializer(&constant.name) {
+                Some(there) if *there == constant => return constant.name,
+                Some(_) => constant.name.push('\''),
+                None => break,
+            }
         }
+        let name = constant.name.clone();
+        self.initializer_at.insert(name.clone(), self.initializers.len());
+        self.initializers.push(constant);
         name
     }
 }
@@ -357,5 +368,40 @@ mod tests {
         let d = graph.node("Softmax", &[&a], vec![("axis", Attribute::Int(1))]);
         assert_ne!(c, d);
         assert_eq!((graph.nodes().len(), graph.initializers().len()), (3, 1));
+    }
+
+    #[test]
+    fn what_is_wanted_exactly_by_one_reader_is_exact() {
+        let mut graph = Graph::new("test", 17);
+        let x = graph.input("x", Element::Float32, vec![Axis::Named("batch"), Axis::Fixed(4)]);
+        let half = graph.node("Relu", &[&x], vec![]);
+        graph.node("Neg", &[&half], vec![]);
+        let before = graph.set_exact(true);
+        assert_eq!(graph.node("Relu", &[&x], vec![]), half);
+        graph.set_exact(before);
+        graph.node("Relu", &[&x], vec![]);
+        let exact: Vec<_> = graph.nodes().iter().map(|n| (n.op, n.exact)).collect();
+        assert_eq!(exact, [("Relu", true), ("Neg", false)]);
+    }
+
+    #[test]
+    fn results_are_counted() {
+        let mut graph = Graph::new("test", 17);
+        let x = graph.input("x", Element::Float32, vec![Axis::Fixed(6)]);
+        let two = graph.node_with_results::<2>("Split", &[&x], vec![]);
+        let three = graph.node_with_results::<3>("Split", &[&x], vec![]);
+        assert!(two.iter().all(|name| !three.contains(name)));
+    }
+
+    #[test]
+    fn a_name_that_is_taken_does_not_change_a_constant() {
+        let mut graph = Graph::new("test", 17);
+        let row = graph.weight("token", &[1, 4]);
+        let vector = graph.weight("token", &[4]);
+        assert_eq!(graph.weight("token", &[4]), vector);
+        assert_ne!(row, vector);
+        let of = |name: &str| graph.initializer(name).unwrap().shape.clone();
+        assert_eq!((of(&row), of(&vector)), (vec![1, 4], vec![4]));
+        assert_eq!(graph.initializers().len(), 2);
     }
 }
