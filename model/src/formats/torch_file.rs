@@ -24,32 +24,12 @@ const MOST_ATTRIBUTES: usize = 1 << 18;
 /// Longest name of a tensor, bytes; those of published checkpoints have up to 100.
 const LONGEST_NAME: usize = 1000;
 
-/// A file's tensors, under the names that PyTorch's `state_dict()` gives them.
-#[derive(Debug)]
-pub(super) struct TorchFile {
-    pub(super) weights: Weights,
-    /// Whether it is a TorchScript archive.
-    pub(super) script: bool,
-}
-
-/// Whether a file that begins like this is one of PyTorch's.
-pub(super) fn is_torch(beginning: &[u8]) -> bool {
-    beginning.starts_with(&zip::MAGIC) || matches!(beginning, [0x80, 2..=5, ..])
-}
-
-/// Reads a file's list of tensors.
+/// Adds the tensors of file number `number`, under the names that PyTorch's `state_dict()` gives them; whether it is a
+/// TorchScript archive.
 ///
 /// # Errors
 /// [`Error::Weights`] for a file that is damaged, or asks for something else than tensors and containers, by name.
-pub(super) fn read(path: &Path) -> Result<TorchFile> {
-    let mut weights = Weights::default();
-    let script = add(&mut weights, path)?;
-    Ok(TorchFile { weights, script })
-}
-
-/// Adds a file's tensors; whether it is a TorchScript archive.
-pub(super) fn add(weights: &mut Weights, path: &Path) -> Result<bool> {
-    let number = weights.add_file(path)?;
+pub(super) fn add(weights: &mut Weights, number: usize, path: &Path) -> Result<bool> {
     let file = File { path, number };
     let size = weights.file_size(number)?;
     if size >= 4 && file.read(weights, 0, 4)? == zip::MAGIC {
