@@ -68,14 +68,15 @@ impl Weights {
     /// [`Error::Safetensors`] for a file that is truncated or lies about its lengths.
     pub fn open(path: &Path) -> Result<Weights> {
         let mut weights = Weights::default();
-        weights.add_safetensors(path)?;
+        let file = weights.add_file(path)?;
+        weights.add_safetensors(file)?;
         Ok(weights)
     }
 
-    /// Adds the tensors of a safetensors file.
-    pub(crate) fn add_safetensors(&mut self, path: &Path) -> Result<()> {
-        let file = self.add_file(path)?;
-        let fail = |source| Error::Safetensors { path: path.to_owned(), source };
+    /// Adds the tensors of file number `file`, a safetensors file.
+    pub(crate) fn add_safetensors(&mut self, file: usize) -> Result<()> {
+        let path = self.files[file].0.clone();
+        let fail = |source| Error::Safetensors { path: path.clone(), source };
         let (metadata, data) = safetensors_header(&self.files[file])?;
         for name in metadata.offset_keys() {
             let Some(info) = metadata.info(&name) else { continue };
@@ -223,12 +224,13 @@ impl Weights {
     }
 }
 
+/// The longest header of a safetensors file that the format's own library reads, bytes.
+pub(crate) const LONGEST_HEADER: u64 = 100_000_000;
+
 /// Reads a safetensors file's header; also the byte at which tensor data starts.
 fn safetensors_header((path, file): &(PathBuf, File)) -> Result<(Metadata, u64)> {
     /// Length of the header's own length, in front of it.
     const LENGTH: usize = 8;
-    /// The longest header that the format's own library reads.
-    const LONGEST: u64 = 100_000_000;
     let fail = |source| Error::Safetensors { path: path.clone(), source };
     let size = file.metadata().map_err(|e| Error::io("read", path, e))?.len();
     if size < LENGTH as u64 {
@@ -237,7 +239,7 @@ fn safetensors_header((path, file): &(PathBuf, File)) -> Result<(Metadata, u64)>
     let mut length = [0; LENGTH];
     read_at(file, path, &mut length, 0)?;
     let length = u64::from_le_bytes(length);
-    if length > LONGEST {
+    if length > LONGEST_HEADER {
         return Err(fail(SafeTensorError::HeaderTooLarge));
     }
     let data = LENGTH as u64 + length;

@@ -2,6 +2,7 @@
 //! nowhere else.
 
 mod huggingface;
+mod kind;
 mod open_clip;
 mod openai;
 mod pickle;
@@ -9,17 +10,16 @@ mod torch_file;
 mod write;
 mod zip;
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Activation, Config};
 use crate::error::{Error, Result};
-use crate::files;
 use crate::openclip;
 use crate::preprocess::Preprocess;
 use crate::tokenizer::{Cleaning, Tokenizer};
 use crate::weights::Weights;
 
+use kind::Kind;
 pub use write::Layout;
 
 /// What a checkpoint was found to be.
@@ -76,11 +76,9 @@ pub(crate) fn open(path: &Path, activation: Option<Activation>) -> Result<Found>
             _ => Ok(found),
         };
     }
-    if torch_file::is_torch(&beginning(path)?) {
-        let file = torch_file::read(path)?;
-        return openai::read(path, file.weights, file.script, activation);
-    }
-    openai::read(path, Weights::open(path)?, false, activation)
+    let mut weights = Weights::default();
+    let script = add_weights(&mut weights, path)?;
+    openai::read(path, weights, script, activation)
 }
 
 fn open_folder(folder: &Path) -> Result<Found> {
@@ -101,12 +99,12 @@ fn open_folder(folder: &Path) -> Result<Found> {
     Err(Error::Weights { path: folder.to_owned(), reason })
 }
 
-/// Opens weights in safetensors or PyTorch's format.
-fn open_weights(path: &Path) -> Result<Weights> {
-    if torch_file::is_torch(&beginning(path)?) {
-        Ok(torch_file::read(path)?.weights)
-    } else {
-        Weights::open(path)
+/// Adds weights in safetensors or PyTorch's format, whatever the file's name; whether it is a TorchScript archive.
+fn add_weights(weights: &mut Weights, path: &Path) -> Result<bool> {
+    let file = weights.add_file(path)?;
+    match Kind::of(weights, file, path)? {
+        Kind::Safetensors => weights.add_safetensors(file).map(|()| false),
+        Kind::Torch => torch_file::add(weights, file, path),
     }
 }
 
@@ -119,15 +117,10 @@ pub(crate) fn read_pickle(bytes: &[u8]) {
 
 /// For fuzzing: the tensors of a PyTorch file.
 pub(crate) fn read_torch_file(path: &Path) -> Result<Weights> {
-    Ok(torch_file::read(path)?.weights)
-}
-
-/// The first bytes of a file, by which formats are told apart.
-fn beginning(path: &Path) -> Result<Vec<u8>> {
-    let file = files::open(path)?;
-    let mut bytes = Vec::new();
-    file.take(4).read_to_end(&mut bytes).map_err(|e| Error::io("read", path, e))?;
-    Ok(bytes)
+    let mut weights = Weights::default();
+    let file = weights.add_file(path)?;
+    torch_file::add(&mut weights, file, path)?;
+    Ok(weights)
 }
 
 /// Where the first file of `names` in `folder` is that exists.

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::{Found, TokenizerSource, first_of, open_weights};
+use super::{Found, TokenizerSource, add_weights, first_of};
 use crate::checkpoint::{TOKENIZER, WEIGHTS as SAFETENSORS};
 use crate::config::Family;
 use crate::error::{Error, Result};
 use crate::openclip::OpenClip;
 use crate::shapes::summarize;
 use crate::tokenizer::Cleaning;
-use crate::weights::Origin;
+use crate::weights::{Origin, Weights};
 
 /// Names of the weights; the first that is there is read.
 pub(super) const WEIGHTS: [&str; 2] = [SAFETENSORS, "open_clip_pytorch_model.bin"];
@@ -20,7 +20,8 @@ pub(super) fn read(folder: &Path) -> Result<Found> {
         let missing = std::io::ErrorKind::NotFound.into();
         return Err(Error::io("open", folder.join(WEIGHTS[0]), missing));
     };
-    let mut weights = open_weights(&path)?;
+    let mut weights = Weights::default();
+    add_weights(&mut weights, &path)?;
     if weights.names().iter().all(|name| name.starts_with("module.")) {
         weights.rename(|name| name.strip_prefix("module.").map(str::to_owned))?;
     }

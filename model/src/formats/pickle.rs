@@ -20,6 +20,10 @@ const DEEPEST: usize = 256;
 /// Most axes of a tensor.
 const MOST_AXES: usize = 16;
 
+/// Most arguments of a call: PyTorch's own have up to eight. A tuple may be shared by any number of calls, so that a longer
+/// one could be walked again and again.
+const MOST_ARGUMENTS: usize = 16;
+
 /// Number of a value.
 pub(super) type Id = usize;
 
@@ -29,11 +33,9 @@ pub(super) enum Node<'a> {
     None,
     Bool(bool),
     Int(i128),
-    /// A floating-point number; no checkpoint's tensors depend on one.
-    Float,
     Text(&'a str),
-    /// Bytes, which no checkpoint's tensors depend on either.
-    Bytes,
+    /// What no checkpoint's tensors depend on: a floating-point number, bytes, a number format, a device.
+    Other,
     Tuple(Vec<Id>),
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
@@ -52,6 +54,11 @@ pub(super) enum Callable {
     Set,
     RebuildTensor,
     RebuildParameter,
+    /// A tensor with attributes of its own, by the function and the arguments that rebuild it.
+    RebuildFromType,
+    /// A call whose result no tensor depends on.
+    Opaque,
+    Counter,
     /// `torch.Size`, of a tuple.
     Size,
     /// TorchScript's marks of a list's type, which give the list itself.
@@ -158,7 +165,7 @@ impl<'a> Machine<'a> {
             0x8a => self.long()?,
             b'G' => {
                 self.bytes(8)?;
-                self.push(Node::Float)?;
+                self.push(Node::Other)?;
             }
             b'X' => self.text(4)?,
             0x8c => self.text(1)?,
@@ -312,7 +319,7 @@ impl<'a> Machine<'a> {
     fn skip_bytes(&mut self, width: usize) -> Result<(), String> {
         let length = self.length(width)?;
         self.bytes(length)?;
-        self.push(Node::Bytes)
+        self.push(Node::Other)
     }
 
     fn push(&mut self, node: Node<'a>) -> Result<(), String> {
@@ -390,7 +397,19 @@ impl<'a> Machine<'a> {
             ("builtins" | "__builtin__", "set") => Callable::Set,
             ("torch", "Size") => Callable::Size,
             ("torch._utils", "_rebuild_tensor_v2") => Callable::RebuildTensor,
-            ("torch._utils", "_rebuild_parameter") => Callable::RebuildParameter,
+            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
+                Callable::RebuildParameter
+            }
+            ("torch._tensor", "_rebuild_from_type_v2") => Callable::RebuildFromType,
+            ("torch", "Tensor" | "device")
+            | ("torch.nn.parameter", "Parameter")
+            | ("_codecs", "encode") // bytes, in Python 2's pickles
+            | (
+                "torch",
+                "float16" | "bfloat16" | "float32" | "float64" | "int8" | "int16" | "int32" | "int64" | "uint8"
+                | "bool",
+            ) => Callable::Opaque,
+            ("collections", "Counter") => Callable::Counter,
             ("torch", "FloatStorage") => Callable::Storage(Dtype::F32),
             ("torch", "HalfStorage") => Callable::Storage(Dtype::F16),
             ("torch", "BFloat16Storage") => Callable::Storage(Dtype::BF16),
@@ -456,10 +475,20 @@ impl<'a> Machine<'a> {
         let Node::Tuple(ids) = &self.nodes[arguments] else {
             return Err("its pickle calls a global without a tuple of arguments".to_owned());
         };
+        if ids.len() > MOST_ARGUMENTS {
+            return Err(format!("its pickle calls {callable:?} with {} arguments", ids.len()));
+        }
+        if let (Callable::RebuildFromType, &[function, _, inner, _]) = (callable, ids.as_slice())
+            && let Node::Callable(Callable::RebuildTensor | Callable::RebuildParameter) = self.nodes[function]
+        {
+            return self.call(function, inner);
+        }
         let arguments: Vec<&Node<'a>> = ids.iter().map(|&id| &self.nodes[id]).collect();
         match (callable, &arguments[..]) {
             (Callable::OrderedDict, []) => Ok(Node::Dict(vec![])),
             (Callable::Set, [] | [Node::List(_)]) => Ok(Node::Set),
+            (Callable::Counter, [] | [Node::Dict(_)]) => Ok(Node::Dict(vec![])),
+            (Callable::Opaque, _) => Ok(Node::Other),
             // A copy, so it has to be small.
             (Callable::Size, [Node::Tuple(sizes)]) if sizes.len() <= MOST_AXES => {
                 Ok(Node::Tuple(sizes.clone()))

@@ -136,6 +136,26 @@ fn tensors_that_reach_beyond_their_storage_are_refused() {
     assert!(refused(&put(root.path(), "x.pt", &large)).contains("has 16 bytes, not 5 of 4"));
 }
 
+#[test]
+fn modules_that_share_others_are_not_walked_for_ever() {
+    let root = tempfile::tempdir().unwrap();
+    // Each of 60 modules holds the one before it twice: 2^60 ways to the first.
+    let object = |p: Pickler| p.raw(b"c__torch__.clip.model\nModule\n)\x81}(");
+    let first = object(Pickler::default()).text("w").int(1).raw(b"ubq\x00");
+    let nested = (0..60u8).fold(first, |p, i| {
+        let inner = [b'h', i];
+        object(p).text("a").raw(&inner).text("b").raw(&inner).raw(&[b'u', b'b', b'q', i + 1])
+    });
+    let started = std::time::Instant::now();
+    let message = refused(&put(root.path(), "x.pt", &torch_archive(&nested.finish(), &[], true)));
+    assert!(message.contains("more than 262144 attributes"), "{message}");
+    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+    // A name that all of them share is not repeated without end either.
+    let long = object(Pickler::default()).text(&"w".repeat(2000)).int(1).raw(b"ub").finish();
+    let message = refused(&put(root.path(), "x.pt", &torch_archive(&long, &[], true)));
+    assert!(message.contains("a name of more than 1000 bytes"), "{message}");
+}
+
 /// Drops the stop of a pickle that was put into another.
 trait ReplaceStop {
     fn replace_stop(self) -> Self;

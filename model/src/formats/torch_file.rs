@@ -17,32 +17,19 @@ const LEGACY: i128 = 0x1950_a86a_20f9_469c_fc6c;
 /// Modules in modules, at most.
 const DEEPEST: usize = 64;
 
-/// A file's tensors, under the names that PyTorch's `state_dict()` gives them.
-#[derive(Debug)]
-pub(super) struct TorchFile {
-    pub(super) weights: Weights,
-    /// Whether it is a TorchScript archive.
-    pub(super) script: bool,
-}
+/// Attributes of all modules, at most; one that is met in two places counts twice, since modules may share others. The
+/// largest of OpenAI's archives has some 7000.
+const MOST_ATTRIBUTES: usize = 1 << 18;
 
-/// Whether a file that begins like this is one of PyTorch's.
-pub(super) fn is_torch(beginning: &[u8]) -> bool {
-    beginning.starts_with(&zip::MAGIC) || matches!(beginning, [0x80, 2..=5, ..])
-}
+/// Longest name of a tensor, bytes; those of published checkpoints have up to 100.
+const LONGEST_NAME: usize = 1000;
 
-/// Reads a file's list of tensors.
+/// Adds the tensors of file number `number`, under the names that PyTorch's `state_dict()` gives them; whether it is a
+/// TorchScript archive.
 ///
 /// # Errors
 /// [`Error::Weights`] for a file that is damaged, or asks for something else than tensors and containers, by name.
-pub(super) fn read(path: &Path) -> Result<TorchFile> {
-    let mut weights = Weights::default();
-    let script = add(&mut weights, path)?;
-    Ok(TorchFile { weights, script })
-}
-
-/// Adds a file's tensors; whether it is a TorchScript archive.
-pub(super) fn add(weights: &mut Weights, path: &Path) -> Result<bool> {
-    let number = weights.add_file(path)?;
+pub(super) fn add(weights: &mut Weights, number: usize, path: &Path) -> Result<bool> {
     let file = File { path, number };
     let size = weights.file_size(number)?;
     if size >= 4 && file.read(weights, 0, 4)? == zip::MAGIC {
@@ -160,7 +147,9 @@ impl File<'_> {
             let count = self.read(weights, start, 8)?;
             let count = count.iter().rev().fold(0u64, |n, &byte| n << 8 | u64::from(byte));
             let length = count.checked_mul(width).ok_or_else(cut)?;
-            storages.insert(key, (start + 8, length));
+            if storages.insert(key, (start + 8, length)).is_some() {
+                return Err(self.refuse(format!("its list of storages holds {key:.100} twice")));
+            }
             start = (start + 8).checked_add(length).filter(|&end| end <= size).ok_or_else(cut)?;
         }
         for (name, tensor) in &tensors {
@@ -230,38 +219,50 @@ impl File<'_> {
                 }
             }
             Node::Object(Some(attributes)) => {
-                self.add_attributes(pickle, *attributes, "", &mut tensors, DEEPEST)?;
+                let mut walk = Walk { file: self, pickle, seen: 0, tensors };
+                walk.attributes(*attributes, "", DEEPEST)?;
+                tensors = walk.tensors;
             }
             _ => return Err(self.refuse("no state_dict: its pickle is no dictionary")),
         }
         Ok(tensors)
     }
+}
 
-    fn add_attributes<'a>(
-        &self,
-        pickle: &Pickle<'a>,
-        attributes: pickle::Id,
-        prefix: &str,
-        tensors: &mut Vec<(String, Tensor<'a>)>,
-        deeper: usize,
-    ) -> Result<()> {
-        /// Most tensors of a module; an object that is met in two places counts twice.
-        const MOST: usize = 1 << 16;
+/// A way through the objects of a TorchScript archive.
+struct Walk<'a, 'b> {
+    file: &'b File<'b>,
+    pickle: &'b Pickle<'a>,
+    /// Attributes so far.
+    seen: usize,
+    tensors: Vec<(String, Tensor<'a>)>,
+}
+
+impl Walk<'_, '_> {
+    /// Adds the tensors among the attributes of an object and of those in it, at most `deeper` levels further down.
+    fn attributes(&mut self, attributes: pickle::Id, prefix: &str, deeper: usize) -> Result<()> {
+        let pickle = self.pickle;
         let Node::Dict(attributes) = pickle.get(attributes) else { return Ok(()) };
         for &(key, value) in attributes {
+            self.seen += 1;
+            if self.seen > MOST_ATTRIBUTES {
+                return Err(self
+                    .file
+                    .refuse(format!("its modules have more than {MOST_ATTRIBUTES} attributes")));
+            }
             let &Node::Text(key) = pickle.get(key) else { continue };
+            if prefix.len() + key.len() > LONGEST_NAME {
+                return Err(self.file.refuse(format!("it has a name of more than {LONGEST_NAME} bytes")));
+            }
             match pickle.get(value) {
-                Node::Tensor(tensor) => tensors.push((format!("{prefix}{key}"), tensor.clone())),
+                Node::Tensor(tensor) => self.tensors.push((format!("{prefix}{key}"), tensor.clone())),
                 Node::Object(Some(inner)) => {
                     let deeper = deeper.checked_sub(1).ok_or_else(|| {
-                        self.refuse(format!("its modules are nested more than {DEEPEST} deep"))
+                        self.file.refuse(format!("its modules are nested more than {DEEPEST} deep"))
                     })?;
-                    self.add_attributes(pickle, *inner, &format!("{prefix}{key}."), tensors, deeper)?;
+                    self.attributes(*inner, &format!("{prefix}{key}."), deeper)?;
                 }
                 _ => {}
-            }
-            if tensors.len() > MOST {
-                return Err(self.refuse(format!("it has more than {MOST} tensors")));
             }
         }
         Ok(())

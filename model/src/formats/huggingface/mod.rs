@@ -13,7 +13,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Found, TokenizerSource, torch_file};
+use super::{Found, TokenizerSource, add_weights};
 use crate::config::Family;
 use crate::error::{Error, Result};
 use crate::files;
@@ -140,14 +140,14 @@ struct Index {
 fn weights(folder: &Path) -> Result<Weights> {
     let mut weights = Weights::default();
     if folder.join(WEIGHTS).exists() {
-        weights.add_safetensors(&folder.join(WEIGHTS))?;
+        add_weights(&mut weights, &folder.join(WEIGHTS))?;
         return Ok(weights);
     }
     // A list of shards in safetensors goes before whole weights in PyTorch's format.
     let index = SHARDS.iter().map(|name| folder.join(name)).find(|path| path.exists());
     let whole = folder.join(TORCH_WEIGHTS);
     if whole.exists() && !folder.join(SHARDS[0]).exists() {
-        torch_file::add(&mut weights, &whole)?;
+        add_weights(&mut weights, &whole)?;
         return Ok(weights);
     }
     let Some(index) = index else {
@@ -160,12 +160,7 @@ fn weights(folder: &Path) -> Result<Weights> {
         if Path::new(file).file_name().is_none_or(|name| name != file.as_str()) {
             return Err(fail(format!("it names {file:?}, which is no file beside it")));
         }
-        let path = folder.join(file);
-        if file.ends_with(".safetensors") {
-            weights.add_safetensors(&path)?;
-        } else {
-            torch_file::add(&mut weights, &path)?;
-        }
+        add_weights(&mut weights, &folder.join(file))?;
     }
     match list.weight_map.iter().find(|(name, _)| weights.get(name).is_none()) {
         Some((name, file)) => Err(fail(format!("it says that {name} lies in {file}, where it is not"))),

@@ -20,6 +20,54 @@ fn a_state_dict_becomes_descriptions_of_tensors() {
     assert_eq!(pickle.entry(dict, "v"), None);
 }
 
+/// The matrix, rebuilt by `function`, whose arguments are the tensor and what `rest` builds.
+fn rebuilt(function: &str, rest: &[u8]) -> Vec<u8> {
+    let start = b"\x80\x02}q\x00X\x01\x00\x00\x00wq\x01";
+    let tensor = MATRIX.strip_prefix(start).unwrap().strip_suffix(b"s.").unwrap();
+    [start, format!("c{}\n(", function.replace(' ', "\n")).as_bytes(), tensor, rest, b"tRs."].concat()
+}
+
+#[test]
+fn parameters_and_tensors_with_attributes_are_the_tensors_in_them() {
+    let plain = read(MATRIX).unwrap();
+    let Node::Dict(dict) = plain.root() else { panic!() };
+    let state = b"}X\x03\x00\x00\x00tagK\x01s";
+    let with_state = [&b"\x88ccollections\nOrderedDict\n)R"[..], state].concat();
+    // The function and its arguments lie side by side in the pickle of a tensor with attributes.
+    let tensor = MATRIX.windows(2).position(|w| w == b"q\x02").unwrap();
+    let (name, arguments) = MATRIX.strip_suffix(b"q\x0cRq\rs.").unwrap().split_at(tensor);
+    let typed = [
+        &name[..13],
+        b"ctorch._tensor\n_rebuild_from_type_v2\n(",
+        &name[13..],
+        b"ctorch\nTensor\n",
+        &arguments[2..],
+        state,
+        b"tRs.",
+    ];
+    for bytes in [
+        rebuilt("torch._utils _rebuild_parameter", b"\x88ccollections\nOrderedDict\n)R"),
+        rebuilt("torch._utils _rebuild_parameter_with_state", &with_state),
+        typed.concat(),
+    ] {
+        let pickle = read(&bytes).unwrap();
+        let Node::Dict(found) = pickle.root() else { panic!() };
+        assert_eq!(pickle.entry(found, "w"), plain.entry(dict, "w"));
+    }
+}
+
+#[test]
+fn what_no_tensor_depends_on_is_passed_over() {
+    for bytes in [
+        &b"\x80\x02ctorch\nfloat32\n."[..],
+        b"\x80\x02ctorch\ndevice\nX\x03\x00\x00\x00cpu\x85R.",
+        b"\x80\x02ccollections\nCounter\n}\x85R.",
+        b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x06\x00\x00\x00latin1\x86R.",
+    ] {
+        read(bytes).unwrap();
+    }
+}
+
 /// Pickles that would run something when Python loads them, and what has to be named.
 const MALICIOUS: [(&[u8], &str); 12] = [
     (b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00id\x85R.", "os.system"),
@@ -87,6 +135,11 @@ fn limits_hold() {
     // A million tuples, each around the last, are no danger: values lie side by side.
     let deep = [b")".to_vec(), b"\x85".repeat(1_000_000), b".".to_vec()].concat();
     assert!(read(&deep).is_ok());
+    // A tuple of millions that as many calls share: walked each time, this would take hours.
+    let shared =
+        [&b"ctorch._utils\n_rebuild_parameter\nq\x01("[..], &b"h\x01".repeat(4_000_000), b"tq\x02"].concat();
+    let calls = [shared, b"h\x01h\x02R".repeat(1_000_000), b".".to_vec()].concat();
+    assert!(read(&calls).unwrap_err().contains("with 4000000 arguments"));
     // A list that holds itself.
     assert!(read(b"]q\x00h\x00a.").is_ok());
     for (bytes, named) in [
