@@ -76,10 +76,6 @@ enum MethodName {
     MinMax,
     /// All but the outermost numbers, see --percentile
     Percentile,
-    /// Lowest Kullback-Leibler divergence
-    Entropy,
-    /// Lowest mean squared error
-    Mse,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -150,8 +146,6 @@ impl NumberArguments {
             None => usual.method,
             Some(MethodName::MinMax) => Method::MinMax,
             Some(MethodName::Percentile) => Method::Percentile(self.percentile.unwrap_or(PERCENTILE)),
-            Some(MethodName::Entropy) => Method::Entropy,
-            Some(MethodName::Mse) => Method::Mse,
         };
         let dialect = match self.dialect {
             None => usual.dialect,

@@ -12,11 +12,6 @@ pub enum Method {
     MinMax,
     /// Without the outermost numbers, so many of a hundred in all.
     Percentile(f32),
-    /// The range whose quantized distribution loses the least information: lowest Kullback-Leibler divergence from
-    /// the one that was seen (Migacz, 8-bit inference with TensorRT, GTC 2017).
-    Entropy,
-    /// The range with the lowest mean squared error.
-    Mse,
 }
 
 /// Which integers stand for the numbers of a value.
@@ -38,9 +33,6 @@ pub struct Quantization {
     pub zero: i32,
     scheme: Scheme,
 }
-
-/// Parts that each end of a range is shrunk by in the search for the best.
-const STEPS: u32 = 40;
 
 impl Quantization {
     /// The steps over a range, widened so that it contains zero: padding and what a `Relu` cuts must be exact.
@@ -72,8 +64,6 @@ impl Quantization {
                 let cut = f64::from(100.0 - share) / 200.0;
                 of(histogram.quantile(cut).max(low), histogram.quantile(1.0 - cut).min(high))
             }
-            Method::Mse => best(low, high, scheme, |q| squared_error(histogram, q)),
-            Method::Entropy => best(low, high, scheme, |q| divergence(histogram, q)),
         }
     }
 
@@ -92,68 +82,9 @@ impl Quantization {
     }
 }
 
-/// The quantization of lowest cost among ranges from the whole one down to a small part of it. A range has two ends
-/// that shrink on their own where the integers are unsigned.
-fn best(low: f32, high: f32, scheme: Scheme, cost: impl Fn(&Quantization) -> f64) -> Quantization {
-    let share = |step: u32| 1.0 - step as f32 / (STEPS as f32 + 2.0);
-    let shrink =
-        |low_step, high_step| Quantization::of_range(low * share(low_step), high * share(high_step), scheme);
-    let lowest = |candidates: &mut dyn Iterator<Item = (u32, u32)>| {
-        let costs = candidates.map(|(l, h)| (cost(&shrink(l, h)), l, h));
-        costs.min_by(|a, b| a.0.total_cmp(&b.0)).map_or((0, 0), |(_, l, h)| (l, h))
-    };
-    // Both ends together, then each around the best.
-    let (both, _) = lowest(&mut (0..STEPS).map(|s| (s, s)));
-    if scheme == Scheme::Symmetric {
-        return shrink(both, both);
-    }
-    let (low_step, _) = lowest(&mut (0..STEPS).map(|s| (s, both)));
-    let (_, high_step) = lowest(&mut (0..STEPS).map(|s| (low_step, s)));
-    shrink(low_step, high_step)
-}
-
-fn squared_error(histogram: &Histogram, q: &Quantization) -> f64 {
-    histogram.bins().map(|(number, count)| f64::from(number - q.round(number)).powi(2) * count as f64).sum()
-}
-
-/// Kullback-Leibler divergence between what was seen and what the integers keep of it. What was seen counts clipped
-/// numbers where they are clipped to; what is kept are the others, those of one integer spread evenly over its bins.
-fn divergence(histogram: &Histogram, q: &Quantization) -> f64 {
-    let (mut seen, mut kept) = (Vec::new(), Vec::new());
-    let mut clipped = 0.0;
-    let mut integers = [(0.0, 0.0); 512];
-    for (number, count) in histogram.bins() {
-        let count = count as f64;
-        if (number - q.round(number)).abs() <= 0.5 * q.scale {
-            let integer = (q.quantize(number) + 128) as usize;
-            integers[integer].0 += count;
-            integers[integer].1 += 1.0;
-            seen.push(count + std::mem::take(&mut clipped));
-            kept.push(integer);
-        } else if number < 0.0 {
-            clipped += count;
-        } else if let Some(end) = seen.last_mut() {
-            *end += count;
-        }
-    }
-    let kept: Vec<f64> = kept.into_iter().map(|i| integers[i].0 / integers[i].1).collect();
-    let (all, left): (f64, f64) = (seen.iter().sum(), kept.iter().sum());
-    seen.iter().zip(&kept).map(|(p, k)| p / all * (p / all / (k / left)).ln()).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Mostly small numbers, and a few far out.
-    fn outliers() -> (Histogram, f32, f32) {
-        let (low, high) = (-1.0, 100.0);
-        let mut histogram = Histogram::new(low, high);
-        let numbers: Vec<f32> = (0..100_000).map(|i| (i % 2001) as f32 / 1000.0 - 1.0).collect();
-        histogram.count(&numbers);
-        histogram.count(&[100.0, 90.0]);
-        (histogram, low, high)
-    }
 
     #[test]
     fn integers_and_numbers_fit_together() {
@@ -176,19 +107,19 @@ mod tests {
         }
     }
 
+    /// Mostly small numbers, and a few far out.
     #[test]
-    fn every_method_but_min_max_gives_up_outliers() {
-        let (histogram, low, high) = outliers();
+    fn percentiles_give_up_outliers() {
+        let (low, high) = (-1.0, 100.0);
+        let mut histogram = Histogram::new(low, high);
+        histogram.count(&(0..100_000).map(|i| (i % 2001) as f32 / 1000.0 - 1.0).collect::<Vec<_>>());
+        histogram.count(&[100.0, 90.0]);
         for scheme in [Scheme::Unsigned, Scheme::Symmetric] {
-            let whole = Quantization::choose(Method::MinMax, &histogram, low, high, scheme);
+            let choose = |method| Quantization::choose(method, &histogram, low, high, scheme);
+            let whole = choose(Method::MinMax);
             assert_eq!(whole, Quantization::of_range(low, high, scheme));
-            for method in [Method::Percentile(99.9), Method::Entropy, Method::Mse] {
-                let chosen = Quantization::choose(method, &histogram, low, high, scheme);
-                let most = if method == Method::Mse { 0.95 } else { 0.7 };
-                assert!(chosen.scale < most * whole.scale, "{method:?} {scheme:?} {chosen:?} {whole:?}");
-            }
-            let mse = Quantization::choose(Method::Mse, &histogram, low, high, scheme);
-            assert!(squared_error(&histogram, &mse) < squared_error(&histogram, &whole));
+            let chosen = choose(Method::Percentile(99.9));
+            assert!(chosen.scale < 0.1 * whole.scale, "{scheme:?} {chosen:?} {whole:?}");
         }
     }
 
@@ -196,7 +127,7 @@ mod tests {
     fn even_numbers_keep_their_range() {
         let mut histogram = Histogram::new(-1.0, 1.0);
         histogram.count(&(0..=20_000).map(|i| i as f32 / 10_000.0 - 1.0).collect::<Vec<_>>());
-        for method in [Method::MinMax, Method::Percentile(100.0), Method::Mse] {
+        for method in [Method::MinMax, Method::Percentile(100.0)] {
             let q = Quantization::choose(method, &histogram, -1.0, 1.0, Scheme::Unsigned);
             assert!((q.scale - 2.0 / 255.0).abs() < 4e-4, "{method:?}: {q:?}");
         }
