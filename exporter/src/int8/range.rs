@@ -31,7 +31,6 @@ pub struct Quantization {
     pub scale: f32,
     /// The integer that stands for zero.
     pub zero: i32,
-    scheme: Scheme,
 }
 
 impl Quantization {
@@ -43,9 +42,9 @@ impl Quantization {
             Scheme::Unsigned => {
                 let scale = ((high - low) / 255.0).max(floor);
                 let zero = (-low / scale).round().clamp(0.0, 255.0) as i32;
-                Quantization { scale, zero, scheme }
+                Quantization { scale, zero }
             }
-            Scheme::Symmetric => Quantization { scale: (high.max(-low) / 127.0).max(floor), zero: 0, scheme },
+            Scheme::Symmetric => Quantization { scale: (high.max(-low) / 127.0).max(floor), zero: 0 },
         }
     }
 
@@ -66,44 +65,39 @@ impl Quantization {
             }
         }
     }
-
-    /// The integer that stands for `number`; ties go to the even one, as in ONNX's `QuantizeLinear`.
-    pub fn quantize(&self, number: f32) -> i32 {
-        let (low, high) = match self.scheme {
-            Scheme::Unsigned => (0, 255),
-            Scheme::Symmetric => (-127, 127),
-        };
-        ((number / self.scale).round_ties_even() as i32).saturating_add(self.zero).clamp(low, high)
-    }
-
-    /// What is left of `number`.
-    pub fn round(&self, number: f32) -> f32 {
-        (self.quantize(number) - self.zero) as f32 * self.scale
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// What ONNX's `QuantizeLinear` makes of a number, whose ties go to the even integer, and `DequantizeLinear` of that.
+    fn rounded(q: &Quantization, number: f32, scheme: Scheme) -> (i32, f32) {
+        let (low, high) = match scheme {
+            Scheme::Unsigned => (0, 255),
+            Scheme::Symmetric => (-127, 127),
+        };
+        let integer = ((number / q.scale).round_ties_even() as i32).saturating_add(q.zero).clamp(low, high);
+        (integer, (integer - q.zero) as f32 * q.scale)
+    }
+
     #[test]
     fn integers_and_numbers_fit_together() {
-        let q = Quantization::of_range(-1.0, 3.0, Scheme::Unsigned);
-        assert_eq!((q.quantize(-1.0), q.quantize(3.0), q.quantize(0.0)), (0, 255, q.zero));
-        assert_eq!((q.quantize(-9.0), q.quantize(f32::INFINITY)), (0, 255), "clipped");
-        assert_eq!(q.round(0.0), 0.0, "zero is exact");
-        let q = Quantization::of_range(-1.0, 3.0, Scheme::Symmetric);
-        assert_eq!((q.quantize(3.0), q.quantize(-3.0), q.quantize(-9.0), q.zero), (127, -127, -127, 0));
-        assert!((q.round(1.0) - 1.0).abs() <= q.scale / 2.0);
+        let of = |number, scheme| rounded(&Quantization::of_range(-1.0, 3.0, scheme), number, scheme);
+        let integers = |numbers: &[f32], scheme| numbers.iter().map(|&n| of(n, scheme).0).collect::<Vec<_>>();
+        assert_eq!(integers(&[-1.0, 3.0, -9.0, f32::INFINITY], Scheme::Unsigned), [0, 255, 0, 255]);
+        assert_eq!(of(0.0, Scheme::Unsigned), (64, 0.0), "zero is exact");
+        assert_eq!(integers(&[3.0, -3.0, -9.0, 0.0], Scheme::Symmetric), [127, -127, -127, 0]);
+        assert!((of(1.0, Scheme::Symmetric).1 - 1.0).abs() <= 1.5 / 127.0);
     }
 
     #[test]
     fn ranges_without_extent_have_steps() {
         for scheme in [Scheme::Unsigned, Scheme::Symmetric] {
             let q = Quantization::of_range(0.0, 0.0, scheme);
-            assert!(q.scale > 0.0 && q.round(0.0) == 0.0);
+            assert!(q.scale > 0.0 && rounded(&q, 0.0, scheme).1 == 0.0);
             let positive = Quantization::of_range(2.0, 3.0, scheme);
-            assert!((positive.round(3.0) - 3.0).abs() < 1e-6, "the range begins at zero");
+            assert!((rounded(&positive, 3.0, scheme).1 - 3.0).abs() < 1e-6, "the range begins at zero");
         }
     }
 
