@@ -38,7 +38,7 @@ pub fn write<T>(folder: &Path, replace: bool, fill: impl FnOnce(&Path) -> Result
         return files::create_folder_atomically(folder, fill);
     }
     let place = Place::beside(folder)?;
-    let made = files::create_folder_atomically(&place.new(), fill)?;
+    let made = files::create_folder_atomically(&place.fresh(), fill)?;
     exchange(vec![place])?;
     Ok(made)
 }
@@ -62,8 +62,9 @@ pub fn write_each<T>(
         return files::create_folder_atomically(parent, all);
     }
     let places = folders.iter().map(|folder| Place::beside(folder)).collect::<Result<Vec<_>>>()?;
-    let one =
-        |(i, place): (usize, &Place)| files::create_folder_atomically(&place.new(), |folder| fill(i, folder));
+    let one = |(i, place): (usize, &Place)| {
+        files::create_folder_atomically(&place.fresh(), |folder| fill(i, folder))
+    };
     let made = places.iter().enumerate().map(one).collect::<Result<_>>()?;
     exchange(places)?;
     Ok(made)
@@ -92,7 +93,7 @@ impl Place {
     }
 
     /// The new folder, until it gets its name.
-    fn new(&self) -> PathBuf {
+    fn fresh(&self) -> PathBuf {
         self.aside.path().join("new")
     }
 
@@ -106,17 +107,13 @@ impl Place {
             std::fs::rename(&self.folder, self.old())?;
         }
         // Where there was no older folder, this refuses to replace what somebody has put there meanwhile.
-        std::fs::rename(self.new(), &self.folder)
+        std::fs::rename(self.fresh(), &self.folder)
     }
 
-    /// Brings the older folder back, whatever [`Place::exchange`] came to.
-    fn undo(&mut self) {
-        if !self.new().exists() && std::fs::rename(&self.folder, self.new()).is_err() {
-            return;
-        }
-        if self.old().exists() && std::fs::rename(self.old(), &self.folder).is_err() {
-            // Better kept aside than removed.
-            self.aside.keep();
+    /// Brings the older folder back, whatever [`Place::exchange`] came to. What cannot be brought back stays aside.
+    fn undo(&self) {
+        if self.fresh().exists() || std::fs::rename(&self.folder, self.fresh()).is_ok() {
+            let _ = std::fs::rename(self.old(), &self.folder);
         }
     }
 }
@@ -126,15 +123,20 @@ fn exchange(mut places: Vec<Place>) -> Result<()> {
     // Nor may files that came into the older folder meanwhile be lost.
     places.iter().filter(|place| place.replaced).try_for_each(|place| check(&place.folder, true))?;
     // Between the renames, a model is without its name.
-    temporary::uninterrupted(|| {
-        for i in 0..places.len() {
-            if let Err(e) = places[i].exchange() {
-                places[..=i].iter_mut().rev().for_each(Place::undo);
-                return Err(cannot("replace", &places[i].folder)(e));
+    let exchanged = temporary::uninterrupted(|| {
+        for (i, place) in places.iter().enumerate() {
+            if let Err(e) = place.exchange() {
+                places[..=i].iter().rev().for_each(Place::undo);
+                return Err(cannot("replace", &place.folder)(e));
             }
         }
         Ok(())
-    })
+    });
+    if exchanged.is_err() {
+        // Better kept aside than removed.
+        places.iter_mut().filter(|place| place.old().exists()).for_each(|place| place.aside.keep());
+    }
+    exchanged
 }
 
 fn cannot(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {

@@ -50,6 +50,21 @@ pub enum Error {
     /// The same, found by another process.
     #[error("the exported model failed its trial run and was not kept: {0}")]
     TrialApart(String),
+    /// A number that the model computes is beyond half precision: it was not kept.
+    #[error(
+        "the exported model was not kept: float16 ends at 65504, and its node {value}{} in {file} gives {number}: export it with --precision fp32 or int8",
+        behind.as_ref().map_or_else(String::new, |tensor| format!(" (behind {tensor})"))
+    )]
+    Overflow {
+        /// The graph's file.
+        file: String,
+        /// Name of the value in it.
+        value: String,
+        /// The checkpoint's tensor that was last read before.
+        behind: Option<String>,
+        /// The number, found in single precision.
+        number: f32,
+    },
     /// The model did not run on the inputs it was to be calibrated on.
     #[error("the model cannot be calibrated")]
     Calibration(#[source] clip_runtime::Error),

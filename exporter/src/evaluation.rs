@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::apart;
 use crate::error::{Error, Result};
 use crate::labels::Labels;
+use crate::overflow::{self, Overflow};
 
 /// What encoders are run on.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -23,10 +24,12 @@ pub struct Inputs {
     pub labels: Option<Labels>,
     /// Runs of the image encoder, one image each, that its time is taken of; with none it is 0.
     pub timed: usize,
+    /// Whether nothing is wanted but the first number beyond float16, of graphs that give their peaks.
+    pub peaks: bool,
 }
 
 /// What they gave. An encoder that the folder does not have gave nothing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Outcome {
     /// The embedding of each image.
     pub images: Option<Vec<Vec<f32>>>,
@@ -36,6 +39,8 @@ pub struct Outcome {
     pub labels: Option<Vec<Vec<f32>>>,
     /// Median of the time for one image, milliseconds.
     pub image_ms: f64,
+    /// The first number beyond float16.
+    pub overflow: Option<Overflow>,
 }
 
 /// Runs the encoders of `folder` in `program`, see [`apart`], or in this process when there is none. The runtime refuses
@@ -56,6 +61,9 @@ impl Inputs {
     /// # Errors
     /// Those of [`Clip`].
     pub fn run(&self, folder: &Path) -> clip_runtime::Result<Outcome> {
+        if self.peaks {
+            return Ok(Outcome { overflow: overflow::find(folder, self)?, ..Outcome::default() });
+        }
         let clip = Clip::open(folder)?;
         let (image, text) = (&clip.manifest().image, &clip.manifest().text);
         let label_set = |Labels { labels, templates }: &Labels| clip.label_set(labels, templates);
@@ -68,6 +76,7 @@ impl Inputs {
             texts: texts.as_ref().map(rows),
             labels: labels.as_ref().map(|set| rows(set.embeddings())),
             image_ms: if image.is_some() { self.time(&clip)? } else { 0.0 },
+            overflow: None,
         })
     }
 
@@ -93,7 +102,7 @@ impl Inputs {
         });
         serde_json::to_writer(
             &mut *out,
-            &Header { sizes, texts: self.texts.clone(), labels, timed: self.timed },
+            &Header { sizes, texts: self.texts.clone(), labels, timed: self.timed, peaks: self.peaks },
         )?;
         out.write_all(b"\n")?;
         self.images.iter().try_for_each(|image| out.write_all(image.rgb()))?;
@@ -119,7 +128,7 @@ impl Inputs {
             templates.map(|templates| Labels { labels, templates }).map_err(io::Error::other)
         };
         let labels = header.labels.map(labels).transpose()?;
-        Ok(Inputs { images, texts: header.texts, labels, timed: header.timed })
+        Ok(Inputs { images, texts: header.texts, labels, timed: header.timed, peaks: header.peaks })
     }
 }
 
@@ -132,6 +141,7 @@ struct Header {
     /// And their templates.
     labels: Option<(Vec<String>, Vec<String>)>,
     timed: usize,
+    peaks: bool,
 }
 
 #[cfg(test)]
@@ -145,7 +155,7 @@ mod tests {
         let images = vec![image(3, 2).unwrap(), image(1, 5).unwrap()];
         let labels = Labels { labels: vec!["cat".to_owned()], templates: vec!["a {}".parse().unwrap()] };
         let texts = vec!["a\n\"cat\"".to_owned(), String::new()];
-        let inputs = Inputs { images, texts, labels: Some(labels), timed: 7 };
+        let inputs = Inputs { images, texts, labels: Some(labels), timed: 7, peaks: true };
         let mut written = Vec::new();
         inputs.write(&mut written).unwrap();
         written.extend(b"rest");

@@ -102,12 +102,18 @@ pub fn export_each(
     })
 }
 
-/// Writes a model folder that is only a step on the way to another one, and so is not run here.
+/// Writes a model folder that is only a step on the way to another one, and so is not run here. `change` is made to each
+/// graph.
 ///
 /// # Errors
 /// Those of [`export`] that have nothing to do with running.
-pub(crate) fn draft(checkpoint: &Checkpoint, folder: &Path, options: &Options) -> Result<()> {
-    let plan = Plan::new(checkpoint, options)?;
+pub(crate) fn draft(
+    checkpoint: &Checkpoint,
+    folder: &Path,
+    options: &Options,
+    change: fn(Graph) -> Graph,
+) -> Result<()> {
+    let plan = Plan::changed(checkpoint, options, change)?;
     destination::write(folder, options.replace, |folder| {
         Ok(plan.write(folder, &mut Vec::new(), &mut |_| {})?.write(folder)?)
     })
@@ -127,6 +133,19 @@ struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     fn new(checkpoint: &'a Checkpoint, options: &'a Options) -> Result<Plan<'a>> {
+        Plan::changed(
+            checkpoint,
+            options,
+            if options.numbers == Numbers::Fp16 { Graph::to_half } else { |graph| graph },
+        )
+    }
+
+    /// With graphs that `change` is made to.
+    fn changed(
+        checkpoint: &'a Checkpoint,
+        options: &'a Options,
+        change: fn(Graph) -> Graph,
+    ) -> Result<Plan<'a>> {
         let Options { only, external_data: external, .. } = *options;
         // A graph with any batch is calibrated; a fixed one is written into it afterwards.
         let form = match options.numbers {
@@ -138,12 +157,11 @@ impl<'a> Plan<'a> {
         let (config, preprocess) = (&checkpoint.config, &checkpoint.preprocess);
         let (logit_scale, logit_bias) = (checkpoint.logit_scale()?, checkpoint.logit_bias()?);
         let tokenizer = checkpoint.tokenizer()?;
-        let narrowed = |graph: Graph| if options.numbers == Numbers::Fp16 { graph.to_half() } else { graph };
-        let image = || Part::new(VISUAL, narrowed(tower::image(config, preprocess, form)), external);
-        let text = || Part::new(TEXT, narrowed(tower::text(config, form)), external);
+        let image = || Part::new(VISUAL, change(tower::image(config, preprocess, form)), external);
+        let text = || Part::new(TEXT, change(tower::text(config, form)), external);
         let combined = || {
             let graph = tower::combined(config, preprocess, logit_scale, logit_bias, form);
-            Part::new(COMBINED, narrowed(graph), external)
+            Part::new(COMBINED, change(graph), external)
         };
         Ok(Plan {
             checkpoint,
@@ -171,12 +189,12 @@ impl<'a> Plan<'a> {
             manifest.labels = Some(labels::store(labels, checkpoint, &manifest, folder, program)?);
         }
         manifest.write(folder)?;
-        progress(Progress::Trial);
-        trial::run(folder, options.runner.as_deref())?;
         if options.numbers != Numbers::Fp32 {
             progress(Progress::Verify);
             self.verify(folder, left_in_float, progress)?;
         }
+        progress(Progress::Trial);
+        trial::run(folder, options.runner.as_deref())?;
         Ok(manifest)
     }
 
@@ -294,9 +312,11 @@ impl<'a> Plan<'a> {
         left_in_float: Vec<Sensitive>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<()> {
-        // Calibration has not seen these.
-        let [_, held_out] = self.samples.split();
-        let samples = if self.options.samples.is_some() { &held_out } else { &self.samples };
+        // What calibration has not seen.
+        let samples = match self.options.numbers {
+            Numbers::Int8(_) => &self.samples.split()[1],
+            _ => &self.samples,
+        };
         let program = self.options.runner.as_deref();
         let mut report = gate::against(self.checkpoint, folder, samples, self.thresholds(), folder, program)?;
         report.left_in_float = left_in_float;

@@ -11,6 +11,7 @@ use crate::evaluation::{self, Inputs, Outcome};
 use crate::export::draft;
 use crate::int8::Sensitive;
 use crate::options::Options;
+use crate::overflow;
 use crate::samples::Samples;
 
 /// What an exported model has to reach.
@@ -108,6 +109,7 @@ const ENOUGH: usize = 8;
 /// holds both of them: the one that runs single precision takes what ONNX Runtime takes for the whole model.
 ///
 /// # Errors
+/// [`Error::Overflow`](crate::Error::Overflow) for a model in half precision that computes numbers beyond it;
 /// [`Error::Trial`](crate::Error::Trial) and [`Error::TrialApart`](crate::Error::TrialApart) when either does not run;
 /// those of [`export`](crate::export()) in single precision.
 pub fn against(
@@ -121,10 +123,13 @@ pub fn against(
     let manifest = Manifest::read(folder)?;
     let encoder = manifest.image.as_ref().or(manifest.text.as_ref());
     let precision = encoder.map_or(Precision::Fp32, |encoder| encoder.precision);
+    if precision == Precision::Fp16 {
+        overflow::check(checkpoint, &manifest, samples, parent, program)?;
+    }
     let io = |e| clip_model::Error::io("create a folder in", parent, e);
     let temporary = temporary::Folder::create_in(parent).map_err(io)?;
     let single = temporary.path().join("fp32");
-    draft(checkpoint, &single, &Options::default())?;
+    draft(checkpoint, &single, &Options::default(), |graph| graph)?;
     let labels = LABELS.into_iter().map(str::to_owned).chain(samples.texts.iter().cloned()).collect();
     let inputs = Inputs { images: samples.images.clone(), texts: labels, timed: RUNS, ..Inputs::default() };
     let exact = evaluation::run(&single, &inputs, program)?;

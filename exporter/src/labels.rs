@@ -46,7 +46,7 @@ pub fn store(
         let temporary = tempfile::Builder::new().prefix(".tmp-").tempdir_in(folder).map_err(io)?;
         let tower = temporary.path().join("text");
         let options = Options { model: manifest.model.clone(), only: Some(Only::Text), ..Options::default() };
-        draft(checkpoint, &tower, &options)?;
+        draft(checkpoint, &tower, &options, |graph| graph)?;
         encode(labels, &tower, program)?
     };
     let stored = StoredLabels {

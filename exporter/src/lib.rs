@@ -27,6 +27,7 @@ mod interpreter;
 mod labels;
 pub mod onnx;
 mod options;
+mod overflow;
 pub mod samples;
 #[cfg(test)]
 mod testing;

@@ -1,14 +1,15 @@
 //! The arguments about number formats, calibration and the gate.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use clip_exporter::gate::Thresholds;
 use clip_exporter::int8::{Dialect, Method, Settings};
-use clip_exporter::samples::Samples;
+use clip_exporter::samples::{Pictures, Samples};
 use clip_exporter::{Numbers, Only};
 use clip_model::Preprocess;
+use clip_model::preprocess::Image;
 use clip_program::{Usage, input};
 
 use crate::thresholds::ThresholdArguments;
@@ -26,8 +27,8 @@ pub struct NumberArguments {
     #[arg(long, value_name = "FORMAT", value_delimiter = ',', default_value = "fp32")]
     pub precision: Vec<Precision>,
 
-    /// Pictures like those that the model will see, to choose 8-bit ranges and to verify: a folder, or a tar file. One of
-    /// four is kept for verification. Needed for int8
+    /// Pictures like those that the model will see, to choose 8-bit ranges and to verify: a folder, or a tar file. int8 keeps
+    /// one of four for verification. Needed for int8
     #[arg(long, value_name = "PATH")]
     calibration_images: Option<PathBuf>,
 
@@ -76,10 +77,6 @@ enum MethodName {
     MinMax,
     /// All but the outermost numbers, see --percentile
     Percentile,
-    /// Lowest Kullback-Leibler divergence
-    Entropy,
-    /// Lowest mean squared error
-    Mse,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -150,8 +147,6 @@ impl NumberArguments {
             None => usual.method,
             Some(MethodName::MinMax) => Method::MinMax,
             Some(MethodName::Percentile) => Method::Percentile(self.percentile.unwrap_or(PERCENTILE)),
-            Some(MethodName::Entropy) => Method::Entropy,
-            Some(MethodName::Mse) => Method::Mse,
         };
         let dialect = match self.dialect {
             None => usual.dialect,
@@ -181,15 +176,24 @@ impl NumberArguments {
         let mut samples = Samples::generated(preprocess)?;
         let int8 = self.precision.contains(&Precision::Int8);
         match &self.calibration_images {
-            Some(path) => samples.images = Samples::read_images(path, preprocess, count)?,
+            Some(path) => samples.images = pictures(path, preprocess, count)?,
             None if int8 && only != Some(Only::Text) => samples.images.clear(),
             None => {}
         }
         match &self.calibration_texts {
-            Some(path) => samples.texts = Samples::choose_texts(&input::read_text(path)?, count),
+            Some(path) => samples.texts = Samples::choose_texts(&input::read_text(path)?, path, count)?,
             None if int8 && only != Some(Only::Visual) => samples.texts.clear(),
             None => {}
         }
         Ok(Some(samples))
     }
+}
+
+/// [`Pictures::read`]; what was left out is said on standard error.
+pub fn pictures(path: &Path, preprocess: &Preprocess, count: usize) -> anyhow::Result<Vec<Image>> {
+    let pictures = Pictures::read(path, preprocess, count)?;
+    if let Some(note) = pictures.note() {
+        clip_program::note(&note);
+    }
+    Ok(pictures.images)
 }

@@ -39,6 +39,9 @@ pub struct Options {
     pub runner: Option<PathBuf>,
 }
 
+/// Samples without which there are no 8-bit integers: calibration must not see what verification does.
+const INT8_SAMPLES: usize = 2;
+
 /// The number format of weights and arithmetic.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub enum Numbers {
@@ -113,16 +116,25 @@ impl Options {
                 ));
             }
             let samples = self.samples.as_ref();
-            if self.only != Some(Only::Text) && samples.is_none_or(|s| s.images.is_empty()) {
-                return bad(
-                    "int8 needs pictures like those it will see: give --calibration-images".to_owned()
-                );
-            }
-            if self.only != Some(Only::Visual) && samples.is_none_or(|s| s.texts.is_empty()) {
-                return bad(
-                    "int8 needs texts like those it will see: give --calibration-texts, or --only visual"
-                        .to_owned(),
-                );
+            let needed = [
+                (Only::Text, "pictures", samples.map_or(0, |s| s.images.len()), "--calibration-images"),
+                (
+                    Only::Visual,
+                    "texts",
+                    samples.map_or(0, |s| s.texts.len()),
+                    "--calibration-texts, or --only visual",
+                ),
+            ];
+            for (other, what, given, option) in needed {
+                if self.only != Some(other) && given < INT8_SAMPLES {
+                    let there = match given {
+                        0 => "none are there".to_owned(),
+                        _ => format!("{given} is there"),
+                    };
+                    return bad(format!(
+                        "int8 needs {what} like those it will see, {INT8_SAMPLES} at least, to calibrate on and to verify with, and {there}: give {option}"
+                    ));
+                }
             }
             if self.combined {
                 return bad("a combined graph is not quantized: leave --combined out".to_owned());

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use clip_model::preprocess::Image;
 use clip_model::{Preprocess, files};
@@ -49,42 +49,19 @@ impl Samples {
         })
     }
 
-    /// At most `limit` pictures of a folder, and of the folders in it, or of a tar file, evenly chosen in the order of
-    /// their names (in a tar: of its entries). Each is resized and cropped as `preprocess` says.
+    /// At most `limit` lines of the text `file`, `text`, evenly chosen; blank ones do not count.
     ///
     /// # Errors
-    /// [`Error::Samples`] when there is none, or one cannot be read.
-    pub fn read_images(path: &Path, preprocess: &Preprocess, limit: usize) -> Result<Vec<Image>> {
-        let bad = |reason: String| Error::Samples { path: path.to_owned(), reason };
-        let fit = |name: &Path, encoded: &[u8]| match preprocess.decode(encoded) {
-            Ok(image) => Ok(preprocess.fit(&image)),
-            Err(e) => Err(bad(format!("{}: {e}", name.display()))),
-        };
-        let images: Vec<Image> = if path.is_dir() {
-            let mut found = Vec::new();
-            walk(path, &mut found).map_err(|e| bad(e.to_string()))?;
-            found.sort();
-            let chosen = evenly(found.len(), limit).map(|i| &found[i]);
-            chosen.map(|file| fit(file, &files::read(file, files::IMAGE_LIMIT)?)).collect::<Result<_>>()?
-        } else {
-            let entries = tar_pictures(path, None).map_err(|e| bad(e.to_string()))?;
-            let wanted: Vec<usize> = evenly(entries.len(), limit).collect();
-            let entries = tar_pictures(path, Some(&wanted)).map_err(|e| bad(e.to_string()))?;
-            entries.iter().map(|(name, encoded)| fit(name, encoded)).collect::<Result<_>>()?
-        };
-        if images.is_empty() {
-            return Err(bad(format!(
-                "there is no picture in it (names that end in {})",
-                PICTURES.join(", ")
-            )));
+    /// [`Error::Samples`] when there is none.
+    pub fn choose_texts(text: &str, file: &Path, limit: usize) -> Result<Vec<String>> {
+        // Some editors begin a file with a byte order mark.
+        let lines = text.trim_start_matches('\u{feff}').lines();
+        let lines: Vec<&str> = lines.filter(|line| !line.trim().is_empty()).collect();
+        if lines.is_empty() {
+            let reason = "there is no text in it: write one a line".to_owned();
+            return Err(Error::Samples { path: file.to_owned(), reason });
         }
-        Ok(images)
-    }
-
-    /// At most `limit` lines of a text, evenly chosen; blank ones do not count.
-    pub fn choose_texts(text: &str, limit: usize) -> Vec<String> {
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        evenly(lines.len(), limit).map(|i| lines[i].to_owned()).collect()
+        Ok(evenly(lines.len(), limit).map(|i| lines[i].to_owned()).collect())
     }
 
     /// Three of four samples for calibration, and the rest, which calibration must not see, for verification. A single
@@ -96,6 +73,84 @@ impl Samples {
         };
         [part(false), part(true)]
     }
+}
+
+/// Pictures of a folder or a tar file, and what was left out.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Pictures {
+    /// Those that could be decoded, resized and cropped to the model's size.
+    pub images: Vec<Image>,
+    /// Why others could not, each with its name.
+    pub skipped: Vec<String>,
+}
+
+impl Pictures {
+    /// At most `limit` pictures of a folder, and of the folders in it, or of a tar file, evenly chosen in the order of
+    /// their names (in a tar: of its entries). Each is resized and cropped as `preprocess` says. Hidden files and folders,
+    /// whose names begin with a dot, are none; of those chosen, what cannot be read or decoded is skipped.
+    ///
+    /// # Errors
+    /// [`Error::Samples`] when there is none, or none that can be decoded, or the folder or tar file cannot be read.
+    pub fn read(path: &Path, preprocess: &Preprocess, limit: usize) -> Result<Pictures> {
+        let bad = |reason: String| Error::Samples { path: path.to_owned(), reason };
+        let mut pictures = Pictures::default();
+        let mut take = |name: &Path, image: clip_model::Result<Image>| match image {
+            Ok(image) => pictures.images.push(preprocess.fit(&image)),
+            Err(e) => pictures.skipped.push(skipped(name, &e)),
+        };
+        if path.is_dir() {
+            let mut found = Vec::new();
+            walk(path, &mut found).map_err(|e| bad(e.to_string()))?;
+            found.sort();
+            for file in evenly(found.len(), limit).map(|i| &found[i]) {
+                let encoded = files::read(file, files::IMAGE_LIMIT);
+                take(file, encoded.and_then(|encoded| preprocess.decode(&encoded)));
+            }
+        } else {
+            let unread = |e: std::io::Error| match path.is_file() {
+                true => bad(format!("it is no folder, and as a tar file it cannot be read: {e}")),
+                false => bad(e.to_string()),
+            };
+            let entries = tar_pictures(path, None).map_err(unread)?;
+            let wanted: Vec<usize> = evenly(entries.len(), limit).collect();
+            let entries = tar_pictures(path, Some(&wanted)).map_err(unread)?;
+            entries.iter().for_each(|(name, encoded)| take(name, preprocess.decode(encoded)));
+        }
+        match (pictures.images.len(), pictures.skipped.len()) {
+            (0, 0) => {
+                Err(bad(format!("there is no picture in it (names that end in {})", PICTURES.join(", "))))
+            }
+            (0, _) => Err(bad(format!("one picture is needed at least, but {}", pictures.left_out()))),
+            _ => Ok(pictures),
+        }
+    }
+
+    /// What was left out, in words, when anything was.
+    pub fn note(&self) -> Option<String> {
+        (!self.skipped.is_empty()).then(|| self.left_out())
+    }
+
+    /// The first few names, then a count.
+    fn left_out(&self) -> String {
+        const NAMED: usize = 3;
+        let (skipped, all) = (self.skipped.len(), self.skipped.len() + self.images.len());
+        let mut names = self.skipped[..skipped.min(NAMED)].join("; ");
+        if skipped > NAMED {
+            names += &format!("; and {} more", skipped - NAMED);
+        }
+        format!("{skipped} of {all} pictures cannot be read and are left out: {names}")
+    }
+}
+
+/// A name and a reason, which may begin with the name.
+fn skipped(name: &Path, error: &clip_model::Error) -> String {
+    let (name, mut reason) = (name.display().to_string(), error.to_string());
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        reason += &format!(": {cause}");
+        source = cause.source();
+    }
+    if reason.contains(&name) { reason } else { format!("{name}: {reason}") }
 }
 
 /// Every fourth element from the second on, or the others.
@@ -110,20 +165,31 @@ fn evenly(count: usize, limit: usize) -> impl Iterator<Item = usize> {
     (0..taken).map(move |i| i * count / taken.max(1))
 }
 
+/// Whether a part of the path, which begins inside the folder or tar file, is the name of something hidden: thumbnails, or
+/// what macOS writes beside each file (`._cat.jpg`).
+fn is_hidden(path: &Path) -> bool {
+    let hidden = |part| matches!(part, Component::Normal(name) if name.as_encoded_bytes().starts_with(b"."));
+    path.components().any(hidden)
+}
+
 fn is_picture(path: &Path) -> bool {
     let ending = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
     ending.is_some_and(|e| PICTURES.contains(&e.as_str()))
 }
 
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        // Links are not followed: they may lead in circles.
-        let kind = entry.file_type()?;
+    let named = |e: std::io::Error| std::io::Error::new(e.kind(), format!("{}: {e}", folder.display()));
+    for entry in std::fs::read_dir(folder).map_err(named)? {
+        let entry = entry.map_err(named)?;
+        if is_hidden(Path::new(&entry.file_name())) {
+            continue;
+        }
+        // Links to folders are not followed: they may lead in circles.
+        let (path, kind) = (entry.path(), entry.file_type().map_err(named)?);
         if kind.is_dir() {
-            walk(&entry.path(), found)?;
-        } else if kind.is_file() && is_picture(&entry.path()) {
-            found.push(entry.path());
+            walk(&path, found)?;
+        } else if is_picture(&path) && path.is_file() {
+            found.push(path);
         }
     }
     Ok(())
@@ -136,7 +202,7 @@ fn tar_pictures(path: &Path, wanted: Option<&[usize]>) -> std::io::Result<Vec<(P
     for entry in tar::Archive::new(File::open(path)?).entries()? {
         let mut entry = entry?;
         let name = entry.path()?.into_owned();
-        if !entry.header().entry_type().is_file() || !is_picture(&name) {
+        if !entry.header().entry_type().is_file() || is_hidden(&name) || !is_picture(&name) {
             continue;
         }
         if wanted.is_none_or(|wanted| wanted.contains(&position)) {
@@ -200,7 +266,7 @@ mod tests {
         let shard = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(shard.path(), tar.into_inner().unwrap()).unwrap();
         let preprocess = Preprocess { size: 2, ..Preprocess::default() };
-        let read = |path: &Path, limit| levels(&Samples::read_images(path, &preprocess, limit).unwrap());
+        let read = |path: &Path, limit| levels(&Pictures::read(path, &preprocess, limit).unwrap().images);
         assert_eq!(read(root.path(), 100), [0, 20, 40, 10, 30, 50]);
         assert_eq!(read(root.path(), 3), [0, 40, 30]);
         assert_eq!(read(shard.path(), 100), [0, 10, 20, 30, 40, 50]);
@@ -208,12 +274,64 @@ mod tests {
     }
 
     #[test]
-    fn no_picture_and_a_broken_one_are_refused() {
+    fn no_picture_is_refused_and_a_broken_one_left_out() {
         let root = tempfile::tempdir().unwrap();
-        let read = || Samples::read_images(root.path(), &Preprocess::default(), 9).unwrap_err().to_string();
-        assert!(read().contains("there is no picture"), "{}", read());
-        std::fs::write(root.path().join("cat.png"), "meow").unwrap();
-        assert!(read().contains("cat.png"), "{}", read());
+        let preprocess = Preprocess { size: 2, ..Preprocess::default() };
+        let read = || Pictures::read(root.path(), &preprocess, 9);
+        let message = read().unwrap_err().to_string();
+        assert!(message.contains("there is no picture"), "{message}");
+        for name in ["cat.png", "dog.jpg", "emu.gif", "fox.bmp", "gnu.webp"] {
+            std::fs::write(root.path().join(name), "meow").unwrap();
+        }
+        std::fs::create_dir(root.path().join("folder.png")).unwrap();
+        let file = Pictures::read(&root.path().join("cat.png"), &preprocess, 9).unwrap_err().to_string();
+        assert!(file.contains("it is no folder, and as a tar file it cannot be read"), "{file}");
+        let message = read().unwrap_err().to_string();
+        assert!(message.contains("one picture is needed at least, but 5 of 5 pictures"), "{message}");
+        std::fs::write(root.path().join("ape.bmp"), png(7)).unwrap();
+        let pictures = read().unwrap();
+        assert_eq!((levels(&pictures.images), pictures.skipped.len()), (vec![7], 5));
+        let note = pictures.note().unwrap();
+        assert!(note.starts_with("5 of 6 pictures cannot be read and are left out: "), "{note}");
+        assert!(note.contains("cat.png") && note.contains("emu.gif") && !note.contains("fox.bmp"), "{note}");
+        assert!(note.ends_with("; and 2 more"), "{note}");
+    }
+
+    #[test]
+    fn hidden_files_are_no_pictures() {
+        let root = tempfile::tempdir().unwrap();
+        let mut tar = tar::Builder::new(Vec::new());
+        for (name, level) in
+            [("./cat.bmp", 5), ("./._cat.bmp", 6), (".thumbnails/cat.bmp", 7), ("b/._x.bmp", 8)]
+        {
+            let path = root.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, png(level)).unwrap();
+            let mut header = tar::Header::new_ustar();
+            header.set_size(58);
+            header.set_mode(0o644);
+            header.set_cksum();
+            tar.append_data(&mut header, name, &png(level)[..]).unwrap();
+        }
+        let shard = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(shard.path(), tar.into_inner().unwrap()).unwrap();
+        let preprocess = Preprocess { size: 2, ..Preprocess::default() };
+        // The folder itself may be hidden.
+        assert!(root.path().file_name().unwrap().to_str().unwrap().starts_with('.'));
+        for path in [root.path(), shard.path()] {
+            let pictures = Pictures::read(path, &preprocess, 9).unwrap();
+            assert_eq!((levels(&pictures.images), pictures.skipped), (vec![5], vec![]));
+        }
+    }
+
+    #[test]
+    fn texts_are_lines_that_say_something() {
+        let choose = |text: &str| Samples::choose_texts(text, Path::new("captions.txt"), 9);
+        assert_eq!(choose("\u{feff}cat\r\n\n \t\na dog").unwrap(), ["cat", "a dog"]);
+        for nothing in ["", "\u{feff}", "\n  \n"] {
+            let message = choose(nothing).unwrap_err().to_string();
+            assert_eq!(message, "no samples from captions.txt: there is no text in it: write one a line");
+        }
     }
 
     #[test]

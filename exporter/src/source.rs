@@ -45,8 +45,8 @@ impl SourceArguments {
     /// switched off.
     pub fn open(&self, report: &mut Report) -> anyhow::Result<Source> {
         let (path, name) = self.find(report)?;
-        let checkpoint = Checkpoint::open_as(&path, self.activation.stated())
-            .with_context(|| format!("cannot open the checkpoint {}", path.display()))?;
+        let checkpoint =
+            Checkpoint::open_as(&path, self.activation.stated()).map_err(|error| refused(error, &path))?;
         Ok(Source { path, name, checkpoint })
     }
 
@@ -71,4 +71,11 @@ fn last_part(path: &Path) -> anyhow::Result<String> {
     let whole = path.canonicalize().with_context(|| format!("cannot open {}", path.display()))?;
     let name = if whole.is_dir() { whole.file_name() } else { whole.file_stem() };
     Ok(name.map_or_else(|| "CLIP".to_owned(), |name| name.to_string_lossy().into_owned()))
+}
+
+/// Why a checkpoint was not opened; its path is said once.
+pub fn refused(error: clip_model::Error, path: &Path) -> anyhow::Error {
+    let named = error.to_string().contains(&path.display().to_string());
+    let error = anyhow::Error::from(error);
+    if named { error } else { error.context(format!("cannot open the checkpoint {}", path.display())) }
 }

@@ -1,15 +1,17 @@
 //! `clip-export verify`: whether a model folder is whole, and how close it is to its checkpoint.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clip_exporter::samples::Samples;
 use clip_exporter::{gate, trial};
-use clip_model::manifest::Precision;
+use clip_model::manifest::{self, Precision};
 use clip_model::{Checkpoint, Manifest};
 use clip_program::input;
 use serde_json::json;
 
+use crate::numbers::pictures;
+use crate::source::refused;
 use crate::thresholds::ThresholdArguments;
 
 /// Check a model folder: its hashes, that its encoders run and, with --against, how close they are to fp32
@@ -46,6 +48,9 @@ pub struct Arguments {
 /// Checks, prints what was found, and fails when something is missed.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let folder = &arguments.folder;
+    if !folder.join(manifest::FILE).exists() {
+        return Err(no_model(folder));
+    }
     let manifest = Manifest::read(folder)?;
     // Opening checks every hash.
     trial::run(folder, None).with_context(|| format!("{} is not whole", folder.display()))?;
@@ -54,14 +59,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let json = json!({ "folder": folder, "whole": true });
         return print(if arguments.json { serde_json::to_string_pretty(&json)? } else { whole });
     };
-    let checkpoint = Checkpoint::open(checkpoint)
-        .with_context(|| format!("cannot open the checkpoint {}", checkpoint.display()))?;
+    let checkpoint = Checkpoint::open(checkpoint).map_err(|error| refused(error, checkpoint))?;
     let mut samples = Samples::generated(&checkpoint.preprocess)?;
     if let Some(path) = &arguments.images {
-        samples.images = Samples::read_images(path, &checkpoint.preprocess, arguments.count)?;
+        samples.images = pictures(path, &checkpoint.preprocess, arguments.count)?;
     }
     if let Some(path) = &arguments.texts {
-        samples.texts = Samples::choose_texts(&input::read_text(path)?, arguments.count);
+        samples.texts = Samples::choose_texts(&input::read_text(path)?, path, arguments.count)?;
     }
     let encoder = manifest.image.as_ref().or(manifest.text.as_ref());
     let precision = encoder.map_or(Precision::Fp32, |encoder| encoder.precision);
@@ -80,4 +84,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 fn print(text: String) -> Result<()> {
     clip_program::print(&text, "the folder was checked")
+}
+
+/// Why a folder without a manifest cannot be verified.
+fn no_model(folder: &Path) -> anyhow::Error {
+    let path = folder.display();
+    match (folder.exists(), Checkpoint::open(folder).is_ok()) {
+        (false, _) => anyhow!("there is no {path}"),
+        (_, true) => anyhow!(
+            "{path} is a checkpoint and no model folder yet: export it first (clip-export {path} -o FOLDER)"
+        ),
+        _ => anyhow!("{path} is no model folder: it has no {}", manifest::FILE),
+    }
 }

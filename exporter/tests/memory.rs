@@ -27,7 +27,8 @@ fn the_exporter_never_holds_the_model() {
     let labels = root.path().join("labels.txt");
     std::fs::write(&labels, "cat\ndog\n").unwrap();
     let labels = ["--labels", labels.to_str().unwrap()];
-    for options in [&[][..], &["--external-data"], &half, &labels, &[&half[..], &labels].concat()] {
+    let together = [&half[..], &["--external-data"], &labels].concat();
+    for options in [&[][..], &["--external-data"], &half, &labels, &together] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_clip-export"));
         command.arg(&checkpoint).arg("-o").arg(root.path().join("model")).arg("--force").args(options);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -1,11 +1,14 @@
 //! fp16 and INT8 exports through `clip-export`: verified, or refused and gone.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod checkpoint;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use clip_model::Manifest;
+use clip_model::checkpoint::WeightFormat;
 use clip_model::manifest::Precision;
 use clip_runtime::Clip;
 
@@ -43,6 +46,41 @@ impl Work {
         assert_eq!(output.status.code(), Some(status), "{said}");
         assert!(said.contains(words), "{said}");
         assert_eq!(std::fs::read_dir(self.0.path()).unwrap().count(), 0, "something was left");
+    }
+}
+
+/// The export of a network whose residual stream a change takes far out.
+#[test]
+fn a_number_beyond_half_precision_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let biases = |tower: &'static str| {
+        move |values: &mut clip_model::checkpoint::Values| {
+            // Each fits float16, their sum does not.
+            if values.name.starts_with(tower) && values.name.ends_with("mlp.c_proj.bias") {
+                values.data[3] = 42_500.0;
+            }
+        }
+    };
+    for (tower, file) in [("visual", "visual.onnx"), ("transformer", "text.onnx")] {
+        let checkpoint = checkpoint::tiny(root.path(), WeightFormat::Fp32, biases(tower));
+        let export = |more: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_clip-export"));
+            command.arg(&checkpoint).arg("-o").arg(root.path().join("model")).args(more).output().unwrap()
+        };
+        let output = export(&["--precision", "fp16", "--batch", "2"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        for words in
+            ["float16 ends at 65504", file, "mlp.c_proj.bias)", " gives 8", "--precision fp32 or int8"]
+        {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+        assert!(!said.contains("damaged"), "{said}");
+        assert_eq!(checkpoint::entries(root.path()), ["checkpoint"]);
+        assert!(export(&[]).status.success());
+        ["model", "checkpoint"]
+            .iter()
+            .for_each(|name| std::fs::remove_dir_all(root.path().join(name)).unwrap());
     }
 }
 
@@ -131,13 +169,15 @@ fn what_misses_a_threshold_is_refused_with_its_numbers() {
 
 #[test]
 fn int8_asks_for_what_it_needs() {
-    Work::new().refused(2, &["--precision", "int8"], "give --calibration-images");
+    Work::new().refused(2, &["--precision", "int8"], "none are there: give --calibration-images");
     let images = ["--precision", "int8", "--calibration-images", PICTURES];
     Work::new().refused(2, &images, "give --calibration-texts");
     Work::new().refused(2, &[&INT8[..], &["--combined"]].concat(), "a combined graph is not quantized");
     let several = [&["--precision", "fp16,int8", "--combined"], &INT8[2..]].concat();
     Work::new().refused(2, &several, "a combined graph is not quantized");
     Work::new().refused(2, &[&INT8[..], &["--smoothing", "2"]].concat(), "choose 0 to 1");
+    let one = [&INT8[..], &["--calibration-count", "1"]].concat();
+    Work::new().refused(2, &one, "2 at least, to calibrate on and to verify with, and 1 is there");
     let nothing = tempfile::tempdir().unwrap();
     let nothing = nothing.path().to_str().unwrap();
     Work::new().refused(
@@ -174,6 +214,18 @@ fn a_folder_is_verified_against_its_checkpoint() {
     let against = ["--against", CHECKPOINT, "--images", PICTURES, "--texts", TEXTS];
     let (code, said) = verify(&folder, &against);
     assert!(code == Some(0) && said.contains("  8 images") && said.contains("88 labels"), "{said}");
+    let pictures = tempfile::tempdir().unwrap();
+    for (name, content) in
+        [("apple.png", None), ("broken.jpg", Some("meow")), ("._apple.png", Some("hidden"))]
+    {
+        let from = || std::fs::read(Path::new(PICTURES).join("apple.png")).unwrap();
+        std::fs::write(pictures.path().join(name), content.map_or_else(from, |text| text.into())).unwrap();
+    }
+    let some = ["--against", CHECKPOINT, "--images", pictures.path().to_str().unwrap()];
+    let (code, said) = verify(&folder, &some);
+    assert!(code == Some(0) && said.contains("  1 images"), "{said}");
+    assert!(said.contains("1 of 2 pictures cannot be read and are left out: "), "{said}");
+    assert!(said.contains("broken.jpg: ") && !said.contains("._apple"), "{said}");
     let (code, said) = verify(&folder, &[&against[..], &["--min-cosine", "1.1", "--json"]].concat());
     assert!(code == Some(1) && said.contains("\"failures\": [") && said.contains("at least 1.1"), "{said}");
     let mut graph = std::fs::read(folder.join("visual.onnx")).unwrap();
@@ -181,4 +233,17 @@ fn a_folder_is_verified_against_its_checkpoint() {
     std::fs::write(folder.join("visual.onnx"), graph).unwrap();
     let (code, said) = verify(&folder, &[]);
     assert!(code == Some(1) && said.contains("visual.onnx"), "{said}");
+}
+
+#[test]
+fn what_is_no_model_folder_is_said_to_be_what_it_is() {
+    let (code, said) = verify(Path::new(CHECKPOINT), &[]);
+    assert!(
+        code == Some(1) && said.contains("is a checkpoint and no model folder yet: export it first"),
+        "{said}"
+    );
+    let (code, said) = verify(Path::new(PICTURES), &[]);
+    assert!(code == Some(1) && said.contains("is no model folder: it has no clip.json"), "{said}");
+    let (code, said) = verify(Path::new("nowhere"), &[]);
+    assert_eq!((code, said.as_str()), (Some(1), "error: there is no nowhere\n"));
 }

@@ -5,6 +5,7 @@
 mod checkpoint;
 
 use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -58,6 +59,30 @@ fn a_signal_leaves_nothing_behind() {
         // A shell calls this 128 and the signal's number.
         assert_eq!(status.signal(), Some(number), "{status}");
         assert!(!out.exists(), "after SIG{signal}: {:?}", entries(&out));
+    }
+}
+
+/// The first of several formats is complete, the second at work.
+#[test]
+fn a_signal_leaves_none_of_several_formats() {
+    let root = tempfile::tempdir().unwrap();
+    let checkpoint = checkpoint::wide(root.path(), 560);
+    let out = root.path().join("out");
+    for there_before in [false, true] {
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT,TERM,HUP").arg(env!("CARGO_BIN_EXE_clip-export"));
+        command.arg(&checkpoint).arg("-o").arg(&out).args(["--precision", "fp32,fp16"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap() == "comparing with single precision"));
+        let kill = Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        assert_eq!(child.wait().unwrap().signal(), Some(15));
+        match there_before {
+            false => assert!(!out.exists(), "{:?}", entries(&out)),
+            true => assert_eq!(entries(&out), Vec::<String>::new()),
+        }
+        std::fs::create_dir_all(&out).unwrap();
     }
 }
 

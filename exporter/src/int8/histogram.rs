@@ -62,12 +62,6 @@ impl Histogram {
         }
     }
 
-    /// The middle of each bin and how many numbers fell into it, without empty ones.
-    pub fn bins(&self) -> impl Iterator<Item = (f32, u64)> + '_ {
-        let middle = |i: usize| self.low + (i as f32 + 0.5) * self.width;
-        self.counts.iter().enumerate().filter(|(_, n)| **n > 0).map(move |(i, &n)| (middle(i), n))
-    }
-
     /// The number below which `share` of all numbers lie, to the edge of a bin.
     pub fn quantile(&self, share: f64) -> f32 {
         let total: u64 = self.counts.iter().sum();
@@ -104,15 +98,13 @@ mod tests {
         assert_eq!(histogram.quantile(0.5), 500.0);
         assert_eq!(histogram.quantile(1.0), 1000.0);
         assert_eq!(histogram.quantile(0.0), 0.0);
-        assert_eq!(histogram.bins().map(|(_, n)| n).sum::<u64>(), 1000);
+        assert_eq!(histogram.counts.iter().sum::<u64>(), 1000);
     }
 
     #[test]
     fn numbers_outside_the_range_count_at_its_ends() {
         let mut histogram = Histogram::new(-1.0, 1.0);
         histogram.count(&[-9.0, 9.0, f32::NAN]);
-        let bins: Vec<(f32, u64)> = histogram.bins().collect();
-        assert_eq!(bins.iter().map(|b| b.1).collect::<Vec<_>>(), [2, 1]);
-        assert!(bins[0].0 < -0.99 && bins[1].0 > 0.99);
+        assert_eq!((histogram.counts[0], histogram.counts[BINS - 1]), (2, 1));
     }
 }

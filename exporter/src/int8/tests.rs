@@ -85,14 +85,12 @@ fn embeddings_stay_close_by_every_method_in_both_dialects() {
             let text = tower::text(&config, form(dialect));
             for (graph, inputs) in [(image_for(&config, dialect), &images), (text, &texts)] {
                 let exact = run(&graph, &weights, inputs);
-                for method in [Method::MinMax, Method::Percentile(99.9), Method::Entropy, Method::Mse] {
+                for method in [Method::MinMax, Method::Percentile(99.9)] {
                     let settings = Settings { method, dialect, ..Settings::default() };
                     let graph = quantized(graph.clone(), &weights, inputs, &settings);
                     let cosine = lowest_cosine(&run(&graph, &weights, inputs), &exact);
                     let what = format!("{method:?} {dialect:?} {:?}: {cosine}", config.image);
-                    // Few numbers make a ragged distribution, of which entropy keeps too little.
-                    let least = if method == Method::Entropy { 0.7 } else { 0.97 };
-                    assert!(cosine > least, "{what}");
+                    assert!(cosine > 0.97, "{what}");
                     assert!(cosine < 1.0 - 1e-7, "{what}: nothing was quantized");
                     assert!(count(&graph, "QuantizeLinear") > 5, "{what}");
                 }

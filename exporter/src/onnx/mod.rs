@@ -13,3 +13,4 @@ mod quick_gelu;
 pub use data::numbers;
 pub use file::{LIMIT, OPSETS, Weights};
 pub use graph::{Attribute, Axis, Data, Element, Graph, Initializer, Node, Rows, Signature};
+pub use half::PEAK;
