@@ -11,7 +11,7 @@ mod integers;
 use std::cell::RefCell;
 use std::ops::Range;
 
-use clip_model::config::Activation;
+use clip_model::config::{Activation, EndOfText};
 use clip_model::ops::{Conv, Ops, Projections};
 
 use crate::onnx::Attribute::{Float, Int, Ints};
@@ -331,9 +331,9 @@ impl Ops for Interpreter {
         x: &Value,
         maps: Projections<'_>,
         heads: usize,
-        ids: Option<&Value>,
+        text: Option<(&Value, EndOfText)>,
     ) -> Value {
-        self.exact(|| self.pool(token, x, maps, heads, ids))
+        self.exact(|| self.pool(token, x, maps, heads, text))
     }
 
     fn activation(&self, x: &Value, kind: Activation) -> Value {
@@ -380,8 +380,8 @@ impl Ops for Interpreter {
         self.token(x, -1)
     }
 
-    fn end_of_text(&self, x: &Value, ids: &Value) -> Value {
-        let ends = self.end_position(&ids.name);
+    fn end_of_text(&self, x: &Value, ids: &Value, end: EndOfText) -> Value {
+        let ends = self.end_position(&ids.name, end);
         let size = |axis| self.node("Squeeze", &[&self.size(&ids.name, axis), &self.integers(&[0])], vec![]);
         let range = |end: &str, step: &str| self.node("Range", &[&self.integer(0), end, step], vec![]);
         let ends = if self.for_integers {

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use safetensors::tensor::View;
 
-use crate::config::{Activation, Config, Family};
+use crate::config::{Activation, Config, EndOfText, Family};
 use crate::error::{Error, Result, TensorMismatch};
 use crate::files;
 use crate::formats::{self, Found, TokenizerSource};
@@ -119,6 +119,14 @@ impl Checkpoint {
             let ids = tokenizer.vocab_size();
             return Err(Error::Tokenizer(format!(
                 "the vocabulary has {ids} entries, the token embedding only {rows}: this is another model's tokenizer"
+            )));
+        }
+        if let EndOfText::Id(pooled) = self.config.text.end
+            && i64::from(tokenizer.end_id()) != i64::from(pooled)
+        {
+            return Err(Error::Tokenizer(format!(
+                "it ends texts with token {}, but the text tower is pooled at token {pooled}: this is another model's tokenizer",
+                tokenizer.end_id()
             )));
         }
         if self.config.family == Family::Clip && tokenizer.start_id().is_none() {

@@ -32,7 +32,8 @@ pub fn encode_image<O: Ops>(o: &O, config: &Config, image: &O::T) -> O::T {
 /// Token ids `[L]` to the text's embedding of length one, `[embed_dim]`. `L` is at most the context length; for SigLIP it is
 /// the context length.
 pub fn encode_text<O: Ops>(o: &O, config: &Config, ids: &O::T) -> O::T {
-    let TextTower { context_length, vocab_size, width, heads, layers, activation, .. } = config.text;
+    let TextTower { context_length, vocab_size, width, heads, layers, activation, norm_epsilon, end, .. } =
+        config.text;
     let x = o.embedding(ids, "token_embedding.weight", vocab_size, width); // [L, D]
     let x = o.add_positions(&x, "positional_embedding", context_length);
     let transformer = Transformer {
@@ -42,14 +43,14 @@ pub fn encode_text<O: Ops>(o: &O, config: &Config, ids: &O::T) -> O::T {
         hidden: config.text.hidden(),
         width,
         activation,
-        epsilon: config.family.norm_epsilon(),
+        epsilon: norm_epsilon,
     };
     let leaving = match config.family {
-        Family::Clip => Leaving::EndOfText(ids),
+        Family::Clip => Leaving::EndOfText(ids, end),
         Family::SigLip => Leaving::Last,
     };
     let x = transformer.run(o, x, leaving); // [1, D]
-    let x = o.layer_norm(&x, "ln_final", config.family.norm_epsilon());
+    let x = o.layer_norm(&x, "ln_final", norm_epsilon);
     o.l2_normalize(&match config.family {
         Family::Clip => o.project(&x, "text_projection", config.embed_dim),
         Family::SigLip => o.linear(&x, "text_projection", config.embed_dim),

@@ -1,5 +1,7 @@
 //! The sizes and choices that make one CLIP model different from another.
 
+mod validate;
+
 use crate::error::{Error, Result};
 
 /// Shape of a CLIP model: two towers that end in one embedding space.
@@ -77,6 +79,8 @@ pub struct ViT {
     /// Non-linearity of the blocks. OpenAI's weights need [`Activation::QuickGelu`]; a mismatch costs accuracy without any
     /// error, so it is always stated.
     pub activation: Activation,
+    /// What its layer norms add to a variance, [`Family::norm_epsilon`] as a rule.
+    pub norm_epsilon: f32,
 }
 
 /// Sizes of the text transformer.
@@ -96,10 +100,24 @@ pub struct TextTower {
     pub mlp_ratio: f64,
     /// Non-linearity of the blocks, see [`ViT::activation`].
     pub activation: Activation,
+    /// What its layer norms add to a variance, [`Family::norm_epsilon`] as a rule.
+    pub norm_epsilon: f32,
+    /// Where a CLIP's text is pooled. (A SigLIP's is at its last token.)
+    pub end: EndOfText,
+}
+
+/// The token at which a text is pooled: nothing after it is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndOfText {
+    /// The one with the highest id, the first of several.
+    Highest,
+    /// The first one with this id, or a text's first token where there is none: for vocabularies in which the end of text
+    /// is not the highest id.
+    Id(u32),
 }
 
 impl Family {
-    /// What layer norms add to a variance.
+    /// What layer norms add to a variance in the published models.
     pub fn norm_epsilon(self) -> f32 {
         match self {
             Family::Clip => 1e-5,
@@ -171,6 +189,7 @@ impl Config {
                 head_width: 64,
                 mlp_ratio: 4.0,
                 activation: Activation::QuickGelu,
+                norm_epsilon: Family::Clip.norm_epsilon(),
             }),
             text: TextTower::openai(text_width),
         };
@@ -204,74 +223,6 @@ impl Config {
             _ => Ok(self.text.activation),
         }
     }
-
-    /// Refuses sizes that contradict each other or cannot be built, naming the field.
-    pub fn validate(&self) -> Result<()> {
-        let check = |holds: bool, message: String| if holds { Ok(()) } else { Err(Error::Config(message)) };
-        let positive = |field: &str, value: usize| {
-            check(
-                value > 0 && value <= 1 << 24,
-                format!("{field} is {value}, not a sensible positive number"),
-            )
-        };
-        let divides = |field: &str, value: usize, by: &str, divisor: usize| {
-            check(
-                divisor > 0 && value.is_multiple_of(divisor),
-                format!("{field} {value} is not a multiple of {by} {divisor}"),
-            )
-        };
-        let ratio = |field: &str, value: f64| {
-            check((0.01..=64.0).contains(&value), format!("{field} is {value}, expected between 0.01 and 64"))
-        };
-        positive("embed_dim", self.embed_dim)?;
-        match &self.image {
-            ImageTower::ResNet(r) => {
-                positive("image_size", r.image_size)?;
-                positive("width", r.width)?;
-                divides("image_size", r.image_size, "the total stride", 32)?;
-                divides("width", r.width, "the stem's halving", 2)?;
-                divides("32 x width", r.features(), "head_width", r.head_width)?;
-                r.layers.iter().try_for_each(|&n| positive("blocks in a stage", n))?;
-            }
-            ImageTower::ViT(v) => {
-                positive("image_size", v.image_size)?;
-                positive("width", v.width)?;
-                positive("layers", v.layers)?;
-                positive("patch_size", v.patch_size)?;
-                check(
-                    v.patch_size <= v.image_size,
-                    format!("patch_size {} is larger than image_size {}", v.patch_size, v.image_size),
-                )?;
-                divides("width", v.width, "head_width", v.head_width)?;
-                ratio("mlp_ratio", v.mlp_ratio)?;
-            }
-        }
-        if self.family == Family::SigLip {
-            let width = match &self.image {
-                ImageTower::ViT(v) => v.width,
-                ImageTower::ResNet(_) => 0,
-            };
-            check(
-                width == self.embed_dim,
-                format!(
-                    "embed_dim {} is not the image tower's width {width}, as SigLIP's is",
-                    self.embed_dim
-                ),
-            )?;
-        }
-        let t = &self.text;
-        check(
-            t.context_length >= 3,
-            format!("context_length is {}, at least 3 is needed", t.context_length),
-        )?;
-        check(t.vocab_size >= 3, format!("vocab_size is {}, at least 3 is needed", t.vocab_size))?;
-        positive("context_length", t.context_length)?;
-        positive("vocab_size", t.vocab_size)?;
-        positive("text width", t.width)?;
-        positive("text layers", t.layers)?;
-        divides("text width", t.width, "heads", t.heads)?;
-        ratio("text mlp_ratio", t.mlp_ratio)
-    }
 }
 
 impl TextTower {
@@ -290,6 +241,8 @@ impl TextTower {
             layers: 12,
             mlp_ratio: 4.0,
             activation: Activation::QuickGelu,
+            norm_epsilon: Family::Clip.norm_epsilon(),
+            end: EndOfText::Highest,
         }
     }
 }
@@ -303,6 +256,23 @@ pub(crate) fn mlp_width(width: usize, ratio: f64) -> usize {
 pub(crate) fn mlp_ratio(width: usize, hidden: usize) -> f64 {
     let ratio = hidden as f64 / width.max(1) as f64;
     if mlp_width(width, ratio) < hidden { ratio.next_up() } else { ratio }
+}
+
+impl EndOfText {
+    /// The first token with this `id`, in a vocabulary of `vocab_size` entries: the highest id, where it is that. None when it
+    /// is not in the vocabulary.
+    pub(crate) fn at(id: u64, vocab_size: usize) -> Option<EndOfText> {
+        match (vocab_size as u64).checked_sub(id)? {
+            0 => None,
+            1 => Some(EndOfText::Highest),
+            _ => u32::try_from(id).ok().map(EndOfText::Id),
+        }
+    }
+}
+
+/// The same number in as few digits as people write it with, for files.
+pub(crate) fn in_few_digits(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
 }
 
 #[cfg(test)]
@@ -324,27 +294,6 @@ mod tests {
             for hidden in [1, width, 3 * width + 1, 4 * width, 4 * width + 333, 8192] {
                 assert_eq!(mlp_width(width, mlp_ratio(width, hidden)), hidden, "{width}");
             }
-        }
-    }
-
-    #[test]
-    fn contradictions_are_named() {
-        let mut config = Config::named("ViT-B/32").unwrap();
-        config.text.heads = 7;
-        assert!(
-            config
-                .validate()
-                .unwrap_err()
-                .to_string()
-                .contains("text width 512 is not a multiple of heads 7")
-        );
-        let mut config = Config::named("RN50").unwrap();
-        if let ImageTower::ResNet(r) = &mut config.image {
-            r.image_size = 225;
-        }
-        assert!(config.validate().unwrap_err().to_string().contains("image_size 225"));
-        for name in NAMES {
-            Config::named(name).unwrap().validate().unwrap();
         }
     }
 }

@@ -44,7 +44,7 @@ pub fn infer(shape: impl Fn(&str) -> Option<Vec<usize>>, activation: Activation)
         let grid = (axis("visual.positional_embedding", 0)?.saturating_sub(1)).isqrt();
         let name = |i| format!("visual.transformer.resblocks.{i}.mlp.c_fc.weight");
         ImageTower::ViT(ViT {
-            image_size: grid * patch_size,
+            image_size: grid.saturating_mul(patch_size),
             patch_size,
             width,
             layers: count(&name),
@@ -55,12 +55,13 @@ pub fn infer(shape: impl Fn(&str) -> Option<Vec<usize>>, activation: Activation)
             )?,
             mlp_ratio: mlp_ratio(width, axis(&name(0), 0)?),
             activation,
+            norm_epsilon: Family::Clip.norm_epsilon(),
         })
     } else {
         let grid = (axis("visual.attnpool.positional_embedding", 0)?.saturating_sub(1)).isqrt();
         let stage = |stage| count(&|i| format!("visual.layer{stage}.{i}.conv1.weight"));
         ImageTower::ResNet(ResNet {
-            image_size: grid * 32,
+            image_size: grid.saturating_mul(32),
             layers: [stage(1), stage(2), stage(3), stage(4)],
             width: axis("visual.layer1.0.conv1.weight", 0)?,
             head_width: 64,
@@ -80,6 +81,7 @@ pub fn infer(shape: impl Fn(&str) -> Option<Vec<usize>>, activation: Activation)
             layers: count(&name),
             mlp_ratio: mlp_ratio(width, axis(&name(0), 0)?),
             activation,
+            ..TextTower::openai(width)
         },
     };
     config.validate()?;

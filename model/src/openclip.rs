@@ -10,7 +10,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::config::{Activation, Config, Family, ImageTower, ResNet, TextTower, ViT};
+use crate::config::{
+    Activation, Config, EndOfText, Family, ImageTower, ResNet, TextTower, ViT, in_few_digits,
+};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::preprocess::{Interpolation, Preprocess, ResizeMode};
@@ -19,7 +21,7 @@ use crate::preprocess::{Interpolation, Preprocess, ResizeMode};
 pub const FILE: &str = "open_clip_config.json";
 
 /// Fields that only matter in training, or whose neutral value leaves the network as it is.
-const NEUTRAL: [(&str, &[Neutral]); 34] = {
+const NEUTRAL: [(&str, &[Neutral]); 44] = {
     use Neutral::*;
     [
         ("act_kwargs", &[]),
@@ -27,24 +29,29 @@ const NEUTRAL: [(&str, &[Neutral]); 34] = {
         ("attn_pooler_heads", &[Any]),
         ("attn_pooler_queries", &[Any]),
         ("block_type", &[Text("default")]),
+        ("bos_id", &[Any]),
+        ("cast_dtype", &[]),
         ("custom_text", &[]),
         ("embed_cls", &[]),
-        ("eos_id", &[Any]), // only read with pool_type "eos"
         ("final_ln_after_pool", &[]),
+        ("hf_model_config", &[Any]),
         ("hf_model_name", &[]),
         ("hf_model_pretrained", &[Any]),
         ("hf_pooler_type", &[Any]),
         ("hf_proj_type", &[Any]),
+        ("image_seq_len", &[Any]), // what images are measured by in training
+        ("init_logit_bias", &[]),
         ("init_logit_scale", &[Any]),
         ("ls_init_value", &[]),
         ("multimodal_cfg", &[]),
         ("no_causal_mask", &[]),
         ("no_ln_pre", &[]),
-        ("norm_kwargs", &[]),
+        ("nonscalar_logit_scale", &[Any]), // the same number, alone in a vector
+        ("output_dict", &[Any]),
         ("output_tokens", &[]),
         ("pad_id", &[Any]), // what follows the end-of-text token is never seen
         ("patch_dropout", &[Any]),
-        ("pool_type", &[Text("tok"), Text("argmax")]),
+        ("pool_type", &[Text("tok")]),
         ("pos_embed_type", &[Text("learnable")]),
         ("proj_bias", &[]),
         ("proj_type", &[Text("linear")]),
@@ -54,10 +61,34 @@ const NEUTRAL: [(&str, &[Neutral]); 34] = {
         ("scale_fc", &[]),
         ("scale_heads", &[]),
         ("scaled_cosine_attn", &[]),
+        ("text_arch", &[Text("clip")]),
+        ("tiktoken_name", &[Any]), // only read with tokenizer_type "tiktoken"
         ("tokenizer_kwargs", &[]),
+        ("tokenizer_mode", &[]),
+        ("tokenizer_type", &[]),
         ("timm_model_name", &[]),
+        ("variable_text", &[]),
     ]
 };
+
+/// Fields that are only read with text_arch "modern", which is refused.
+const MODERN: [&str; 15] = [
+    "attention_bias",
+    "attention_mode",
+    "attn_gated",
+    "gate_bias",
+    "mlp_bias",
+    "mlp_type",
+    "norm_eps",
+    "norm_placement",
+    "norm_type",
+    "pos_embed",
+    "pre_norm",
+    "reg_tokens",
+    "rope_temperature",
+    "value_residual",
+    "zero_init_residual",
+];
 
 /// A value that leaves the network unchanged. Null, false, zero and empty ones always do.
 enum Neutral {
@@ -97,15 +128,20 @@ struct Model {
 
 #[derive(Serialize, Deserialize)]
 struct Vision {
+    #[serde(default = "image_size")]
     image_size: OneOrTwo,
+    #[serde(default = "image_layers")]
     layers: OneOrFour,
+    #[serde(default = "image_width")]
     width: usize,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default = "patch_size", skip_serializing_if = "Option::is_none")]
     patch_size: Option<usize>,
     #[serde(default = "head_width")]
     head_width: usize,
     #[serde(default = "mlp_ratio")]
     mlp_ratio: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    norm_kwargs: Option<Map<String, Value>>,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
@@ -114,6 +150,12 @@ struct Vision {
 struct Text {
     #[serde(flatten)]
     sizes: TextSizes,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    norm_kwargs: Option<Map<String, Value>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pool_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    eos_id: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hf_tokenizer_name: Option<String>,
     #[serde(flatten)]
@@ -127,8 +169,11 @@ struct TextSizes {
     context_length: usize,
     #[serde(default = "vocab_size")]
     vocab_size: usize,
+    #[serde(default = "text_width")]
     width: usize,
+    #[serde(default = "text_heads")]
     heads: usize,
+    #[serde(default = "text_layers")]
     layers: usize,
     #[serde(default = "mlp_ratio")]
     mlp_ratio: f64,
@@ -140,12 +185,44 @@ impl TextSizes {
         TextSizes { context_length, vocab_size, width, heads, layers, mlp_ratio }
     }
 
-    fn tower(self, activation: Activation) -> TextTower {
+    fn tower(self, activation: Activation, norm_epsilon: f32, end: EndOfText) -> TextTower {
         let TextSizes { context_length, vocab_size, width, heads, layers, mlp_ratio } = self;
-        TextTower { context_length, vocab_size, width, heads, layers, mlp_ratio, activation }
+        TextTower {
+            context_length,
+            vocab_size,
+            width,
+            heads,
+            layers,
+            mlp_ratio,
+            activation,
+            norm_epsilon,
+            end,
+        }
     }
 }
 
+// OpenCLIP's defaults, for fields that are missing.
+fn image_size() -> OneOrTwo {
+    OneOrTwo::One(224)
+}
+fn image_layers() -> OneOrFour {
+    OneOrFour::One(12)
+}
+fn image_width() -> usize {
+    768
+}
+fn patch_size() -> Option<usize> {
+    Some(16)
+}
+fn text_width() -> usize {
+    512
+}
+fn text_heads() -> usize {
+    8
+}
+fn text_layers() -> usize {
+    12
+}
 fn head_width() -> usize {
     64
 }
@@ -249,6 +326,7 @@ fn network(model: Model) -> Result<(Config, bool)> {
             head_width: vision.head_width,
             mlp_ratio: vision.mlp_ratio,
             activation,
+            norm_epsilon: norm_epsilon("vision_cfg", vision.norm_kwargs)?,
         }),
         (OneOrFour::One(_), None) => {
             return Err(Error::Config(
@@ -256,10 +334,44 @@ fn network(model: Model) -> Result<(Config, bool)> {
             ));
         }
     };
+    let epsilon = norm_epsilon("text_cfg", text.norm_kwargs)?;
+    let end = end_of_text(text.pool_type.as_deref(), text.eos_id, text.sizes.vocab_size)?;
     let own_tokenizer = text.hf_tokenizer_name.is_some_and(|name| !name.is_empty());
-    let config = Config { family: Family::Clip, embed_dim, image, text: text.sizes.tower(activation) };
+    let config =
+        Config { family: Family::Clip, embed_dim, image, text: text.sizes.tower(activation, epsilon, end) };
     config.validate()?;
     Ok((config, own_tokenizer))
+}
+
+/// What layer norms with these arguments add to a variance.
+fn norm_epsilon(section: &str, arguments: Option<Map<String, Value>>) -> Result<f32> {
+    let arguments = arguments.unwrap_or_default();
+    match arguments.get("eps").and_then(Value::as_f64) {
+        _ if arguments.is_empty() => Ok(Family::Clip.norm_epsilon()),
+        Some(epsilon) if arguments.len() == 1 => Ok(epsilon as f32),
+        _ => refuse(section, "norm_kwargs", &arguments.into()),
+    }
+}
+
+/// The arguments of layer norms that add `epsilon`; none where it is OpenCLIP's default.
+fn norm_arguments(epsilon: f32) -> Option<Map<String, Value>> {
+    let other = epsilon != Family::Clip.norm_epsilon();
+    other.then(|| Map::from_iter([("eps".to_owned(), in_few_digits(epsilon).into())]))
+}
+
+/// Where OpenCLIP pools a text. Without an `eos_id` its version 3 takes 2; later ones want it to be said. (A tokenizer that ends
+/// texts with another id is refused when it is opened.)
+fn end_of_text(pool_type: Option<&str>, eos_id: Option<u64>, vocab_size: usize) -> Result<EndOfText> {
+    match pool_type {
+        None | Some("argmax") => Ok(EndOfText::Highest),
+        Some("eos") => {
+            let id = eos_id.unwrap_or(2);
+            EndOfText::at(id, vocab_size).ok_or_else(|| {
+                Error::Config(format!("text_cfg.eos_id {id} is not in the vocabulary of {vocab_size}"))
+            })
+        }
+        Some(other) => refuse("text_cfg", "pool_type", &other.into()),
+    }
 }
 
 fn preprocess(fields: PreprocessFields, image_size: usize) -> Result<Preprocess> {
@@ -318,11 +430,18 @@ impl OpenClip {
     /// # Errors
     /// [`Error::Config`] for activations that OpenCLIP does not have.
     fn model(&self) -> Result<Model> {
-        let (layers, width, patch_size, head_width, ratio) = match &self.config.image {
-            ImageTower::ResNet(r) => (OneOrFour::Four(r.layers), r.width, None, r.head_width, mlp_ratio()),
-            ImageTower::ViT(v) => {
-                (OneOrFour::One(v.layers), v.width, Some(v.patch_size), v.head_width, v.mlp_ratio)
+        let (layers, width, patch_size, head_width, ratio, norm_kwargs) = match &self.config.image {
+            ImageTower::ResNet(r) => {
+                (OneOrFour::Four(r.layers), r.width, None, r.head_width, mlp_ratio(), None)
             }
+            ImageTower::ViT(v) => {
+                let norm = norm_arguments(v.norm_epsilon);
+                (OneOrFour::One(v.layers), v.width, Some(v.patch_size), v.head_width, v.mlp_ratio, norm)
+            }
+        };
+        let (pool_type, eos_id) = match self.config.text.end {
+            EndOfText::Highest => (None, None),
+            EndOfText::Id(id) => (Some("eos".to_owned()), Some(id.into())),
         };
         Ok(Model {
             embed_dim: self.config.embed_dim,
@@ -338,10 +457,14 @@ impl OpenClip {
                 patch_size,
                 head_width,
                 mlp_ratio: ratio,
+                norm_kwargs,
                 rest: Map::new(),
             },
             text_cfg: Text {
                 sizes: TextSizes::of(&self.config.text),
+                norm_kwargs: norm_arguments(self.config.text.norm_epsilon),
+                pool_type,
+                eos_id,
                 // OpenCLIP reads the tokenizer of a local folder from that folder, whatever the name.
                 hf_tokenizer_name: self.own_tokenizer.then(|| "tokenizer.json".to_owned()),
                 rest: Map::new(),
@@ -427,7 +550,7 @@ fn refuse_unknown(section: &str, rest: &Map<String, Value>) -> Result<()> {
         });
         let of_no_timm =
             key.starts_with("timm_") && is_empty(rest.get("timm_model_name").unwrap_or(&Value::Null));
-        if !neutral && !of_no_timm {
+        if !neutral && !of_no_timm && !MODERN.contains(&key.as_str()) {
             return refuse(section, key, value);
         }
     }
@@ -454,6 +577,54 @@ mod tests {
         }
     }
 
+    /// A configuration with these additions to its three sections.
+    fn with(model: &str, vision: &str, text: &str) -> String {
+        format!(
+            r#"{{"model_cfg": {{"embed_dim": 8{model}, "vision_cfg": {{"width": 64{vision}}}, "text_cfg": {{"width": 64,
+            "heads": 1{text}}}}}}}"#
+        )
+    }
+
+    #[test]
+    fn what_leaves_the_network_as_it_is_is_read() {
+        let plain = parse(&with("", "", "")).unwrap();
+        // The sizes that are missing are OpenCLIP's defaults.
+        let ImageTower::ViT(image) = &plain.config.image else { panic!() };
+        assert_eq!((image.image_size, image.patch_size, image.layers), (224, 16, 12));
+        assert_eq!((plain.config.text.layers, plain.config.text.vocab_size), (12, 49408));
+        for (model, vision, text) in [
+            (r#", "nonscalar_logit_scale": true"#, "", ""),
+            (r#", "nonscalar_logit_scale": false, "output_dict": true"#, "", ""),
+            (r#", "init_logit_bias": null, "cast_dtype": null, "custom_text": false"#, "", ""),
+            ("", r#", "image_seq_len": 196, "norm_kwargs": {}, "act_kwargs": null"#, ""),
+            ("", r#", "norm_kwargs": {"eps": 1e-5}"#, r#", "norm_kwargs": null"#),
+            (
+                "",
+                "",
+                r#", "text_arch": "clip", "norm_eps": 1e-6, "mlp_type": "swiglu", "variable_text": false"#,
+            ),
+            ("", "", r#", "eos_id": 49407, "pool_type": "eos", "bos_id": 3, "tokenizer_mode": null"#),
+        ] {
+            assert_eq!(parse(&with(model, vision, text)).unwrap(), plain, "{model}{vision}{text}");
+        }
+    }
+
+    #[test]
+    fn epsilon_and_the_end_of_text_survive_the_round_trip() {
+        let json = with(
+            "",
+            r#", "norm_kwargs": {"eps": 1e-6}"#,
+            r#", "norm_kwargs": {"eps": 0.001}, "pool_type": "eos", "eos_id": 7"#,
+        );
+        let read = parse(&json).unwrap();
+        let ImageTower::ViT(image) = &read.config.image else { panic!() };
+        assert_eq!((image.norm_epsilon, read.config.text.norm_epsilon), (1e-6, 1e-3));
+        assert_eq!(read.config.text.end, EndOfText::Id(7));
+        let written = serde_json::to_string(&read.file().unwrap()).unwrap();
+        assert!(written.contains(r#""norm_kwargs":{"eps":0.001}"#), "{written}");
+        assert_eq!(parse(&written).unwrap(), read);
+    }
+
     #[test]
     fn what_changes_the_network_is_refused_by_name() {
         let json = |extra: &str| {
@@ -466,6 +637,22 @@ mod tests {
         assert!(
             parse(&json(r#", "patch_dropout": 0.5, "timm_model_name": null, "timm_pool": "avg""#)).is_ok()
         );
+        for (model, vision, text, named) in [
+            (r#", "init_logit_bias": -10"#, "", "", "init_logit_bias"),
+            ("", r#", "norm_kwargs": {"bias": false}"#, "", "vision_cfg.norm_kwargs"),
+            ("", "", r#", "text_arch": "modern""#, "text_arch"),
+            ("", "", r#", "variable_text": true"#, "variable_text"),
+            (
+                "",
+                "",
+                r#", "pool_type": "eos", "eos_id": 18446744073709551615"#,
+                "eos_id 18446744073709551615",
+            ),
+            ("", "", r#", "pool_type": "last""#, "text_cfg.pool_type"),
+        ] {
+            let message = parse(&with(model, vision, text)).unwrap_err().to_string();
+            assert!(message.contains(named), "{message}");
+        }
         for (extra, named) in [
             (r#", "ls_init_value": 0.1"#, "ls_init_value"),
             (r#", "timm_model_name": "convnext", "timm_pool": "avg""#, "timm_"),

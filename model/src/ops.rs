@@ -4,7 +4,7 @@
 //! `[C, H, W]` for images and `[L, D]` for sequences of `L` tokens of `D` channels.
 //! Parameters are named as in OpenAI's and OpenCLIP's state dicts.
 
-use crate::config::Activation;
+use crate::config::{Activation, EndOfText};
 
 /// An interpreter of the network in [`crate::clip`].
 pub trait Ops {
@@ -57,7 +57,7 @@ pub trait Ops {
     fn attention(&self, q: &Self::T, k: &Self::T, v: &Self::T, heads: usize, causal: bool) -> Self::T;
 
     /// Attention with a single query, which comes from `token`: `[1, D]`, over the tokens of `x`: `[L, D]`, projected
-    /// by `maps`; result `[1, D]`. With `ids`, `[L]`, the query sees the tokens up to the end of the text.
+    /// by `maps`; result `[1, D]`. With a text's ids, `[L]`, the query sees the tokens up to its end.
     ///
     /// No interpreter needs the keys and values of all tokens for that. With `q` the query and `K`, `k` and `V`, `v`
     /// the key and value maps of one head, the scores `q . (K x_i + k)` are `(Kᵀ q) . x_i` plus what all of them share
@@ -68,7 +68,7 @@ pub trait Ops {
         x: &Self::T,
         maps: Projections<'_>,
         heads: usize,
-        ids: Option<&Self::T>,
+        text: Option<(&Self::T, EndOfText)>,
     ) -> Self::T;
 
     /// The non-linearity of that kind.
@@ -83,8 +83,8 @@ pub trait Ops {
     /// The last token alone, `[L, D] -> [1, D]`.
     fn last_token(&self, x: &Self::T) -> Self::T;
 
-    /// The token at the position of the end-of-text id alone, `[L, D] -> [1, D]`. `ids`: `[L]`.
-    fn end_of_text(&self, x: &Self::T, ids: &Self::T) -> Self::T;
+    /// The token at the end of the text alone, `[L, D] -> [1, D]`. `ids`: `[L]`.
+    fn end_of_text(&self, x: &Self::T, ids: &Self::T, end: EndOfText) -> Self::T;
 
     /// Linear map without bias, `[L, D] -> [L, out]`. `matrix`: `[D, out]`, not transposed.
     fn project(&self, x: &Self::T, matrix: &str, out: usize) -> Self::T;

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use crate::clip;
-use crate::config::{Activation, Config, Family};
+use crate::config::{Activation, Config, EndOfText, Family};
 use crate::ops::{Conv, Ops, Projections};
 
 /// A tensor that a checkpoint must hold.
@@ -30,20 +30,26 @@ pub struct Summary {
     /// Every tensor, in the order of use: image tower, text tower, logit scale and bias.
     pub tensors: Vec<Tensor>,
     /// Floating-point operations for one image: two for each multiply-accumulate of convolutions, matrix products
-    /// and attention; the rest (a per cent or so) is not counted.
+    /// and attention; the rest (a per cent or so) is not counted. `u64::MAX` stands for more.
     pub image_flops: u64,
     /// The same for one text of the full context length.
     pub text_flops: u64,
 }
 
 impl Summary {
+    /// Number of values in all tensors.
+    pub(crate) fn values(&self) -> u64 {
+        let of = |t: &Tensor| t.shape.iter().map(|&n| n as u64).product::<u64>();
+        self.tensors.iter().map(of).sum()
+    }
+
     /// Number of learned values, the figure that model tables print.
     pub fn parameters(&self) -> usize {
         self.tensors.iter().filter(|t| t.learned).map(Tensor::elements).sum()
     }
 }
 
-/// Walks both towers of `config`, which must be [valid](Config::validate).
+/// Walks both towers of `config`, each of whose sizes must be [valid](Config::validate).
 pub fn summarize(config: &Config) -> Summary {
     let shapes = Shapes::default();
     let side = config.image.image_size();
@@ -94,7 +100,8 @@ impl Shapes {
     }
 
     fn multiply_accumulates(&self, factors: &[usize]) {
-        self.flops.set(self.flops.get() + 2 * factors.iter().map(|&f| f as u64).product::<u64>());
+        let product = factors.iter().fold(2u64, |n, &f| n.saturating_mul(f as u64));
+        self.flops.set(self.flops.get().saturating_add(product));
     }
 }
 
@@ -186,7 +193,7 @@ impl Ops for Shapes {
         x: &Self::T,
         maps: Projections<'_>,
         heads: usize,
-        _: Option<&Self::T>,
+        _: Option<(&Self::T, EndOfText)>,
     ) -> Self::T {
         let (length, width) = (x[0], x[1]);
         match maps {
@@ -219,7 +226,7 @@ impl Ops for Shapes {
         vec![1, x[1]]
     }
 
-    fn end_of_text(&self, x: &Self::T, _: &Self::T) -> Self::T {
+    fn end_of_text(&self, x: &Self::T, _: &Self::T, _: EndOfText) -> Self::T {
         vec![1, x[1]]
     }
 

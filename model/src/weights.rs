@@ -282,7 +282,7 @@ impl Origin {
 
 impl TensorRef<'_> {
     /// Passes the elements of `rows` along the outermost axis (all of them by default) on as little-endian `f32`,
-    /// row-major, in pieces of at most 16 MiB. Exact for F32, F16 and BF16.
+    /// row-major, in pieces of at most 16 MiB. Exact for F32, F16 and BF16; F64 is rounded to the nearest.
     ///
     /// # Errors
     /// [`Error::Config`] for other number formats, [`Error::Size`] for rows that there are not, [`Error::Io`] when the
@@ -296,11 +296,19 @@ impl TensorRef<'_> {
         let dtype = self.dtype;
         let widen: fn(u16) -> f32 = match dtype {
             Dtype::F32 => return self.read(rows, sink),
+            Dtype::F64 => {
+                return self.read(rows, &mut |bytes| {
+                    wide.clear();
+                    let doubles = bytes.as_chunks::<8>().0.iter().map(|&bytes| f64::from_le_bytes(bytes));
+                    wide.extend(doubles.flat_map(|double| (double as f32).to_le_bytes()));
+                    sink(&wide)
+                });
+            }
             Dtype::F16 => |bits| half::f16::from_bits(bits).to_f32(),
             Dtype::BF16 => |bits| half::bf16::from_bits(bits).to_f32(),
             other => {
                 return Err(Error::Config(format!(
-                    "weights of type {other:?} are not supported: use F32, F16 or BF16"
+                    "weights of type {other:?} are not supported: use F32, F16, BF16 or F64"
                 ))
                 .into());
             }
@@ -313,7 +321,7 @@ impl TensorRef<'_> {
         })
     }
 
-    /// All elements as `f32`, row-major; exact for F32, F16 and BF16.
+    /// All elements as `f32`, row-major; exact for F32, F16 and BF16, rounded to the nearest for F64.
     ///
     /// # Errors
     /// As [`Self::read_f32`].
@@ -432,6 +440,20 @@ mod tests {
         assert_eq!(uneven.sources(&[9, 4]), [("proj", vec![3, 4]), ("in", vec![6, 4])]);
         let beyond = found.get("in").unwrap().read_f32(Some(3..5), &mut |_| Ok::<(), Error>(()));
         assert!(matches!(beyond, Err(Error::Size(_))), "{beyond:?}");
+    }
+
+    #[test]
+    fn double_precision_is_rounded_to_single() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("doubles");
+        let doubles = [1.0, -0.1, 1e-50, std::f64::consts::PI];
+        std::fs::write(&path, doubles.map(f64::to_le_bytes).concat()).unwrap();
+        let mut found = Weights::default();
+        let file = found.add_file(&path).unwrap();
+        let view = View { file, start: 0, dtype: Dtype::F64, shape: vec![2, 2], strides: vec![2, 1] };
+        found.add("x".to_owned(), view).unwrap();
+        assert_eq!(found.get("x").unwrap().to_f32().unwrap(), doubles.map(|v| v as f32));
+        assert_eq!(rows(found.get("x").unwrap(), 1..2), [0.0, std::f32::consts::PI]);
     }
 
     #[test]

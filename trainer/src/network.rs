@@ -5,7 +5,7 @@
 
 use clip_model::Checkpoint;
 use clip_model::clip;
-use clip_model::config::{Activation, Config};
+use clip_model::config::{Activation, Config, EndOfText};
 use clip_model::ops::{Conv, Ops, Projections};
 use clip_model::shapes::summarize;
 use serde::{Deserialize, Serialize};
@@ -69,8 +69,8 @@ impl Network {
         clip::encode_image(self, &self.config, &channels_last(images))
     }
 
-    /// Token ids `[B, L]`, int64 on the network's device, to embeddings of length one, `[B, embed_dim]`. The end of a
-    /// text is its highest id; what follows has no influence.
+    /// Token ids `[B, L]`, int64 on the network's device, to embeddings of length one, `[B, embed_dim]`. What follows the end
+    /// of a text has no influence.
     pub fn encode_text(&self, ids: &Tensor) -> Tensor {
         clip::encode_text(self, &self.config, ids)
     }
@@ -121,6 +121,14 @@ fn channels_last(images: &Tensor) -> Tensor {
 fn split_heads(x: &Tensor, heads: i64) -> Tensor {
     let (batch, length, width) = (x.size()[0], x.size()[1], x.size()[2]);
     x.view([batch, length, heads, width / heads]).transpose(1, 2)
+}
+
+/// Where each text of `[B, L]` ends, `[B, 1]`: the first of several equal ids counts.
+fn end_position(ids: &Tensor, end: EndOfText) -> Tensor {
+    match end {
+        EndOfText::Highest => ids.argmax(1, true),
+        EndOfText::Id(id) => ids.eq(i64::from(id)).to_kind(Kind::Int).argmax(1, true),
+    }
 }
 
 impl Ops for Network {
@@ -207,7 +215,7 @@ impl Ops for Network {
         x: &Tensor,
         maps: Projections<'_>,
         heads: usize,
-        ids: Option<&Tensor>,
+        text: Option<(&Tensor, EndOfText)>,
     ) -> Tensor {
         let (batch, length, width, heads) = (x.size()[0], x.size()[1], x.size()[2], heads as i64);
         let queries = token.size()[0]; // one, when all samples share it
@@ -218,11 +226,11 @@ impl Ops for Network {
         let q = self.operand(token).linear(&query.0, Some(&query.1)) * (heads as f64 / width as f64).sqrt();
         let q = q.view([queries, heads, width / heads]).transpose(0, 1);
         let scores = q.matmul(&key_weight).transpose(0, 1).matmul(&x.transpose(1, 2)); // [B, heads, L]
-        let scores = match ids {
+        let scores = match text {
             None => scores,
-            Some(ids) => {
+            Some((ids, end)) => {
                 let positions = Tensor::arange(length, (Kind::Int64, ids.device()));
-                let hidden = positions.gt_tensor(&ids.argmax(1, true)).unsqueeze(1); // [B, 1, L]
+                let hidden = positions.gt_tensor(&end_position(ids, end)).unsqueeze(1); // [B, 1, L]
                 scores.masked_fill(&hidden, f64::NEG_INFINITY)
             }
         };
@@ -252,9 +260,9 @@ impl Ops for Network {
         x.narrow(1, x.size()[1] - 1, 1)
     }
 
-    fn end_of_text(&self, x: &Tensor, ids: &Tensor) -> Tensor {
+    fn end_of_text(&self, x: &Tensor, ids: &Tensor, end: EndOfText) -> Tensor {
         let (batch, width) = (x.size()[0], x.size()[2]);
-        let end = ids.argmax(1, false).view([batch, 1, 1]).expand([batch, 1, width], false);
+        let end = end_position(ids, end).view([batch, 1, 1]).expand([batch, 1, width], false);
         x.gather(1, &end, false)
     }
 

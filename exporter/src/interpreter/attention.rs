@@ -1,10 +1,11 @@
 //! Attention: heads, masks, and the single query of a pooling.
 
+use clip_model::config::EndOfText;
 use clip_model::ops::Projections;
 
 use super::{Interpreter, TEXT_LENGTH, Value};
 use crate::onnx::Attribute::Int;
-use crate::onnx::Data;
+use crate::onnx::{Data, Element};
 
 /// Names of separate query, key and value maps.
 const MAPS: [&str; 3] = ["q_proj", "k_proj", "v_proj"];
@@ -67,7 +68,7 @@ impl Interpreter {
         x: &Value,
         maps: Projections<'_>,
         heads: usize,
-        ids: Option<&Value>,
+        text: Option<(&Value, EndOfText)>,
     ) -> Value {
         let channels = x.shape[1];
         let width = channels / heads;
@@ -87,12 +88,12 @@ impl Interpreter {
             (tokens.clone(), self.transpose(&tokens, &[0, 2, 1]))
         };
         let scores = self.node("MatMul", &[&q, &keys], vec![]); // [B, heads, L]
-        let scores = match ids {
+        let scores = match text {
             None => scores,
-            Some(ids) => {
+            Some((ids, end)) => {
                 let mask = self.causal_mask(&self.size(&ids.name, 1));
                 let row =
-                    self.node("Gather", &[&mask, &self.end_position(&ids.name)], vec![("axis", Int(0))]);
+                    self.node("Gather", &[&mask, &self.end_position(&ids.name, end)], vec![("axis", Int(0))]);
                 let row = self.node("Unsqueeze", &[&row, &self.integers(&[1])], vec![]); // [B, 1, L]
                 self.node("Add", &[&scores, &row], vec![])
             }
@@ -115,8 +116,19 @@ impl Interpreter {
         self.node("Slice", &[&whole, &start, &self.concat(&[length, length], 0), &axes], vec![])
     }
 
-    /// The position of the end-of-text token, the highest id, in each text: `[batch]`.
-    pub(super) fn end_position(&self, ids: &str) -> String {
+    /// The position of the end of each text, `[batch]`. Of several equal numbers, `ArgMax` takes the first.
+    pub(super) fn end_position(&self, ids: &str, end: EndOfText) -> String {
+        let marks;
+        let ids = match end {
+            EndOfText::Highest => ids,
+            EndOfText::Id(id) => {
+                let id = i32::try_from(id).unwrap_or(i32::MAX);
+                let id = self.graph.borrow_mut().constant(format!("id_{id}"), vec![], Data::Int32(vec![id]));
+                let equal = self.node("Equal", &[ids, &id], vec![]);
+                marks = self.node("Cast", &[&equal], vec![("to", Int(Element::Int32 as i64))]);
+                &marks
+            }
+        };
         self.node("ArgMax", &[ids], vec![("axis", Int(1)), ("keepdims", Int(0))])
     }
 }

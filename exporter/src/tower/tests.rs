@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clip_model::cases::{Array, Reference, parameter, uniform};
 use clip_model::checkpoint::Values;
-use clip_model::config::{Activation, Family, ImageTower, ResNet, TextTower, ViT};
+use clip_model::config::{Activation, EndOfText, Family, ImageTower, ResNet, TextTower, ViT};
 use clip_model::shapes::summarize;
 
 use super::*;
@@ -20,7 +20,16 @@ fn vit(
     [image_size, patch_size, width, layers, head_width]: [usize; 5],
     activation: Activation,
 ) -> ImageTower {
-    ImageTower::ViT(ViT { image_size, patch_size, width, layers, head_width, mlp_ratio: 2.0, activation })
+    ImageTower::ViT(ViT {
+        image_size,
+        patch_size,
+        width,
+        layers,
+        head_width,
+        mlp_ratio: 2.0,
+        activation,
+        norm_epsilon: 1e-5,
+    })
 }
 
 fn resnet(image_size: usize, layers: [usize; 4]) -> ImageTower {
@@ -29,15 +38,31 @@ fn resnet(image_size: usize, layers: [usize; 4]) -> ImageTower {
 
 /// Context length, width, heads, layers.
 fn text_tower([context_length, width, heads, layers]: [usize; 4], activation: Activation) -> TextTower {
-    TextTower { context_length, vocab_size: 50, width, heads, layers, mlp_ratio: 4.0, activation }
+    TextTower {
+        context_length,
+        vocab_size: 50,
+        width,
+        heads,
+        layers,
+        mlp_ratio: 4.0,
+        activation,
+        ..TextTower::openai(width)
+    }
 }
 
-/// Both towers in sizes that differ in everything, with every activation.
+/// Both towers in sizes that differ in everything, with every activation, and one with other layer norms and another end of
+/// text.
 fn configs() -> Vec<Config> {
     use Activation::{Gelu, GeluTanh, QuickGelu};
     let config = |family, image, text| Config { family, embed_dim: EMBED_DIM, image, text };
     let (clip, siglip) = (Family::Clip, Family::SigLip);
+    let mut other = config(clip, vit([8, 4, 12, 2, 4], Gelu), text_tower([6, 8, 2, 2], Gelu));
+    if let ImageTower::ViT(v) = &mut other.image {
+        v.norm_epsilon = 0.05;
+    }
+    (other.text.norm_epsilon, other.text.end) = (0.2, EndOfText::Id(30));
     vec![
+        other,
         config(clip, vit([8, 4, 12, 2, 4], QuickGelu), text_tower([7, 8, 2, 2], QuickGelu)),
         config(clip, vit([9, 3, 8, 1, 8], Gelu), text_tower([5, 6, 1, 1], Gelu)),
         config(clip, vit([4, 4, 8, 3, 2], QuickGelu), text_tower([9, 16, 4, 3], QuickGelu)),
@@ -89,11 +114,14 @@ fn lengths(config: &Config) -> std::ops::RangeInclusive<usize> {
     shortest..=longest
 }
 
-/// A text of `length` ids, the end of which is the only highest.
+/// A text of `length` ids, the last of which is its end.
 fn text_ids(config: &Config, length: usize) -> Vec<i32> {
     let highest = config.text.vocab_size - 1;
     let mut ids = uniform(&format!("text {length}"), length, 0.0, highest as f32);
-    ids[length - 1] = highest as f32;
+    ids[length - 1] = match config.text.end {
+        EndOfText::Highest => highest as f32,
+        EndOfText::Id(id) => id as f32,
+    };
     ids.into_iter().map(|id| id as i32).collect()
 }
 

@@ -6,7 +6,7 @@
 mod reference;
 
 use crate::checkpoint::Values;
-use crate::config::{Activation, Config, Family, ImageTower, TextTower, ViT};
+use crate::config::{Activation, Config, EndOfText, Family, ImageTower, TextTower, ViT};
 use crate::ops::{Conv, Ops, Projections};
 use crate::shapes::{Shapes, Tensor};
 pub use reference::{Array, Reference};
@@ -16,6 +16,9 @@ pub const BATCH: usize = 2;
 
 /// Ids that cases feed to the embedding are below this.
 const VOCAB_SIZE: usize = 11;
+
+/// An id that the cases' texts hold twice, in front of the highest and at the end.
+const END: EndOfText = EndOfText::Id(VOCAB_SIZE as u32 - 2);
 
 /// Rows of the position table; texts in cases are shorter.
 pub const CONTEXT_LENGTH: usize = 9;
@@ -41,7 +44,7 @@ pub enum Input {
 use Input::{Ids, Values as Numbers};
 
 /// Every operation at least once.
-pub const CASES: [Case; 33] = [
+pub const CASES: [Case; 36] = [
     case("conv2d: patches", &[Numbers(&[3, 8, 8])]),
     case("conv2d: padded, stride 2", &[Numbers(&[3, 6, 6])]),
     case("conv2d: pointwise", &[Numbers(&[5, 3, 3])]),
@@ -66,6 +69,7 @@ pub const CASES: [Case; 33] = [
     case("attention_pool: stacked maps", &[Numbers(&[1, 6]), Numbers(&[5, 6])]),
     case("attention_pool: separate maps", &[Numbers(&[1, 6]), Numbers(&[5, 6])]),
     case("attention_pool: up to the end of text", &[Ids(5), Numbers(&[1, 6]), Numbers(&[5, 6])]),
+    case("attention_pool: up to an end below the highest id", &[Ids(5), Numbers(&[1, 6]), Numbers(&[5, 6])]),
     case("attention_pool: a learned query", &[Numbers(&[5, 6])]),
     case("activation: QuickGELU", &[Numbers(&[5, 6])]),
     case("activation: GELU", &[Numbers(&[5, 6])]),
@@ -74,6 +78,8 @@ pub const CASES: [Case; 33] = [
     case("first_token", &[Numbers(&[5, 6])]),
     case("last_token", &[Numbers(&[5, 6])]),
     case("end_of_text", &[Ids(5), Numbers(&[5, 6])]),
+    case("end_of_text: below the highest id", &[Ids(5), Numbers(&[5, 6])]),
+    case("end_of_text: without an end", &[Ids(5), Numbers(&[5, 6])]),
     case("project and l2_normalize", &[Numbers(&[1, 6])]),
 ];
 
@@ -130,8 +136,15 @@ impl Case {
             "attention_pool: separate maps" => {
                 o.attention_pool(&x[0], &x[1], Projections::Separate("pool"), 3, None)
             }
-            "attention_pool: up to the end of text" => {
-                o.attention_pool(&x[1], &x[2], Projections::Stacked("attn"), 3, Some(&x[0]))
+            "attention_pool: up to the end of text" => o.attention_pool(
+                &x[1],
+                &x[2],
+                Projections::Stacked("attn"),
+                3,
+                Some((&x[0], EndOfText::Highest)),
+            ),
+            "attention_pool: up to an end below the highest id" => {
+                o.attention_pool(&x[1], &x[2], Projections::Stacked("attn"), 3, Some((&x[0], END)))
             }
             "attention_pool: a learned query" => {
                 let query = o.learned_token("query", 6);
@@ -143,7 +156,9 @@ impl Case {
             "add" => o.add(&x[0], &x[1]),
             "first_token" => o.first_token(&x[0]),
             "last_token" => o.last_token(&x[0]),
-            "end_of_text" => o.end_of_text(&x[1], &x[0]),
+            "end_of_text" => o.end_of_text(&x[1], &x[0], EndOfText::Highest),
+            "end_of_text: below the highest id" => o.end_of_text(&x[1], &x[0], END),
+            "end_of_text: without an end" => o.end_of_text(&x[1], &x[0], EndOfText::Id(99)),
             "project and l2_normalize" => o.l2_normalize(&o.project(&x[0], "proj", 4)),
             other => panic!("there is no case {other:?}"),
         }
@@ -157,11 +172,15 @@ impl Case {
                 let seed = format!("{} {i} {sample}", self.name);
                 match input {
                     Numbers(shape) => Array::new(shape, uniform(&seed, shape.iter().product(), -2.0, 2.0)),
-                    // The end of text, the highest id, stands elsewhere in each sample, and what follows is lower.
+                    // The end of text, the highest id or the one below it, stands elsewhere in each sample, and what
+                    // follows is lower or the same again.
                     Ids(length) => {
-                        let mut ids = uniform(&seed, *length, 0.0, (VOCAB_SIZE - 1) as f32);
+                        let mut ids = uniform(&seed, *length, 0.0, (VOCAB_SIZE - 2) as f32);
                         ids.iter_mut().for_each(|id| *id = id.floor());
-                        ids[length / 2 + sample] = (VOCAB_SIZE - 1) as f32;
+                        ids[length - 1] = (VOCAB_SIZE - 2) as f32;
+                        let end = length / 2 + sample;
+                        ids[end - 1] = (VOCAB_SIZE - 2) as f32;
+                        ids[end] = (VOCAB_SIZE - 1) as f32;
                         Array::new(&[*length], ids)
                     }
                 }
@@ -200,8 +219,18 @@ pub fn vit(
         head_width,
         mlp_ratio,
         activation,
+        norm_epsilon: Family::Clip.norm_epsilon(),
     };
-    let text = TextTower { context_length, vocab_size, width, heads, layers, mlp_ratio, activation };
+    let text = TextTower {
+        context_length,
+        vocab_size,
+        width,
+        heads,
+        layers,
+        mlp_ratio,
+        activation,
+        ..TextTower::openai(width)
+    };
     Config { family: Family::Clip, embed_dim, image: ImageTower::ViT(image), text }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::checkpoint::Values;
-use crate::config::Activation;
+use crate::config::{Activation, EndOfText};
 use crate::ops::{Conv, Ops, Projections};
 
 /// A tensor of one sample, row-major. Token ids are whole numbers.
@@ -37,6 +37,14 @@ impl Array {
 
     fn map(&self, f: impl Fn(f32) -> f32) -> Array {
         Array::new(&self.shape, self.data.iter().map(|&v| f(v)).collect())
+    }
+
+    /// The position of the end of a text with these ids.
+    fn end(&self, end: EndOfText) -> usize {
+        match end {
+            EndOfText::Highest => self.highest(),
+            EndOfText::Id(id) => self.data.iter().position(|&v| v == id as f32).unwrap_or(0),
+        }
     }
 
     /// The position of the first highest element.
@@ -223,9 +231,9 @@ impl Ops for Reference<'_> {
         x: &Array,
         maps: Projections<'_>,
         heads: usize,
-        ids: Option<&Array>,
+        text: Option<(&Array, EndOfText)>,
     ) -> Array {
-        let last = ids.map_or(x.shape[0] - 1, Array::highest);
+        let last = text.map_or(x.shape[0] - 1, |(ids, end)| ids.end(end));
         let [q, k, v] = match maps {
             Projections::Stacked(name) => {
                 [(token, 0), (x, 1), (x, 2)].map(|(x, part)| self.stacked(x, name, part))
@@ -263,8 +271,8 @@ impl Ops for Reference<'_> {
         Array::new(&[1, x.shape[1]], x.row(x.shape[0] - 1).to_vec())
     }
 
-    fn end_of_text(&self, x: &Array, ids: &Array) -> Array {
-        Array::new(&[1, x.shape[1]], x.row(ids.highest()).to_vec())
+    fn end_of_text(&self, x: &Array, ids: &Array, end: EndOfText) -> Array {
+        Array::new(&[1, x.shape[1]], x.row(ids.end(end)).to_vec())
     }
 
     fn project(&self, x: &Array, matrix: &str, out: usize) -> Array {
@@ -297,5 +305,14 @@ mod tests {
     #[test]
     fn the_first_of_equal_ids_is_the_highest() {
         assert_eq!(Array::new(&[4], vec![1.0, 9.0, 2.0, 9.0]).highest(), 1);
+    }
+
+    #[test]
+    fn a_text_ends_at_the_first_of_the_id_and_at_its_beginning_without_it() {
+        let ids = Array::new(&[4], vec![1.0, 7.0, 9.0, 7.0]);
+        assert_eq!(
+            [EndOfText::Highest, EndOfText::Id(7), EndOfText::Id(5)].map(|end| ids.end(end)),
+            [2, 1, 0]
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! The transformer of both towers.
 
-use crate::config::Activation;
+use crate::config::{Activation, EndOfText};
 use crate::ops::{Ops, Projections};
 
 /// A stack of pre-norm residual attention blocks.
@@ -24,7 +24,7 @@ pub(super) enum Leaving<'a, T> {
     /// The last.
     Last,
     /// The one at the end of the text with these ids, `[L]`; attention is causal.
-    EndOfText(&'a T),
+    EndOfText(&'a T, EndOfText),
 }
 
 impl Transformer {
@@ -36,10 +36,10 @@ impl Transformer {
             x = o.block(&x, |x| match leaving {
                 Leaving::First if last => self.pooling_block(o, x, &name, |x| o.first_token(x), None),
                 Leaving::Last if last => self.pooling_block(o, x, &name, |x| o.last_token(x), None),
-                Leaving::EndOfText(ids) if last => {
-                    self.pooling_block(o, x, &name, |x| o.end_of_text(x, ids), Some(ids))
+                Leaving::EndOfText(ids, end) if last => {
+                    self.pooling_block(o, x, &name, |x| o.end_of_text(x, ids, end), Some((ids, end)))
                 }
-                Leaving::EndOfText(_) => self.residual_block(o, x, &name, true),
+                Leaving::EndOfText(..) => self.residual_block(o, x, &name, true),
                 _ => self.residual_block(o, x, &name, false),
             });
         }
@@ -53,18 +53,18 @@ impl Transformer {
         self.rest_of_block(o, x, &mixed, name)
     }
 
-    /// A residual block for the token that `pool` takes alone, which sees all tokens, or those of the text `ids`.
+    /// A residual block for the token that `pool` takes alone, which sees all tokens, or those of `text` up to its end.
     fn pooling_block<O: Ops>(
         &self,
         o: &O,
         x: &O::T,
         name: &str,
         pool: impl Fn(&O::T) -> O::T,
-        ids: Option<&O::T>,
+        text: Option<(&O::T, EndOfText)>,
     ) -> O::T {
         let normed = o.layer_norm(x, &format!("{name}.ln_1"), self.epsilon);
         let maps = format!("{name}.attn");
-        let mixed = o.attention_pool(&pool(&normed), &normed, Projections::Stacked(&maps), self.heads, ids);
+        let mixed = o.attention_pool(&pool(&normed), &normed, Projections::Stacked(&maps), self.heads, text);
         self.rest_of_block(o, &pool(x), &mixed, name)
     }
 

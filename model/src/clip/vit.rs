@@ -1,13 +1,13 @@
 //! The Vision Transformers (Dosovitskiy et al. 2020, arXiv 2010.11929).
 
 use super::transformer::{Leaving, Transformer};
-use crate::config::{Family, ViT};
+use crate::config::ViT;
 use crate::ops::{Conv, Ops, Projections};
 
 /// CLIP's: a class token in front of the patches, a layer norm before the transformer, a projection at the end.
 /// `[3, S, S] -> [1, embed_dim]`.
 pub(super) fn with_class_token<O: Ops>(o: &O, v: &ViT, embed_dim: usize, image: &O::T) -> O::T {
-    let transformer = transformer(v, Family::Clip);
+    let transformer = transformer(v);
     let x = o.prepend(&patches(o, v, image, false), "visual.class_embedding"); // [1 + grid^2, D]
     let x = o.add_positions(&x, "visual.positional_embedding", 1 + v.grid() * v.grid());
     let x = o.layer_norm(&x, "visual.ln_pre", transformer.epsilon);
@@ -19,7 +19,7 @@ pub(super) fn with_class_token<O: Ops>(o: &O, v: &ViT, embed_dim: usize, image: 
 /// SigLIP's: patches alone, pooled at the end by the attention of a learned query and an MLP (the multi-head attention
 /// pooling of Zhai et al. 2022, arXiv 2106.04560). `[3, S, S] -> [1, width]`.
 pub(super) fn with_learned_query<O: Ops>(o: &O, v: &ViT, image: &O::T) -> O::T {
-    let transformer = transformer(v, Family::SigLip);
+    let transformer = transformer(v);
     let x = patches(o, v, image, true); // [grid^2, D]
     let x = o.add_positions(&x, "visual.positional_embedding", v.grid() * v.grid());
     let x = transformer.run(o, x, Leaving::All);
@@ -36,7 +36,7 @@ fn patches<O: Ops>(o: &O, v: &ViT, image: &O::T, bias: bool) -> O::T {
     o.tokens(&o.conv2d(image, "visual.conv1", conv))
 }
 
-fn transformer(v: &ViT, family: Family) -> Transformer {
+fn transformer(v: &ViT) -> Transformer {
     Transformer {
         name: "visual.transformer",
         layers: v.layers,
@@ -44,6 +44,6 @@ fn transformer(v: &ViT, family: Family) -> Transformer {
         hidden: v.hidden(),
         width: v.width,
         activation: v.activation,
-        epsilon: family.norm_epsilon(),
+        epsilon: v.norm_epsilon,
     }
 }

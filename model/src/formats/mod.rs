@@ -12,7 +12,7 @@ mod zip;
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{Activation, Config};
+use crate::config::{Activation, Config, Family};
 use crate::error::{Error, Result};
 use crate::openclip;
 use crate::preprocess::Preprocess;
@@ -108,10 +108,50 @@ fn add_weights(weights: &mut Weights, path: &Path) -> Result<bool> {
     }
 }
 
+/// Takes PyTorch's wrappers out of all names: `_orig_mod`, wherever `torch.compile` wrapped a module, and `module` in front of
+/// everything, from data-parallel training.
+fn unwrap_names(weights: &mut Weights) -> Result<()> {
+    const COMPILED: &str = "_orig_mod";
+    const PARALLEL: &str = "module.";
+    let names = weights.names();
+    if names.iter().any(|name| name.contains(COMPILED)) {
+        weights.rename(|name| {
+            Some(name.split('.').filter(|&part| part != COMPILED).collect::<Vec<_>>().join("."))
+        })?;
+    }
+    let names = weights.names();
+    let times = |name: &String| {
+        std::iter::successors(name.strip_prefix(PARALLEL), |rest| rest.strip_prefix(PARALLEL)).count()
+    };
+    match names.iter().map(times).min() {
+        Some(times) if times > 0 => {
+            weights.rename(|name| name.get(times * PARALLEL.len()..).map(str::to_owned))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// For fuzzing: reads a pickle, as plain and as TorchScript.
 pub(crate) fn read_pickle(bytes: &[u8]) {
     for script in [false, true] {
         drop(pickle::Pickle::read(bytes, script));
+    }
+}
+
+/// For fuzzing: what a `config.json` says, when it is taken for a CLIP's and for a SigLIP's.
+pub(crate) fn read_hugging_face_config(json: &[u8]) -> Vec<Config> {
+    let Ok(json) = serde_json::from_slice::<serde_json::Map<_, _>>(json) else { return vec![] };
+    let parse =
+        |family| huggingface::config::parse(Path::new(huggingface::CONFIG), json.clone(), family).ok();
+    [Family::Clip, Family::SigLip].into_iter().filter_map(parse).collect()
+}
+
+/// For fuzzing: reads a `preprocessor_config.json` of both families for an input of `size` pixels.
+pub(crate) fn read_preprocessor_config(json: &[u8], size: usize) {
+    if let Ok(json) = serde_json::from_slice(json) {
+        for family in [Family::Clip, Family::SigLip] {
+            drop(huggingface::parse_preprocessor(&json, size, family));
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Found, TokenizerSource, add_weights, first_of};
+use super::{Found, TokenizerSource, add_weights, first_of, unwrap_names};
 use crate::checkpoint::{TOKENIZER, WEIGHTS as SAFETENSORS};
 use crate::config::Family;
 use crate::error::{Error, Result};
@@ -22,9 +22,7 @@ pub(super) fn read(folder: &Path) -> Result<Found> {
     };
     let mut weights = Weights::default();
     add_weights(&mut weights, &path)?;
-    if weights.names().iter().all(|name| name.starts_with("module.")) {
-        weights.rename(|name| name.strip_prefix("module.").map(str::to_owned))?;
-    }
+    unwrap_names(&mut weights)?;
     if config.family == Family::SigLip {
         let plan = summarize(&config).tensors.into_iter();
         weights.compose(

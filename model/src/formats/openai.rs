@@ -1,5 +1,5 @@
 //! Weights without a configuration: OpenAI's `.pt` files, and state dicts that OpenCLIP's trainers and others save.
-//! Their names are this crate's own, maybe behind `module.`; the configuration is inferred from their shapes.
+//! Their names are this crate's own, maybe in PyTorch's wrappers; the configuration is inferred from their shapes.
 
 use std::path::Path;
 
@@ -10,10 +10,7 @@ use crate::preprocess::Preprocess;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
 
-use super::{Found, TokenizerSource};
-
-/// What PyTorch's data-parallel wrapper puts in front of every name.
-const WRAPPER: &str = "module.";
+use super::{Found, TokenizerSource, unwrap_names};
 
 /// Sizes that OpenAI's models carry as tensors. OpenCLIP's have none.
 const SIZES: [&str; 3] = ["input_resolution", "context_length", "vocab_size"];
@@ -29,10 +26,7 @@ pub(super) fn read(
     script: bool,
     activation: Option<Activation>,
 ) -> Result<Found> {
-    let names = weights.names();
-    if names.iter().all(|name| name.starts_with(WRAPPER)) {
-        weights.rename(|name| Some(name.strip_prefix(WRAPPER).unwrap_or(name).to_owned()))?;
-    }
+    unwrap_names(&mut weights)?;
     refuse_other_layouts(path, &weights.names())?;
     let openai = script || SIZES.iter().all(|name| weights.get(name).is_some());
     // The causal mask is part of a scripted model, too.

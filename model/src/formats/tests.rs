@@ -20,9 +20,15 @@ fn state_dicts_of_trainers_are_read_in_every_wrapping() {
     let plain = Pickler::default().state_dict("", &weights).finish();
     let wrapped = Pickler::default().raw(b"}(").text("epoch").int(3).text("state_dict");
     let wrapped = wrapped.state_dict("module.", &weights).text("name").text("run").raw(b"u").finish();
+    let compiled = Pickler::default().state_dict("_orig_mod.module.", &weights).finish();
+    let tower = |t: &Values| Values { name: t.name.replace("visual.", "visual._orig_mod."), ..t.clone() };
+    let tower: Vec<Values> = weights.iter().map(tower).collect();
+    let tower = Pickler::default().state_dict("", &tower).finish();
     for (name, bytes) in [
         ("plain.pt", torch_archive(&plain, &weights, false)),
         ("wrapped.pt", torch_archive(&wrapped, &weights, false)),
+        ("compiled.pt", torch_archive(&compiled, &weights, false)),
+        ("compiled_tower.pt", torch_archive(&tower, &weights, false)),
         ("legacy.bin", torch_legacy(&plain, &weights)),
         ("legacy_wrapped.bin", torch_legacy(&wrapped, &weights)),
     ] {

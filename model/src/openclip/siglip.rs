@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{TextSizes, is_empty, refuse};
-use crate::config::{Activation, Config, Family, ImageTower, ViT};
+use crate::config::{Activation, Config, EndOfText, Family, ImageTower, ViT};
 use crate::error::{Error, Result};
 
 /// What timm calls the sizes of its SigLIP image towers (its `vision_transformer.py`).
@@ -49,7 +49,14 @@ fn required() -> [(&'static str, &'static str, Value); 7] {
 }
 
 /// Fields that say nothing about the network.
-const FREE: [&str; 4] = ["init_logit_bias", "init_logit_scale", "timm_model_pretrained", "hf_tokenizer_name"];
+const FREE: [&str; 6] = [
+    "hf_tokenizer_name",
+    "init_logit_bias",
+    "init_logit_scale",
+    "nonscalar_logit_scale",
+    "output_dict",
+    "timm_model_pretrained",
+];
 
 /// How OpenCLIP cleans texts for SigLIP.
 const CLEANING: &str = "canonicalize";
@@ -132,7 +139,7 @@ fn network(model: Model) -> Result<Config> {
         family: Family::SigLip,
         embed_dim,
         image: ImageTower::ViT(image),
-        text: text.sizes.tower(activation),
+        text: text.sizes.tower(activation, Family::SigLip.norm_epsilon(), EndOfText::Highest),
     };
     config.validate()?;
     Ok(config)
@@ -145,7 +152,17 @@ fn towers() -> impl Iterator<Item = (String, ViT)> {
         image_sizes.iter().zip(std::iter::repeat(size)).filter_map(move |(&image_size, size)| {
             let &Size { width, layers, heads, mlp_ratio, .. } = size?;
             let head_width = width / heads;
-            let tower = ViT { image_size, patch_size, width, layers, head_width, mlp_ratio, activation };
+            let norm_epsilon = Family::SigLip.norm_epsilon();
+            let tower = ViT {
+                image_size,
+                patch_size,
+                width,
+                layers,
+                head_width,
+                mlp_ratio,
+                activation,
+                norm_epsilon,
+            };
             Some((format!("vit_{name}_patch{patch_size}_siglip_{image_size}"), tower))
         })
     })
@@ -166,6 +183,9 @@ pub(super) fn write(config: &Config) -> Result<Value> {
     let name = name.ok_or_else(|| {
         unknown("SigLIP image tower of these sizes with this activation (it takes timm's, by their names)")
     })?;
+    if config.text.norm_epsilon != Family::SigLip.norm_epsilon() {
+        return Err(unknown("SigLIP text tower with another norm_epsilon than 1e-6"));
+    }
     let sizes = TextSizes::of(&config.text);
     let mut model = json!({
         "embed_dim": config.embed_dim,

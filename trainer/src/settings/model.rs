@@ -1,6 +1,6 @@
 //! The section `[model]`: the network, by its published name or by all of its sizes.
 
-use clip_model::config::{Activation, Config, Family, ImageTower, ResNet, TextTower, ViT};
+use clip_model::config::{Activation, Config, EndOfText, Family, ImageTower, ResNet, TextTower, ViT};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -131,6 +131,7 @@ impl Model {
                 head_width: v.head_width,
                 mlp_ratio: v.mlp_ratio,
                 activation,
+                norm_epsilon: Family::Clip.norm_epsilon(),
             }),
             (Some(_), Some(_)) => {
                 return Err(Error::Settings(
@@ -148,6 +149,8 @@ impl Model {
             layers: t.layers,
             mlp_ratio: t.mlp_ratio,
             activation,
+            norm_epsilon: Family::Clip.norm_epsilon(),
+            end: EndOfText::Highest,
         };
         let embed_dim = self.embed_dim.ok_or_else(|| missing("embed_dim"))?;
         let config = Config { family: Family::Clip, embed_dim, image, text };

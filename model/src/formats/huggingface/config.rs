@@ -5,7 +5,9 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::config::{Activation, Config, Family, ImageTower, TextTower, ViT, mlp_ratio};
+use crate::config::{
+    Activation, Config, EndOfText, Family, ImageTower, TextTower, ViT, in_few_digits, mlp_ratio,
+};
 use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
 
@@ -17,20 +19,8 @@ const ACTIVATIONS: [(&str, Activation); 4] = [
     ("gelu_new", Activation::GeluTanh),
 ];
 
-/// Where transformers pools a CLIP's text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// At the highest id.
-    Highest,
-    /// At the first token with this id.
-    Id(usize),
-}
-
-pub(super) struct Parsed {
-    pub(super) config: Config,
-    /// None for SigLIP, which pools at the last of a fixed number of tokens.
-    pub(super) end: Option<End>,
-}
+/// An end of text that early configurations had by mistake; transformers pools at the highest id for it.
+const MISTAKEN_END: u64 = 2;
 
 #[derive(Deserialize)]
 struct File {
@@ -148,7 +138,7 @@ fn tower<T: serde::de::DeserializeOwned>(
 ///
 /// # Errors
 /// [`Error::Config`] for what this crate does not build, by name.
-pub(super) fn parse(path: &Path, mut json: Map<String, Value>, family: Family) -> Result<Parsed> {
+pub(in crate::formats) fn parse(path: &Path, mut json: Map<String, Value>, family: Family) -> Result<Config> {
     json.retain(|_, value| !value.is_null());
     let fail = |source| Error::Json { path: path.to_owned(), source };
     let file: File = serde_json::from_value(Value::Object(json)).map_err(fail)?;
@@ -163,14 +153,6 @@ pub(super) fn parse(path: &Path, mut json: Map<String, Value>, family: Family) -
             .map(|(_, activation)| *activation)
             .ok_or_else(|| Error::Config(format!("hidden_act {name:?} is not supported")))
     };
-    let epsilon = family.norm_epsilon();
-    for (field, found) in [("text_config", text.layer_norm_eps), ("vision_config", vision.layer_norm_eps)] {
-        if found as f32 != epsilon {
-            return Err(Error::Config(format!(
-                "{field}.layer_norm_eps is {found}; only {epsilon:e} is supported"
-            )));
-        }
-    }
     if !vision.vision_use_head {
         return Err(Error::Config(
             "vision_config.vision_use_head is false: images without a pooling are not supported".into(),
@@ -201,6 +183,7 @@ pub(super) fn parse(path: &Path, mut json: Map<String, Value>, family: Family) -
             head_width: heads("vision_config.hidden_size", vision.hidden_size, vision.num_attention_heads)?,
             mlp_ratio: mlp_ratio(vision.hidden_size, vision.intermediate_size),
             activation: activation(&vision.hidden_act)?,
+            norm_epsilon: vision.layer_norm_eps as f32,
         }),
         text: TextTower {
             context_length: text.max_position_embeddings,
@@ -210,20 +193,29 @@ pub(super) fn parse(path: &Path, mut json: Map<String, Value>, family: Family) -
             layers: text.num_hidden_layers,
             mlp_ratio: mlp_ratio(text.hidden_size, text.intermediate_size),
             activation: activation(&text.hidden_act)?,
+            norm_epsilon: text.layer_norm_eps as f32,
+            end: match family {
+                Family::Clip => end_of_text(&text.eos_token_id, text.vocab_size)?,
+                Family::SigLip => EndOfText::Highest,
+            },
         },
     };
     config.validate()?;
-    let end = match (family, text.eos_token_id.as_u64()) {
-        (Family::SigLip, _) => None,
-        // An id that early configurations had by mistake; transformers takes the highest id for it.
-        (Family::Clip, Some(2)) => Some(End::Highest),
-        (Family::Clip, Some(id)) => Some(End::Id(usize::try_from(id).unwrap_or(usize::MAX - 1))),
-        (Family::Clip, None) => {
-            let found = &text.eos_token_id;
-            return Err(Error::Config(format!("text_config.eos_token_id is {found}, expected one id")));
-        }
+    Ok(config)
+}
+
+/// Where transformers pools a CLIP's text.
+fn end_of_text(eos_token_id: &Value, vocab_size: usize) -> Result<EndOfText> {
+    let end = match eos_token_id.as_u64() {
+        Some(MISTAKEN_END) => Some(EndOfText::Highest),
+        Some(id) => EndOfText::at(id, vocab_size),
+        None => None,
     };
-    Ok(Parsed { config, end })
+    end.ok_or_else(|| {
+        Error::Config(format!(
+            "text_config.eos_token_id is {eos_token_id}, expected one id of the vocabulary of {vocab_size}"
+        ))
+    })
 }
 
 fn square(field: &str, side: Side) -> Result<usize> {
@@ -248,7 +240,14 @@ pub(in crate::formats) fn write(config: &Config, tokenizer: &Tokenizer) -> Resul
     };
     let t = &config.text;
     let name = |activation| ACTIVATIONS.iter().find(|(_, a)| *a == activation).map(|(name, _)| *name);
-    let epsilon = f64::from(config.family.norm_epsilon() * 1e6).round() / 1e6; // as short as people write it
+    let end = match t.end {
+        EndOfText::Id(id) => u64::from(id),
+        EndOfText::Highest => {
+            let end = u64::try_from(tokenizer.end_id()).unwrap_or(MISTAKEN_END);
+            let highest = EndOfText::at(end, t.vocab_size) == Some(EndOfText::Highest);
+            if highest || config.family == Family::SigLip { end } else { MISTAKEN_END }
+        }
+    };
     let mut fields = json!({
         "torch_dtype": "float32",
         "text_config": {
@@ -259,8 +258,8 @@ pub(in crate::formats) fn write(config: &Config, tokenizer: &Tokenizer) -> Resul
             "num_attention_heads": t.heads,
             "max_position_embeddings": t.context_length,
             "hidden_act": name(t.activation),
-            "layer_norm_eps": epsilon,
-            "eos_token_id": tokenizer.end_id(),
+            "layer_norm_eps": in_few_digits(t.norm_epsilon),
+            "eos_token_id": end,
         },
         "vision_config": {
             "image_size": v.image_size,
@@ -270,7 +269,7 @@ pub(in crate::formats) fn write(config: &Config, tokenizer: &Tokenizer) -> Resul
             "num_hidden_layers": v.layers,
             "num_attention_heads": v.heads(),
             "hidden_act": name(v.activation),
-            "layer_norm_eps": epsilon,
+            "layer_norm_eps": in_few_digits(v.norm_epsilon),
         },
     });
     match config.family {

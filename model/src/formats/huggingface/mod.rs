@@ -13,16 +13,18 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Found, TokenizerSource, add_weights};
+use super::{Found, TokenizerSource, add_weights, unwrap_names};
 use crate::config::Family;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::shapes::summarize;
-use crate::tokenizer::{Cleaning, Tokenizer};
+use crate::tokenizer::Cleaning;
 use crate::weights::Weights;
 
 pub(super) use names::origin;
-pub(super) use preprocessor::{FILE as PREPROCESSOR, write as write_preprocessor};
+pub(super) use preprocessor::{
+    FILE as PREPROCESSOR, parse as parse_preprocessor, write as write_preprocessor,
+};
 
 /// The name of the configuration.
 pub(super) const CONFIG: &str = "config.json";
@@ -59,7 +61,7 @@ pub(super) fn read(folder: &Path) -> Result<Found> {
             )));
         }
     };
-    let config::Parsed { config, end } = config::parse(&folder.join(CONFIG), json, family)?;
+    let config = config::parse(&folder.join(CONFIG), json, family)?;
     let tokenizer = match family {
         Family::Clip => tokenizer(folder)?,
         Family::SigLip => TokenizerSource::SigLip {
@@ -69,13 +71,10 @@ pub(super) fn read(folder: &Path) -> Result<Found> {
             vocab_size: config.text.vocab_size,
         },
     };
-    if let Some(end) = end {
-        check_end(end, config.text.vocab_size, &tokenizer)?;
-    }
     let preprocess = preprocessor::read(folder, config.image.image_size(), family)?;
     let mut weights = weights(folder)?;
-    // Position numbers that older versions kept.
-    weights.rename(|name| (!name.ends_with(".position_ids")).then(|| name.to_owned()))?;
+    unwrap_names(&mut weights)?;
+    leave_out_other_parts(&mut weights, &kind)?;
     let plan = summarize(&config).tensors.into_iter();
     weights
         .compose(plan.map(|t| (origin(family, &t.name), t)).map(|(o, t)| (t.name, t.shape, o)).collect())?;
@@ -114,21 +113,20 @@ fn tokenizer(folder: &Path) -> Result<TokenizerSource> {
     )))
 }
 
-/// The text tower pools at the highest id: that must be the end of text, where transformers pools.
-fn check_end(end: config::End, vocab_size: usize, tokenizer: &TokenizerSource) -> Result<()> {
-    match end {
-        config::End::Highest => Ok(()),
-        config::End::Id(id) if id + 1 == vocab_size => Ok(()),
-        config::End::Id(id) => {
-            let tokenizer: Tokenizer = tokenizer.open()?;
-            if tokenizer.end_id() as usize == id && tokenizer.vocab_size() == id + 1 {
-                return Ok(());
-            }
-            Err(Error::Config(format!(
-                "text_config.eos_token_id {id} is not the highest id of the vocabulary, where the text tower is pooled"
-            )))
-        }
-    }
+/// What the names of a model's own tensors begin with.
+const PARTS: [&str; 6] =
+    ["text_model.", "vision_model.", "text_projection.", "visual_projection.", "logit_scale", "logit_bias"];
+
+/// Leaves out what transformers ignores when it opens a model: position numbers, which older versions kept, and the parts of
+/// a larger model (a classifier's head, say) that holds this one, maybe under its `kind` as a name.
+fn leave_out_other_parts(weights: &mut Weights, kind: &str) -> Result<()> {
+    let is_part = |name: &str| PARTS.iter().any(|part| name.starts_with(part));
+    let inner = |name: &str| name.strip_prefix(kind)?.strip_prefix('.').map(str::to_owned);
+    let held = weights.names().iter().any(|name| inner(name).is_some_and(|name| is_part(&name)));
+    weights.rename(|name| {
+        let name = if held { inner(name)? } else { name.to_owned() };
+        (is_part(&name) && !name.ends_with(".position_ids")).then_some(name)
+    })
 }
 
 /// A list of shards.

@@ -35,7 +35,15 @@ pub(super) fn read(folder: &Path, size: usize, family: Family) -> Result<Preproc
     Err(Error::io("open", folder.join(FILE), std::io::ErrorKind::NotFound.into()))
 }
 
-fn parse(fields: &Map<String, Value>, expected: usize, family: Family) -> Result<Preprocess> {
+/// What the fields of such a file say for an input of `expected` pixels.
+///
+/// # Errors
+/// As [`read`].
+pub(in crate::formats) fn parse(
+    fields: &Map<String, Value>,
+    expected: usize,
+    family: Family,
+) -> Result<Preprocess> {
     let refuse = |field: &str| {
         let value = fields.get(field).unwrap_or(&Value::Null);
         Err(Error::Config(format!("{FILE}: {field} = {value} is not supported")))

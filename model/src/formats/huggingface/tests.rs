@@ -1,8 +1,9 @@
 use super::*;
 use crate::checkpoint::{Checkpoint, Layout, Values};
-use crate::config::{Activation, Family};
+use crate::config::{Activation, EndOfText, Family, ImageTower};
 use crate::formats::testing::{Pickler, assert_same, checkpoint, torch_archive, vit};
 use crate::preprocess::{Interpolation, Preprocess};
+use crate::tokenizer::Tokenizer;
 use crate::tokenizer::siglip::tests::{CONFIG as CONFIG_OF_UNIGRAM, unigram};
 
 /// A folder in this layout.
@@ -103,11 +104,13 @@ fn configurations_that_are_not_built_are_refused_by_name() {
     let (config, whole) = (folder.join(CONFIG), std::fs::read(folder.join(CONFIG)).unwrap());
     for (tower, field, value, named) in [
         ("text_config", "hidden_act", serde_json::json!("relu"), "relu"),
-        ("vision_config", "layer_norm_eps", serde_json::json!(1e-6), "layer_norm_eps"),
+        ("vision_config", "layer_norm_eps", serde_json::json!(-1e-6), "norm_epsilon is -0.000001"),
         ("vision_config", "num_channels", serde_json::json!(4), "num_channels"),
         ("vision_config", "image_size", serde_json::json!([32, 64]), "32x64"),
         ("vision_config", "num_attention_heads", serde_json::json!(7), "num_attention_heads 7"),
-        ("text_config", "eos_token_id", serde_json::json!(49405), "eos_token_id 49405"),
+        ("text_config", "eos_token_id", serde_json::json!(49408), "eos_token_id is 49408"),
+        ("text_config", "eos_token_id", serde_json::json!(u64::MAX), "eos_token_id is 18446744073709551615"),
+        ("text_config", "vocab_size", serde_json::json!(u64::MAX), "vocab_size is 18446744073709551615"),
         ("text_config", "eos_token_id", serde_json::json!([1, 2]), "eos_token_id"),
         (
             "vision_config",
@@ -127,6 +130,11 @@ fn configurations_that_are_not_built_are_refused_by_name() {
         let message = refused(&folder);
         assert!(message.contains(named), "{message}");
     }
+    // Another id than the one that the tokenizer ends texts with.
+    std::fs::write(&config, &whole).unwrap();
+    change(&config, |json| json["text_config"]["eos_token_id"] = 49405.into());
+    let message = Checkpoint::open(&folder).unwrap().tokenizer().unwrap_err().to_string();
+    assert!(message.contains("with token 49407, but the text tower is pooled at token 49405"), "{message}");
     // Early configurations had 2 there, and held the towers twice.
     std::fs::write(&config, &whole).unwrap();
     change(&config, |json| {
@@ -137,6 +145,88 @@ fn configurations_that_are_not_built_are_refused_by_name() {
         json.insert("text_config_dict".into(), Value::Null);
     });
     assert_same(&Checkpoint::open(&folder).unwrap(), &vit(Activation::Gelu));
+}
+
+#[test]
+fn other_epsilons_are_read_and_written_in_both_layouts() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = folder(root.path());
+    change(&folder.join(CONFIG), |json| {
+        json["vision_config"]["layer_norm_eps"] = 1e-6.into();
+        json["text_config"]["layer_norm_eps"] = 2e-4.into();
+    });
+    let opened = Checkpoint::open(&folder).unwrap();
+    let mut expected = vit(Activation::Gelu);
+    let ImageTower::ViT(image) = &mut expected.image else { panic!() };
+    (image.norm_epsilon, expected.text.norm_epsilon) = (1e-6, 2e-4);
+    assert_same(&opened, &expected);
+    for (name, layout) in [("a", Layout::HuggingFace), ("b", Layout::OpenClip)] {
+        opened.write_as(&root.path().join(name), layout).unwrap();
+        assert_same(&Checkpoint::open(&root.path().join(name)).unwrap(), &expected);
+    }
+    let written = std::fs::read_to_string(root.path().join("a").join(CONFIG)).unwrap();
+    assert!(written.contains(r#""layer_norm_eps": 0.0002"#), "{written}");
+}
+
+/// A vocabulary that somebody has added a token to ends in another one than the end of text.
+#[test]
+fn texts_end_where_they_say_when_a_token_was_added_above() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = folder(root.path());
+    let mut all = values(&folder.join(WEIGHTS));
+    let table = all.iter_mut().find(|t| t.name.ends_with("token_embedding.weight")).unwrap();
+    table.data.extend(vec![0.5; table.shape[1]]);
+    table.shape[0] += 1;
+    crate::checkpoint::write_weights(&folder.join(WEIGHTS), &all, Default::default()).unwrap();
+    change(&folder.join(CONFIG), |json| json["text_config"]["vocab_size"] = 49409.into());
+    let tokenizer = folder.join("tokenizer.json");
+    let added = serde_json::json!({"id": 49408, "content": "<mark>", "single_word": false, "lstrip": false,
+        "rstrip": false, "normalized": false, "special": true});
+    change(&tokenizer, |json| json["added_tokens"].as_array_mut().unwrap().push(added));
+    for (eos_token_id, end) in
+        [(49407, EndOfText::Id(49407)), (49408, EndOfText::Highest), (2, EndOfText::Highest)]
+    {
+        change(&folder.join(CONFIG), |json| json["text_config"]["eos_token_id"] = eos_token_id.into());
+        let opened = Checkpoint::open(&folder).unwrap();
+        assert_eq!(opened.config.text.end, end, "{eos_token_id}");
+        if eos_token_id == 49408 {
+            continue;
+        }
+        assert_eq!(opened.tokenizer().unwrap().encode("a <mark>", 77).last(), Some(&49407));
+        for layout in [Layout::HuggingFace, Layout::OpenClip] {
+            let written = root.path().join(format!("{eos_token_id} {layout:?}"));
+            opened.write_as(&written, layout).unwrap();
+            assert_eq!(Checkpoint::open(&written).unwrap().config, opened.config, "{layout:?}");
+        }
+    }
+}
+
+#[test]
+fn parts_of_a_larger_model_are_left_out_and_others_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = folder(root.path());
+    let plain = values(&folder.join(WEIGHTS));
+    let extra = |name: &str| Values { name: name.into(), shape: vec![1], data: vec![0.0] };
+    let write = |tensors: &[Values]| {
+        crate::checkpoint::write_weights(&folder.join(WEIGHTS), tensors, Default::default()).unwrap();
+    };
+    let within = |prefix: &str| -> Vec<Values> {
+        plain.iter().map(|t| Values { name: format!("{prefix}{}", t.name), ..t.clone() }).collect()
+    };
+    for prefix in ["", "clip.", "_orig_mod.", "module.", "_orig_mod.module.clip."] {
+        let mut all = within(prefix);
+        if prefix.is_empty() || prefix == "clip." {
+            all.extend(["classifier.weight", "classifier.bias"].map(extra));
+        }
+        all.push(extra(&format!("{prefix}text_model.embeddings.position_ids")));
+        write(&all);
+        assert_same(&Checkpoint::open(&folder).unwrap(), &vit(Activation::Gelu));
+    }
+    // A layer that the configuration does not have is no part of another model.
+    let mut all = within("");
+    all.push(extra("vision_model.encoder.layers.2.layer_norm1.bias"));
+    write(&all);
+    assert!(refused(&folder).contains("surplus: vision_model.encoder.layers.2.layer_norm1.bias"));
 }
 
 #[test]
@@ -215,7 +305,7 @@ fn siglip(root: &Path) -> std::path::PathBuf {
     put(&folder, "tokenizer_config.json", CONFIG_OF_UNIGRAM);
     let config =
         config::parse(&folder.join(CONFIG), read_json(&folder.join(CONFIG)).unwrap(), Family::SigLip);
-    let tensors = summarize(&config.unwrap().config).tensors.into_iter().flat_map(|ours| {
+    let tensors = summarize(&config.unwrap()).tensors.into_iter().flat_map(|ours| {
         let origin = origin(Family::SigLip, &ours.name);
         let sources = origin.sources(&ours.shape).into_iter();
         let values = sources.map(|(name, shape)| {
@@ -267,7 +357,6 @@ fn siglip_networks_that_are_not_built_are_refused_by_name() {
     let (config, whole) = (folder.join(CONFIG), std::fs::read(folder.join(CONFIG)).unwrap());
     for (tower, field, value, named) in [
         ("vision_config", "vision_use_head", serde_json::json!(false), "vision_use_head"),
-        ("vision_config", "layer_norm_eps", serde_json::json!(1e-5), "only 1e-6 is supported"),
         (
             "text_config",
             "projection_size",
