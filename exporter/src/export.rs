@@ -318,5 +318,6 @@ fn write_tokenizer(tokenizer: &Tokenizer, checkpoint: &Checkpoint, folder: &Path
         sha256: files::sha256(&path)?,
         context_length: checkpoint.config.text.context_length,
         padded: checkpoint.config.family == Family::SigLip,
+        clean: Some(tokenizer.cleaning()),
     })
 }
