@@ -362,5 +362,6 @@ fn write_tokenizer(tokenizer: &Tokenizer, checkpoint: &Checkpoint, folder: &Path
         sha256: files::write_hashed(&folder.join(TOKENIZER), tokenizer.to_json().as_bytes())?,
         context_length: checkpoint.config.text.context_length,
         padded: checkpoint.config.family == Family::SigLip,
+        clean: Some(tokenizer.cleaning()),
     })
 }

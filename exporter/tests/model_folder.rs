@@ -14,6 +14,7 @@ use clip_model::checkpoint::{Values, WeightFormat};
 use clip_model::manifest::Element;
 use clip_model::preprocess::Image;
 use clip_model::shapes::{Tensor, summarize};
+use clip_model::tokenizer::Cleaning;
 use clip_model::{Checkpoint, Manifest, clip, manifest};
 use clip_runtime::Clip;
 
@@ -97,6 +98,8 @@ fn the_manifest_says_everything() {
     assert_eq!(found.preprocess, checkpoint.preprocess);
     let (image, text, tokenizer) = (found.image.unwrap(), found.text.unwrap(), found.tokenizer.unwrap());
     assert_eq!(tokenizer.context_length, 12);
+    // The checkpoint is in OpenCLIP's layout and has a tokenizer of its own.
+    assert_eq!(tokenizer.clean, Some(Cleaning::Whitespace));
     assert_eq!((image.input.as_str(), text.input.as_str()), ("image", "ids"));
     assert_eq!((image.element, text.element), (Element::Float32, Element::Int32));
     for (file, hash) in

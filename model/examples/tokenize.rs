@@ -1,14 +1,15 @@
 //! Token ids of strings, for comparison with other tokenizers. Reads one JSON string a line from standard input.
 //!
 //!     tokenize openai        ids by the built-in tokenizer, one JSON list a line
-//!     tokenize FILE.json     ids by that tokenizer.json
+//!     tokenize FILE.json     ids by that tokenizer.json; with a second argument, after that cleaning
 //!     tokenize write         reads nothing; writes the built-in vocabulary as tokenizer.json
 //!     tokenize train SIZE    learns a vocabulary from the strings; writes it as tokenizer.json
 
 use std::io::{BufRead, BufWriter, Write};
 use std::path::Path;
 
-use clip_model::{Tokenizer, tokenizer};
+use clip_model::Tokenizer;
+use clip_model::tokenizer::{self, Cleaning};
 
 /// CLIP's context length, tokens.
 const CONTEXT_LENGTH: usize = 77;
@@ -26,7 +27,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         ["openai"] => Tokenizer::openai(),
         [file] => Tokenizer::open(Path::new(file))?,
-        _ => return Err("usage: tokenize openai | FILE.json | write | train SIZE".into()),
+        [file, cleaning] => {
+            let cleaning: Cleaning = serde_json::from_value(cleaning.into())?;
+            Tokenizer::open(Path::new(file))?.with_cleaning(cleaning)?
+        }
+        _ => return Err("usage: tokenize openai | FILE.json [CLEANING] | write | train SIZE".into()),
     };
     for string in strings() {
         writeln!(out, "{:?}", tokenizer.encode(&string?, CONTEXT_LENGTH))?;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::preprocess::Preprocess;
+use crate::tokenizer::{Cleaning, Tokenizer};
 
 /// The name of the manifest in a model folder.
 pub const FILE: &str = "clip.json";
@@ -71,6 +72,24 @@ pub struct TokenizerFile {
     /// Whether every text is padded to that length, since all of its tokens count.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub padded: bool,
+    /// What is done to a text before its tokens are looked for. Folders of older versions do not say: there it is
+    /// [`Cleaning::Lower`] for the file that this crate writes for OpenAI's vocabulary, else [`Cleaning::None`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clean: Option<Cleaning>,
+}
+
+impl TokenizerFile {
+    /// The tokenizer in `path`, this entry's file, with the cleaning of this entry.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::open`].
+    pub fn open(&self, path: &Path) -> Result<Tokenizer> {
+        let tokenizer = Tokenizer::open(path)?;
+        match self.clean {
+            Some(cleaning) => tokenizer.with_cleaning(cleaning),
+            None => Ok(tokenizer),
+        }
+    }
 }
 
 /// One tower as a file that an engine runs.

@@ -8,7 +8,8 @@ use clip_model::manifest::{
     Combined, DataFile, Element, Encoder, Engine, FILE, LabelsFile, Precision, SCHEMA, TokenizerFile,
     verified,
 };
-use clip_model::{Error, Manifest, Preprocess, files};
+use clip_model::tokenizer::{self, Cleaning};
+use clip_model::{Error, Manifest, Preprocess, Tokenizer, files};
 use serde_json::{Value, json};
 
 fn manifest() -> Manifest {
@@ -36,6 +37,7 @@ fn manifest() -> Manifest {
             sha256: "0".repeat(64),
             context_length: 77,
             padded: false,
+            clean: None,
         }),
         image: Some(encoder("visual.onnx", "image", Element::Float32)),
         text: Some(encoder("text.onnx", "ids", Element::Int32)),
@@ -121,6 +123,42 @@ fn what_is_not_a_manifest_is_refused() {
     ];
     for change in changes {
         assert!(matches!(read_changed(folder.path(), change), Err(Error::Json { .. })));
+    }
+}
+
+#[test]
+fn the_cleaning_of_texts_is_known_by_name_or_not_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let clean = |manifest: Manifest| manifest.tokenizer.unwrap().clean;
+    for (name, expected) in [
+        ("none", Cleaning::None),
+        ("whitespace", Cleaning::Whitespace),
+        ("lower", Cleaning::Lower),
+        ("canonicalize", Cleaning::Canonicalize),
+    ] {
+        let read = read_changed(folder.path(), |m| m["tokenizer"]["clean"] = json!(name)).unwrap();
+        read.write(folder.path()).unwrap();
+        assert_eq!(clean(Manifest::read(folder.path()).unwrap()), Some(expected));
+    }
+    assert_eq!(clean(read_changed(folder.path(), |_| ()).unwrap()), None);
+    let error = read_changed(folder.path(), |m| m["tokenizer"]["clean"] = json!("ftfy")).unwrap_err();
+    let Error::Json { source, .. } = &error else { panic!("{error:?}") };
+    assert!(source.to_string().contains("unknown variant `ftfy`, expected one of `none`"), "{source}");
+}
+
+/// Folders that were written before there was the field mean what they did.
+#[test]
+fn a_folder_that_does_not_say_its_cleaning_keeps_its_meaning() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokenizer.json");
+    let mut entry = manifest().tokenizer.unwrap();
+    let own = tokenizer::train(["a cat".to_owned()].into_iter(), 514).unwrap();
+    for (tokenizer, before) in [(Tokenizer::openai(), Cleaning::Lower), (own, Cleaning::None)] {
+        std::fs::write(&path, tokenizer.to_json()).unwrap();
+        entry.clean = None;
+        assert_eq!(entry.open(&path).unwrap().cleaning(), before);
+        entry.clean = Some(Cleaning::Whitespace);
+        assert_eq!(entry.open(&path).unwrap().cleaning(), Cleaning::Whitespace);
     }
 }
 

@@ -5,7 +5,8 @@
 
 use std::sync::OnceLock;
 
-use clip_model::{Error, Tokenizer, tokenizer};
+use clip_model::tokenizer::{self, Cleaning};
+use clip_model::{Error, Tokenizer};
 use proptest::prelude::*;
 
 const CONTEXT_LENGTH: usize = 77;
@@ -183,4 +184,38 @@ proptest! {
         let kept = cut.len() - 1;
         prop_assert_eq!(&cut[..kept], &whole[..kept]);
     }
+}
+
+/// The same file gives other ids after another cleaning: OpenCLIP's before any tokenizer, or none, as transformers has it.
+#[test]
+fn texts_are_cleaned_as_the_tokenizer_was_told() {
+    let own = trained();
+    assert_eq!(own.cleaning(), Cleaning::Whitespace);
+    let bare = Tokenizer::from_json(&own.to_json()).unwrap();
+    assert_eq!(bare.cleaning(), Cleaning::None);
+    for (dirty, clean) in [("it’s a cat", "it's a cat"), ("cat &amp; dog", "cat & dog"), ("Ã poil", "à poil")]
+    {
+        assert_eq!(own.encode(dirty, CONTEXT_LENGTH), own.encode(clean, CONTEXT_LENGTH), "{dirty}");
+        assert_ne!(bare.encode(dirty, CONTEXT_LENGTH), bare.encode(clean, CONTEXT_LENGTH), "{dirty}");
+        let told = bare.clone().with_cleaning(Cleaning::Whitespace).unwrap();
+        assert_eq!(told.encode(dirty, CONTEXT_LENGTH), own.encode(dirty, CONTEXT_LENGTH), "{dirty}");
+    }
+    let canonical = bare.with_cleaning(Cleaning::Canonicalize).unwrap();
+    assert_eq!(canonical.encode("It’s a_CAT!", CONTEXT_LENGTH), own.encode("its a cat", CONTEXT_LENGTH));
+}
+
+/// OpenAI's vocabulary after another cleaning than its own is the tokenizer of its file.
+#[test]
+fn the_built_in_vocabulary_can_be_told_too() {
+    let openai = Tokenizer::openai();
+    assert_eq!(openai.cleaning(), Cleaning::Lower);
+    assert!(openai.clone().with_cleaning(Cleaning::Lower).unwrap().is_openai());
+    let file = openai.clone().with_cleaning(Cleaning::None).unwrap();
+    assert!(!file.is_openai());
+    assert_eq!(file.to_json(), openai.to_json());
+    assert_eq!(file.encode("women’s hat", CONTEXT_LENGTH), openai.encode("women’s hat", CONTEXT_LENGTH));
+    assert_ne!(file.encode("&eacute;", CONTEXT_LENGTH), openai.encode("&eacute;", CONTEXT_LENGTH));
+    let whitespace = openai.clone().with_cleaning(Cleaning::Whitespace).unwrap();
+    assert!(whitespace.clone().with_cleaning(Cleaning::Lower).unwrap().is_openai());
+    assert_eq!(whitespace.encode("&Eacute;", CONTEXT_LENGTH), openai.encode("&eacute;", CONTEXT_LENGTH));
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use clip_model::Manifest;
 use clip_model::labels::StoredLabels;
 use clip_model::manifest::{self, Encoder, LabelsFile};
+use clip_model::tokenizer::Cleaning;
 
 use crate::embeddings::{Embeddings, dot};
 use crate::error::Result;
@@ -27,6 +28,8 @@ pub(crate) struct ModelId {
     pub name: String,
     /// SHA-256 of image tower, text tower and tokenizer, as far as the folder has them.
     pub hashes: [Option<String>; 3],
+    /// What is done to texts before that tokenizer.
+    pub clean: Option<Cleaning>,
 }
 
 impl ModelId {
@@ -34,7 +37,8 @@ impl ModelId {
         let hash = |encoder: &Option<Encoder>| encoder.as_ref().map(|e| e.sha256.clone());
         let tokenizer = manifest.tokenizer.as_ref().map(|t| t.sha256.clone());
         let hashes = [hash(&manifest.image), hash(&manifest.text), tokenizer];
-        ModelId { name: manifest.model.clone(), hashes }
+        let clean = manifest.tokenizer.as_ref().and_then(|t| t.clean);
+        ModelId { name: manifest.model.clone(), hashes, clean }
     }
 }
 
@@ -137,7 +141,7 @@ mod tests {
         LabelSet {
             labels: (0..rows.len()).map(|i| i.to_string()).collect(),
             embeddings: Embeddings::new(rows.concat(), 2),
-            model: ModelId { name: "test".into(), hashes: Default::default() },
+            model: ModelId { name: "test".into(), hashes: Default::default(), clean: None },
         }
     }
 

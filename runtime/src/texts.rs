@@ -38,7 +38,7 @@ impl TextTower {
         (encoder, file): (&manifest::Encoder, &TokenizerFile),
         threads: usize,
     ) -> Result<TextTower> {
-        let tokenizer = Tokenizer::open(&manifest::verified(folder, &file.file, &file.sha256)?)?;
+        let tokenizer = file.open(&manifest::verified(folder, &file.file, &file.sha256)?)?;
         let (context_length, embed_dim) = (file.context_length, manifest.embed_dim);
         let padded = i64::try_from(context_length).unwrap_or(i64::MAX);
         let input_shape = [if file.padded { padded } else { Signature::FREE }];

@@ -139,6 +139,17 @@ fn embeddings_that_are_none_are_refused() {
     assert!(matches!(&error, Error::Embedding { row: 1, length, .. } if length.is_nan()), "{error}");
 }
 
+/// What the manifest says is done to texts, wherever they come from.
+#[test]
+fn texts_are_cleaned_as_the_manifest_says() {
+    let cleaning = colours::changed(|_, manifest| manifest["tokenizer"]["clean"] = "canonicalize".into());
+    let (cleaning, bare) = (Clip::open(cleaning.path()).unwrap(), open());
+    let (dirty, clean) = ("&#114;ed_(ｇreen)!", "red green");
+    assert_eq!(cleaning.encode_texts(&[dirty]).unwrap(), bare.encode_texts(&[clean]).unwrap());
+    let labels = |clip: &Clip, text: &str| clip.label_set(&[text], &[]).unwrap().embeddings().clone();
+    assert_eq!(labels(&cleaning, "“ｒed”"), labels(&bare, "red"));
+}
+
 #[test]
 fn labels_of_another_model_are_refused() {
     let other = colours::changed(|folder, manifest| {
@@ -150,6 +161,12 @@ fn labels_of_another_model_are_refused() {
     let error = open().classify(&plain(8, 8, [255; 3]), &labels, 1).unwrap_err();
     assert!(matches!(error, Error::ForeignLabels { .. }));
     assert!(error.to_string().contains("\"other\"") && error.to_string().contains("\"colours\""), "{error}");
+
+    // So is a model of the same files that cleans texts in another way.
+    let cleaning = colours::changed(|_, manifest| manifest["tokenizer"]["clean"] = "whitespace".into());
+    let labels = Clip::open(cleaning.path()).unwrap().label_set(&COLOURS, &[]).unwrap();
+    let error = open().classify(&plain(8, 8, [255; 3]), &labels, 1).unwrap_err();
+    assert!(matches!(error, Error::ForeignLabels { .. }));
 
     // The same model opened twice is the same model.
     let labels = open().label_set(&COLOURS, &[]).unwrap();

@@ -15,9 +15,10 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use clip_model::checkpoint::{self, Values, Weights};
-use clip_model::config::Config;
+use clip_model::config::{Config, Family};
 use clip_model::openclip::OpenClip;
 use clip_model::shapes::summarize;
+use clip_model::tokenizer::Cleaning;
 use clip_model::{Checkpoint, Tokenizer, files};
 use tch::{Device, Tensor};
 
@@ -126,13 +127,14 @@ fn begin(start: &Start<'_>, lock: File, tokenizer: impl FnOnce() -> Result<Token
         None => (init::parameters(&config, settings.optim.seed, start.device)?, tokenizer()?),
         Some(path) => from_checkpoint(path, &config, start.device)?,
     };
+    let (tokenizer, own_tokenizer) = as_open_clip(tokenizer, config.family)?;
     let run = Run {
         folder: start.folder.to_owned(),
         settings: settings.clone(),
         shards: shard_names(start.shards),
         optimizer: AdamW::new(&parameters),
         network: Network::new(config, parameters, start.device, settings.optim.precision),
-        own_tokenizer: is_own(&tokenizer),
+        own_tokenizer,
         tokenizer,
         step: 0,
         position: 0,
@@ -158,9 +160,11 @@ fn from_checkpoint(path: &Path, config: &Config, device: Device) -> Result<(Para
     Ok((parameters, checkpoint.tokenizer()?))
 }
 
-/// Whether a tokenizer is another than OpenAI's, which a checkpoint then has to say.
-fn is_own(tokenizer: &Tokenizer) -> bool {
-    tokenizer.to_json() != Tokenizer::openai().to_json()
+/// The tokenizer with the cleaning of texts that OpenCLIP will choose for the checkpoint of this run, so that the network is
+/// trained on the ids that it will see; and whether it is another than OpenAI's, which the checkpoint has to say.
+fn as_open_clip(tokenizer: Tokenizer, family: Family) -> Result<(Tokenizer, bool)> {
+    let is_own = tokenizer.to_json() != Tokenizer::openai().to_json();
+    Ok((tokenizer.with_cleaning(Cleaning::of_open_clip(family, is_own))?, is_own))
 }
 
 /// File names alone: a run may go on with its data in another place.
@@ -215,6 +219,7 @@ fn resume(start: &Start<'_>, lock: File) -> Result<Run> {
     let config = start.settings.config()?;
     let parameters = Parameters::new(&summarize(&config).tensors, start.device, |name, _| tensor(name))?;
     let tokenizer = Tokenizer::open(&start.folder.join(checkpoint::TOKENIZER))?;
+    let (tokenizer, own_tokenizer) = as_open_clip(tokenizer, config.family)?;
     let mut optimizer = AdamW::new(&parameters);
     optimizer.updates = number("step")?;
     for (name, moment) in moments_mut(&mut optimizer) {
@@ -233,7 +238,7 @@ fn resume(start: &Start<'_>, lock: File) -> Result<Run> {
         settings: start.settings.clone(),
         shards: shard_names(start.shards),
         network: Network::new(config, parameters, start.device, start.settings.optim.precision),
-        own_tokenizer: is_own(&tokenizer),
+        own_tokenizer,
         tokenizer,
         step: optimizer.updates,
         optimizer,
@@ -310,6 +315,23 @@ impl Run {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// open_clip cleans texts before a tokenizer of the checkpoint's own in another way than before OpenAI's.
+    #[test]
+    fn texts_are_cleaned_as_open_clip_will_for_the_checkpoint() {
+        let own = clip_model::tokenizer::train(["a cat".to_owned()].into_iter(), 514).unwrap();
+        let of_hub = Tokenizer::from_json(&own.to_json()).unwrap();
+        assert_eq!(of_hub.cleaning(), Cleaning::None);
+        for (tokenizer, expected) in [
+            (own, (Cleaning::Whitespace, true)),
+            (of_hub, (Cleaning::Whitespace, true)),
+            (Tokenizer::openai(), (Cleaning::Lower, false)),
+            (Tokenizer::openai().with_cleaning(Cleaning::None).unwrap(), (Cleaning::Lower, false)),
+        ] {
+            let (told, is_own) = as_open_clip(tokenizer, Family::Clip).unwrap();
+            assert_eq!((told.cleaning(), is_own), expected);
+        }
+    }
 
     #[test]
     fn a_folder_takes_one_run_at_a_time() {

@@ -36,8 +36,8 @@ pub(crate) struct Found {
 pub(crate) enum TokenizerSource {
     /// OpenAI's vocabulary.
     OpenAi,
-    /// A `tokenizer.json`.
-    File(PathBuf),
+    /// A `tokenizer.json`, and what is done to texts before.
+    File(PathBuf, Cleaning),
     /// A folder's `vocab.json` and `merges.txt`.
     VocabularyAndMerges(PathBuf),
     /// A folder's `tokenizer.json` and `tokenizer_config.json`, as SigLIP uses them.
@@ -54,7 +54,7 @@ impl TokenizerSource {
     pub(crate) fn open(&self) -> Result<Tokenizer> {
         match self {
             TokenizerSource::OpenAi => Ok(Tokenizer::openai()),
-            TokenizerSource::File(path) => Tokenizer::open(path),
+            TokenizerSource::File(path, cleaning) => Tokenizer::open(path)?.with_cleaning(*cleaning),
             TokenizerSource::VocabularyAndMerges(folder) => Tokenizer::open_vocabulary(folder),
             TokenizerSource::SigLip { folder, cleaning, context_length, vocab_size } => {
                 Tokenizer::open_siglip(folder, *cleaning, *context_length, *vocab_size)

@@ -29,14 +29,15 @@ pub(super) fn read(folder: &Path) -> Result<Found> {
             plan.map(|t| (siglip_origin(&t.name), t)).map(|(o, t)| (t.name, t.shape, o)).collect(),
         )?;
     }
+    let cleaning = Cleaning::of_open_clip(config.family, own_tokenizer);
     let tokenizer = match (config.family, own_tokenizer) {
         (Family::SigLip, _) => TokenizerSource::SigLip {
             folder: folder.to_owned(),
-            cleaning: Cleaning::OpenClip,
+            cleaning,
             context_length: config.text.context_length,
             vocab_size: config.text.vocab_size,
         },
-        (Family::Clip, true) => TokenizerSource::File(folder.join(TOKENIZER)),
+        (Family::Clip, true) => TokenizerSource::File(folder.join(TOKENIZER), cleaning),
         (Family::Clip, false) => TokenizerSource::OpenAi,
     };
     Ok(Found { config, preprocess, weights, tokenizer })

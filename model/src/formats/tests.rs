@@ -194,6 +194,27 @@ fn both_layouts_hold_the_same_model() {
     }
 }
 
+/// The same vocabulary is used in three ways: as OpenAI's, as OpenCLIP's of the checkpoint's own, as transformers'.
+#[test]
+fn texts_are_cleaned_as_those_do_who_made_the_layout() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = checkpoint(root.path(), &vit(Activation::Gelu));
+    let opened = Checkpoint::open(&folder).unwrap();
+    assert_eq!(opened.tokenizer().unwrap().cleaning(), Cleaning::Lower);
+    let hf = root.path().join("hf");
+    opened.write_as(&hf, Layout::HuggingFace).unwrap();
+    assert_eq!(Checkpoint::open(&hf).unwrap().tokenizer().unwrap().cleaning(), Cleaning::None);
+    let path = folder.join("open_clip_config.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    json["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "of/my-own".into();
+    std::fs::write(&path, json.to_string()).unwrap();
+    assert_eq!(Checkpoint::open(&folder).unwrap().tokenizer().unwrap().cleaning(), Cleaning::Whitespace);
+    // What Hugging Face's layout leaves to the file, OpenCLIP's does itself for a file of its own.
+    let back = root.path().join("back");
+    Checkpoint::open(&hf).unwrap().write_as(&back, Layout::OpenClip).unwrap();
+    assert_eq!(Checkpoint::open(&back).unwrap().tokenizer().unwrap().cleaning(), Cleaning::Whitespace);
+}
+
 #[test]
 fn a_resnet_has_no_place_in_hugging_faces_layout() {
     let root = tempfile::tempdir().unwrap();

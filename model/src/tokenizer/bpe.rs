@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use ahash::AHashMap;
 use regex::Regex;
 
-use super::clean::{clean, html_stays_html};
+use super::clean::Cleaning;
 use super::front;
 
 /// Token ids of the 256 bytes; the same bytes at the end of a word follow.
@@ -76,11 +76,12 @@ impl Bpe {
 
     /// The tokens of `text` without start and end: at least the first `limit` of them, or all.
     pub(super) fn encode(&self, text: &str, limit: usize) -> Vec<u16> {
-        front::encode(text, front::BYTES, limit, html_stays_html, |text| self.encode_whole(text, limit))
+        let cut = |front: &str, rest: &str| Cleaning::Lower.cuts_between(front, rest);
+        front::encode(text, front::BYTES, limit, cut, |text| self.encode_whole(text, limit))
     }
 
     fn encode_whole(&self, text: &str, limit: usize) -> Vec<u16> {
-        let text = clean(text);
+        let text = Cleaning::Lower.apply(text);
         let mut tokens = Vec::new();
         for word in self.words.find_iter(&text) {
             if tokens.len() >= limit {

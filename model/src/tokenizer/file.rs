@@ -2,6 +2,7 @@
 
 use tokenizers::{PaddingDirection, Tokenizer};
 
+use super::clean::Cleaning;
 use super::{charsmap, front, json};
 use crate::error::{Error, Result};
 
@@ -68,12 +69,19 @@ impl FileTokenizer {
         })
     }
 
-    /// The tokens of `text`, without start and end: at least the first `limit` of them, or all. Text in which the file's pattern fails (it may hold look-around
-    /// with a limit on backtracking) has none.
-    pub(super) fn encode(&self, text: &str, limit: usize) -> Vec<i32> {
+    /// The tokens of `text`, cleaned, without start and end: at least the first `limit` of them, or all. Text in which the file's
+    /// pattern fails (it may hold look-around with a limit on backtracking) has none.
+    pub(super) fn encode(&self, text: &str, limit: usize, cleaning: Cleaning) -> Vec<i32> {
+        let whole = |text: &str| self.encode_cleaned(&cleaning.apply(text));
         match self.ends_words_at_spaces {
-            true => front::encode(text, front::BYTES, limit, |_, _| true, |text| self.encode_whole(text)),
-            false => self.encode_whole(text),
+            true => front::encode(
+                text,
+                front::BYTES,
+                limit,
+                |front, rest| cleaning.cuts_between(front, rest),
+                whole,
+            ),
+            false => whole(text),
         }
     }
 
@@ -82,7 +90,7 @@ impl FileTokenizer {
         self.inner.id_to_token(u32::try_from(id).ok()?)
     }
 
-    fn encode_whole(&self, text: &str) -> Vec<i32> {
+    fn encode_cleaned(&self, text: &str) -> Vec<i32> {
         match self.inner.encode_fast(text, false) {
             // Every id is at most the highest, which was checked to fit.
             Ok(encoding) => encoding.get_ids().iter().map(|&id| id as i32).collect(),

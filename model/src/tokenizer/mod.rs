@@ -1,12 +1,10 @@
 //! Text to token ids: OpenAI's tokenizer built in, or any `tokenizer.json`.
 //!
-//! - [`Tokenizer::openai`] gives the ids of `open_clip.tokenize` and `clip.tokenize`, which also clean the text:
-//!   HTML is decoded, white space reduced, letters lower-cased, curly quotes, ligatures and the like made plain
-//!   (as the Python package `ftfy` does it). Left out is ftfy's repair of text that was decoded in the wrong
-//!   encoding (`cafÃ©`): it guesses, and such text is rare; `tests/parity/tokenizer.py` counts the strings.
-//! - [`Tokenizer::open`] gives the ids of Hugging Face's fast tokenizer for that file, which cleans less: it knows
-//!   no HTML, for one. A file that [`Tokenizer::to_json`] wrote for the built-in tokenizer is opened as
-//!   the built-in one, so that a model folder gives the ids of its checkpoint.
+//! - [`Tokenizer::openai`] gives the ids of `open_clip.tokenize` and `clip.tokenize`.
+//! - [`Tokenizer::open`] gives the ids of Hugging Face's fast tokenizer for that file. A file that [`Tokenizer::to_json`] wrote
+//!   for the built-in tokenizer is opened as the built-in one.
+//! - [`Tokenizer::with_cleaning`] says what is done to texts before: OpenCLIP cleans them for the tokenizers of others, too, and
+//!   transformers leaves that to the file, so that the same file gives other ids in other hands.
 //! - [`Tokenizer::open_siglip`] gives the ids of SigLIP's, which know no start token and clean texts in a way of their own.
 //! - [`train`] makes a new vocabulary of the same kind.
 //!
@@ -19,6 +17,7 @@ mod file;
 mod front;
 mod html;
 mod json;
+mod mojibake;
 pub(crate) mod siglip;
 mod train;
 
@@ -28,13 +27,16 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::files;
 use bpe::Bpe;
+pub use clean::Cleaning;
 use file::FileTokenizer;
-pub use siglip::Cleaning;
 pub use train::train;
 
 /// A tokenizer; cheap to clone, and shareable between threads.
 #[derive(Debug, Clone)]
-pub struct Tokenizer(Kind);
+pub struct Tokenizer {
+    kind: Kind,
+    cleaning: Cleaning,
+}
 
 #[derive(Debug, Clone)]
 enum Kind {
@@ -56,7 +58,7 @@ pub struct TokenBatch {
 impl Tokenizer {
     /// OpenAI's tokenizer with its 49,408 tokens.
     pub fn openai() -> Self {
-        Tokenizer(Kind::OpenAi(Bpe::openai()))
+        Tokenizer { kind: Kind::OpenAi(Bpe::openai()), cleaning: Cleaning::Lower }
     }
 
     /// The tokenizer of a `tokenizer.json`.
@@ -109,7 +111,7 @@ impl Tokenizer {
         let (json, config) = (read("tokenizer.json")?, read("tokenizer_config.json")?);
         let fail = |reason| Error::Tokenizer(format!("{}: {reason}", path.display()));
         let whole = siglip::complete(&json, &config, cleaning, context_length, rows).map_err(fail)?;
-        Self::from_json(&whole)
+        Self::from_json(&whole)?.with_cleaning(cleaning)
     }
 
     /// The tokenizer that the text of a `tokenizer.json` describes.
@@ -120,7 +122,31 @@ impl Tokenizer {
         if json::is_openai(json) {
             return Ok(Self::openai());
         }
-        Ok(Tokenizer(Kind::File(Arc::new(FileTokenizer::from_json(json)?))))
+        Self::of_file(json, Cleaning::None)
+    }
+
+    fn of_file(json: &str, cleaning: Cleaning) -> Result<Self> {
+        Ok(Tokenizer { kind: Kind::File(Arc::new(FileTokenizer::from_json(json)?)), cleaning })
+    }
+
+    /// This tokenizer, for texts that are cleaned so before.
+    ///
+    /// # Errors
+    /// None for a tokenizer that was opened from a file. The built-in one does its own cleaning, [`Cleaning::Lower`]; for any
+    /// other it becomes the tokenizer of its file ([`Error::Tokenizer`] if that failed).
+    pub fn with_cleaning(self, cleaning: Cleaning) -> Result<Self> {
+        match self.kind {
+            Kind::OpenAi(_) if cleaning != Cleaning::Lower => Self::of_file(&json::openai(), cleaning),
+            Kind::File(file) if cleaning == Cleaning::Lower && json::is_openai(&file.json) => {
+                Ok(Self::openai())
+            }
+            kind => Ok(Tokenizer { kind, cleaning }),
+        }
+    }
+
+    /// What is done to a text before.
+    pub fn cleaning(&self) -> Cleaning {
+        self.cleaning
     }
 
     /// The token ids of `text`: start, the tokens, end. At most `context_length` ids: a longer text is cut, and
@@ -128,9 +154,9 @@ impl Tokenizer {
     pub fn encode(&self, text: &str, context_length: usize) -> Vec<i32> {
         let around = 1 + usize::from(self.start_id().is_some());
         let room = context_length.saturating_sub(around);
-        let tokens: Vec<i32> = match &self.0 {
+        let tokens: Vec<i32> = match &self.kind {
             Kind::OpenAi(bpe) => bpe.encode(text, room).into_iter().map(i32::from).collect(),
-            Kind::File(file) => file.encode(text, room),
+            Kind::File(file) => file.encode(text, room, self.cleaning),
         };
         let mut ids = Vec::with_capacity(around + tokens.len().min(room));
         if context_length >= around {
@@ -149,7 +175,7 @@ impl Tokenizer {
     fn padded(&self, mut ids: Vec<i32>, length: usize) -> Vec<i32> {
         let missing = length.saturating_sub(ids.len());
         ids.resize(ids.len() + missing, self.pad_id());
-        if matches!(&self.0, Kind::File(file) if file.pads_in_front) {
+        if matches!(&self.kind, Kind::File(file) if file.pads_in_front) {
             ids.rotate_right(missing);
         }
         ids
@@ -167,12 +193,12 @@ impl Tokenizer {
 
     /// Whether this is OpenAI's tokenizer, built in or read from a file that [`Tokenizer::to_json`] wrote for it.
     pub fn is_openai(&self) -> bool {
-        matches!(self.0, Kind::OpenAi(_))
+        matches!(self.kind, Kind::OpenAi(_))
     }
 
     /// The number of token ids: every id is below it.
     pub fn vocab_size(&self) -> usize {
-        match &self.0 {
+        match &self.kind {
             Kind::OpenAi(_) => usize::from(bpe::END) + 1,
             Kind::File(file) => file.vocab_size,
         }
@@ -180,7 +206,7 @@ impl Tokenizer {
 
     /// The id that begins every text; SigLIP's begin with none.
     pub fn start_id(&self) -> Option<i32> {
-        match &self.0 {
+        match &self.kind {
             Kind::OpenAi(_) => Some(i32::from(bpe::START)),
             Kind::File(file) => file.start,
         }
@@ -188,7 +214,7 @@ impl Tokenizer {
 
     /// The id that ends every text; CLIP takes its text feature there.
     pub fn end_id(&self) -> i32 {
-        match &self.0 {
+        match &self.kind {
             Kind::OpenAi(_) => i32::from(bpe::END),
             Kind::File(file) => file.end,
         }
@@ -197,7 +223,7 @@ impl Tokenizer {
     /// The id behind the end of a text that is shorter than others: 0 in OpenAI's tokenizer, else what the file
     /// says, or the end once more. CLIP's text tower is causal, so that it has no influence there.
     pub fn pad_id(&self) -> i32 {
-        match &self.0 {
+        match &self.kind {
             Kind::OpenAi(_) => 0,
             Kind::File(file) => file.pad,
         }
@@ -207,7 +233,7 @@ impl Tokenizer {
     /// to know besides, above all what to pad with. After CLIP's texts that is the end once more, which is harmless, as the
     /// first end counts.
     pub fn to_config_json(&self, context_length: usize) -> String {
-        let names = match &self.0 {
+        let names = match &self.kind {
             Kind::OpenAi(_) => [json::START, json::END, json::END].map(|name| Some(name.to_owned())),
             Kind::File(file) => {
                 let pad = if file.start.is_some() { file.end } else { file.pad };
@@ -218,9 +244,9 @@ impl Tokenizer {
     }
 
     /// A `tokenizer.json` of this tokenizer: the one it was read from, or one for the built-in vocabulary, which
-    /// Hugging Face's libraries open too (there with their own, simpler cleaning of text).
+    /// Hugging Face's libraries open too, there with the simpler cleaning that the file itself describes.
     pub fn to_json(&self) -> String {
-        match &self.0 {
+        match &self.kind {
             Kind::OpenAi(_) => json::openai(),
             Kind::File(file) => file.json.clone(),
         }

@@ -3,23 +3,15 @@
 
 use serde_json::{Value, json};
 
+use super::clean::Cleaning;
 use super::json::replace_pattern;
-
-/// How a text is cleaned before SigLIP's vocabularies see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cleaning {
-    /// As OpenCLIP's `clean: canonicalize`: underscores become spaces, other ASCII punctuation goes, letters are lower-cased,
-    /// white space is reduced. (Its repair of broken encodings and of HTML is left out.)
-    OpenClip,
-    /// As transformers has it: SigLIP's sentencepiece vocabulary takes texts without ASCII punctuation in lower case, SigLIP
-    /// 2's (Gemma's byte-pair vocabulary) in lower case only.
-    HuggingFace,
-}
 
 /// Python's `string.punctuation`.
 const PUNCTUATION: &str = r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]"##;
 
-/// The `tokenizer.json` in `json` with all that SigLIP's use of it needs. `config` is its `tokenizer_config.json`; texts have
+/// The `tokenizer.json` in `json` with all that SigLIP's use of it needs, and as much of `cleaning` as its normalizer can do:
+/// OpenCLIP's, or with [`Cleaning::None`] that of transformers, which has SigLIP's sentencepiece vocabulary take texts in lower case
+/// without ASCII punctuation, and SigLIP 2's (Gemma's byte-pair vocabulary) in lower case only. `config` is its `tokenizer_config.json`; texts have
 /// `context_length` tokens, and the token embedding `rows`.
 pub(super) fn complete(
     json: &str,
@@ -113,9 +105,9 @@ fn special(file: &Value, config: &Value, role: &str) -> Result<(String, u64), St
 fn steps(cleaning: Cleaning, gemma: bool) -> Vec<Value> {
     let lower = json!({"type": "Lowercase"});
     let mut steps = match cleaning {
-        Cleaning::HuggingFace if gemma => return vec![lower],
-        Cleaning::HuggingFace => vec![],
-        Cleaning::OpenClip => vec![json!({"type": "Replace", "pattern": {"String": "_"}, "content": " "})],
+        Cleaning::None if gemma => return vec![lower],
+        Cleaning::None => vec![],
+        _ => vec![json!({"type": "Replace", "pattern": {"String": "_"}, "content": " "})],
     };
     steps.extend([
         replace_pattern(PUNCTUATION, ""),
@@ -194,7 +186,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_sentencepiece_vocabulary_is_completed() {
-        let tokenizer = open(&unigram(), CONFIG, Cleaning::OpenClip).unwrap();
+        let tokenizer = open(&unigram(), CONFIG, Cleaning::Canonicalize).unwrap();
         assert_eq!((tokenizer.start_id(), tokenizer.end_id(), tokenizer.pad_id()), (None, 1, 1));
         assert_eq!(tokenizer.vocab_size(), 10, "the embedding has no row for <extra_id_0>");
         assert_eq!(tokenizer.encode("CAB, ab!", 6), [8, 9, 1]);
@@ -203,7 +195,7 @@ pub(crate) mod tests {
         assert_eq!(tokenizer.encode("  (cab", 6), [8, 1], "a word starts there all the same");
         assert_eq!(tokenizer.encode("", 6), [1]);
         assert_eq!(tokenizer.encode("ab ab ab ab", 3), [9, 9, 1]);
-        let transformers = open(&unigram(), CONFIG, Cleaning::HuggingFace).unwrap();
+        let transformers = open(&unigram(), CONFIG, Cleaning::None).unwrap();
         assert_eq!(transformers.encode("_cab", 6), [8, 1]);
         assert_eq!(transformers.encode("ab_", 6), tokenizer.encode("ab", 6));
     }
@@ -211,14 +203,17 @@ pub(crate) mod tests {
     #[test]
     fn a_byte_pair_vocabulary_is_completed() {
         let config = r#"{"eos_token": "<eos>", "pad_token": "<pad>"}"#;
-        let tokenizer = open(&gemma(), config, Cleaning::HuggingFace).unwrap();
+        let tokenizer = open(&gemma(), config, Cleaning::None).unwrap();
         assert_eq!((tokenizer.start_id(), tokenizer.end_id(), tokenizer.pad_id()), (None, 1, 0));
         assert_eq!(tokenizer.encode_padded("AB ab!", 6), [7, 6, 7, 8, 1, 0]);
         assert_eq!(tokenizer.encode_batch(&["a", "b"], 4).ids, [4, 1, 0, 0, 5, 1, 0, 0]);
         let config = r#"{"eos_token": "<eos>", "pad_token": "<pad>", "padding_side": "left"}"#;
-        let left = open(&gemma(), config, Cleaning::HuggingFace).unwrap();
+        let left = open(&gemma(), config, Cleaning::None).unwrap();
         assert_eq!(left.encode_padded("AB", 4), [0, 0, 7, 1]);
-        assert_eq!(open(&gemma(), config, Cleaning::OpenClip).unwrap().encode(" AB ab!", 6), [7, 6, 7, 1]);
+        assert_eq!(
+            open(&gemma(), config, Cleaning::Canonicalize).unwrap().encode(" AB ab!", 6),
+            [7, 6, 7, 1]
+        );
     }
 
     #[test]
@@ -230,11 +225,11 @@ pub(crate) mod tests {
             ("x", "tokenizer_config.json is no JSON"),
             ("[]", "names no eos_token"),
         ] {
-            let reason = open(&unigram(), config, Cleaning::OpenClip).unwrap_err();
+            let reason = open(&unigram(), config, Cleaning::Canonicalize).unwrap_err();
             assert!(reason.contains(named), "{reason}");
         }
         for json in ["[]", "3", r#""text""#, "{}", r#"{"model": []}"#, r#"{"model": 1}"#] {
-            let reason = complete(json, CONFIG, Cleaning::OpenClip, 6, 10).unwrap_err();
+            let reason = complete(json, CONFIG, Cleaning::Canonicalize, 6, 10).unwrap_err();
             assert!(reason.contains("no vocabulary"), "{reason}");
         }
         for field in
@@ -243,13 +238,13 @@ pub(crate) mod tests {
             let mut odd = unigram();
             odd[field] = "odd".into();
             // Whether the rest is usable is for the tokenizers crate to say; nothing panics.
-            let whole = complete(&odd.to_string(), CONFIG, Cleaning::OpenClip, 6, 10);
+            let whole = complete(&odd.to_string(), CONFIG, Cleaning::Canonicalize, 6, 10);
             drop(whole.map(|json| Tokenizer::from_json(&json)));
         }
         let mut odd = unigram();
         odd["model"]["vocab"] = "odd".into();
         assert!(
-            complete(&odd.to_string(), CONFIG, Cleaning::OpenClip, 6, 10)
+            complete(&odd.to_string(), CONFIG, Cleaning::Canonicalize, 6, 10)
                 .is_ok_and(|json| Tokenizer::from_json(&json).is_err())
         );
     }

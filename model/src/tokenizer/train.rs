@@ -5,11 +5,15 @@ use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::BpeTrainer;
 use tokenizers::{AddedToken, Model};
 
-use super::{Tokenizer, json};
+use super::{Cleaning, Tokenizer, json};
 use crate::error::{Error, Result};
 
+/// What is done to texts before: what OpenCLIP does where a checkpoint has a tokenizer of its own.
+const CLEANING: Cleaning = Cleaning::Whitespace;
+
 /// Learns a vocabulary of `vocab_size` tokens from `captions`: 256 bytes, the same bytes at the end of a word, the
-/// most frequent merges, start, end (the last id). The same captions give the same vocabulary, in any order.
+/// most frequent merges, start, end (the last id). The same captions give the same vocabulary, in any order. They are cleaned as
+/// the texts of the tokenizer are, with [`Cleaning::Whitespace`]: as OpenCLIP cleans them for a checkpoint that has it.
 ///
 /// # Errors
 /// [`Error::Tokenizer`] when `vocab_size` is below 514, or above what the captions have merges for.
@@ -35,7 +39,8 @@ pub fn train(captions: impl Iterator<Item = String> + Send, vocab_size: usize) -
     );
     let empty = json::tokenizer_json(&alphabet, &[], json::clip_normalizer());
     let mut untrained: tokenizers::Tokenizer = empty.parse().map_err(refuse)?;
-    untrained.train(&mut trainer, captions).map_err(refuse)?;
+    let cleaned = captions.map(|caption| CLEANING.apply(&caption).into_owned());
+    untrained.train(&mut trainer, cleaned).map_err(refuse)?;
 
     let model = untrained.get_model();
     let mut tokens = vec![String::new(); model.get_vocab_size()];
@@ -52,7 +57,8 @@ pub fn train(captions: impl Iterator<Item = String> + Send, vocab_size: usize) -
         )));
     }
     let merges = merges_of(model).ok_or_else(|| Error::Tokenizer("the trainer made no merges".to_owned()))?;
-    Tokenizer::from_json(&json::tokenizer_json(&tokens, &merges, json::clip_normalizer()))
+    Tokenizer::from_json(&json::tokenizer_json(&tokens, &merges, json::clip_normalizer()))?
+        .with_cleaning(CLEANING)
 }
 
 /// The merges of a trained model, in order; it shows them in its JSON only.

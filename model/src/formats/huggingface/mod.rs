@@ -66,7 +66,7 @@ pub(super) fn read(folder: &Path) -> Result<Found> {
         Family::Clip => tokenizer(folder)?,
         Family::SigLip => TokenizerSource::SigLip {
             folder: folder.to_owned(),
-            cleaning: Cleaning::HuggingFace,
+            cleaning: Cleaning::None,
             context_length: config.text.context_length,
             vocab_size: config.text.vocab_size,
         },
@@ -102,7 +102,8 @@ fn read_json(path: &Path) -> Result<Map<String, Value>> {
 fn tokenizer(folder: &Path) -> Result<TokenizerSource> {
     let file = folder.join(crate::checkpoint::TOKENIZER);
     if file.exists() {
-        return Ok(TokenizerSource::File(file));
+        // transformers does to a text what the file says, and no more.
+        return Ok(TokenizerSource::File(file, Cleaning::None));
     }
     if folder.join("vocab.json").exists() && folder.join("merges.txt").exists() {
         return Ok(TokenizerSource::VocabularyAndMerges(folder.to_owned()));
