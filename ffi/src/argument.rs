@@ -68,23 +68,36 @@ pub(crate) unsafe fn texts<'a>(
     pointers.iter().enumerate().map(one).collect()
 }
 
-/// An options struct whose first field is its `size_t struct_size`, as the caller's header knows it. A longer one,
-/// of a later header, is taken if the fields that this library does not know are zero.
-pub(crate) unsafe fn options<'a, T>(pointer: *const T, name: &'static str) -> Result<&'a T, Error> {
+/// A struct of options that grows from version to version: only plain numbers and pointers, of which all zeros are a
+/// value, and the first of which is its `size_t struct_size`. New fields are appended, none is ever moved.
+pub(crate) unsafe trait Options: Copy {
+    /// What the first version of the header had.
+    const SMALLEST: usize;
+}
+
+/// A copy of a struct of options as this library knows it, whichever header the caller was built with: fields that an
+/// older header does not have are zero; those that a newer one has, and this library does not know, must be.
+pub(crate) unsafe fn options<T: Options>(pointer: *const T, name: &'static str) -> Result<T, Error> {
     /// No struct of ours will be longer, so a number above is a field that was never set.
     const LONGEST: usize = 4096;
-    unsafe { reference(pointer, name) }?;
+    unsafe { reference(pointer.cast::<usize>(), name) }?;
     let found = unsafe { *pointer.cast::<usize>() };
     let known = size_of::<T>();
     let wrong = |reason| Err(Error::StructSize { name, known, found, reason });
-    if !(known..=LONGEST).contains(&found) {
+    // A compiler makes every such struct a whole number of words.
+    if !(T::SMALLEST..=LONGEST).contains(&found) || !found.is_multiple_of(align_of::<T>()) {
         return wrong("set it to sizeof of the struct");
     }
-    let rest = unsafe { std::slice::from_raw_parts(pointer.cast::<u8>().add(known), found - known) };
-    if rest.iter().any(|&byte| byte != 0) {
+    let bytes = unsafe { std::slice::from_raw_parts(pointer.cast::<u8>(), found) };
+    if bytes.iter().skip(known).any(|&byte| byte != 0) {
         return wrong("a field is set that a later version brought");
     }
-    Ok(unsafe { &*pointer })
+    let mut copy = MaybeUninit::<T>::zeroed();
+    // SAFETY: both have so many bytes, and zeros are a value of the rest, as the trait says.
+    unsafe {
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), copy.as_mut_ptr().cast(), found.min(known));
+        Ok(copy.assume_init())
+    }
 }
 
 /// No object is larger than half the address space; a length that claims so is a mistake.
@@ -119,7 +132,7 @@ mod tests {
             said(unsafe { texts([c"a".as_ptr(), null()].as_ptr(), 2, "labels") }),
             "labels[1] is NULL"
         );
-        assert_eq!(said(unsafe { options(null::<usize>(), "options") }), "options is NULL");
+        assert_eq!(said(unsafe { options(null::<Known>(), "options") }), "options is NULL");
     }
 
     #[test]
@@ -146,21 +159,45 @@ mod tests {
         assert_eq!(error, "labels[3] is not UTF-8: byte 2 begins no character");
     }
 
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct Known {
+        struct_size: usize,
+        threads: usize,
+        later: usize,
+    }
+
+    unsafe impl Options for Known {
+        const SMALLEST: usize = 2 * size_of::<usize>();
+    }
+
     #[test]
     fn options_of_other_versions() {
-        #[repr(C)]
-        struct Known {
-            struct_size: usize,
-            threads: usize,
-        }
-        let read = |fields: &[usize]| unsafe { options(fields.as_ptr().cast::<Known>(), "options") };
-        assert_eq!(read(&[16, 3]).unwrap().threads, 3);
-        assert_eq!(read(&[24, 3, 0]).unwrap().threads, 3);
-        assert_eq!(read(&[24, 3, 0]).unwrap().struct_size, 24);
-        let later = said(read(&[24, 3, 1]));
-        assert!(later.ends_with("is 24, this library knows 16: a field is set that a later version brought"));
-        for wrong in [0, 15, 4097, usize::MAX] {
-            let error = said(read(&[wrong, 3, 0]));
+        const WORD: usize = size_of::<usize>();
+        let read = |fields: &[usize]| {
+            let mut fields = fields.to_vec();
+            fields[0] *= WORD;
+            let options = unsafe { options(fields.as_ptr().cast::<Known>(), "options") }?;
+            Ok((options.struct_size / WORD, options.threads, options.later))
+        };
+        assert_eq!(read(&[3, 4, 5]).unwrap(), (3, 4, 5));
+        // What an older header does not have is zero, whatever lies behind the caller's struct.
+        assert_eq!(read(&[2, 4, 99]).unwrap(), (2, 4, 0));
+        assert_eq!(read(&[4, 4, 5, 0]).unwrap(), (4, 4, 5));
+        let later = said(read(&[4, 4, 5, 1]));
+        let known = 3 * WORD;
+        assert!(
+            later.ends_with(&format!(
+                "this library knows {known}: a field is set that a later version brought"
+            ))
+        );
+    }
+
+    #[test]
+    fn sizes_that_no_header_has_are_refused() {
+        for wrong in [0, 1, size_of::<usize>(), 2 * size_of::<usize>() + 1, 4097, usize::MAX] {
+            let fields = [wrong, 4, 5, 0];
+            let error = said(unsafe { options(fields.as_ptr().cast::<Known>(), "options") });
             assert!(error.ends_with("set it to sizeof of the struct"), "{error}");
         }
     }
