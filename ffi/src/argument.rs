@@ -1,22 +1,50 @@
 //! What comes in from C: checked, and only then given a Rust type. The lifetimes are those of the call.
 
 use std::ffi::{CStr, c_char};
+use std::fmt;
 use std::mem::MaybeUninit;
+use std::path::Path;
+
+use clip_model::memory;
 
 use crate::guard::Error;
 
+/// How an argument is called in messages: `labels`, or `labels[3]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Name(&'static str, Option<usize>);
+
+impl From<&'static str> for Name {
+    fn from(name: &'static str) -> Name {
+        Name(name, None)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)?;
+        self.1.map_or(Ok(()), |index| write!(f, "[{index}]"))
+    }
+}
+
 /// What `pointer` points to.
-pub(crate) unsafe fn reference<'a, T>(pointer: *const T, name: &str) -> Result<&'a T, Error> {
-    unsafe { pointer.as_ref() }.ok_or_else(|| Error::Null(name.to_owned()))
+pub(crate) unsafe fn reference<'a, T>(pointer: *const T, name: impl Into<Name>) -> Result<&'a T, Error> {
+    unsafe { pointer.as_ref() }.ok_or_else(|| Error::Null(name.into()))
 }
 
 /// Where a result goes. The caller need not have initialised it.
-pub(crate) unsafe fn output<'a, T>(pointer: *mut T, name: &str) -> Result<&'a mut MaybeUninit<T>, Error> {
-    unsafe { pointer.cast::<MaybeUninit<T>>().as_mut() }.ok_or_else(|| Error::Null(name.to_owned()))
+pub(crate) unsafe fn output<'a, T>(
+    pointer: *mut T,
+    name: &'static str,
+) -> Result<&'a mut MaybeUninit<T>, Error> {
+    unsafe { pointer.cast::<MaybeUninit<T>>().as_mut() }.ok_or_else(|| Error::Null(name.into()))
 }
 
 /// `length` elements; NULL will do for none.
-pub(crate) unsafe fn slice<'a, T>(pointer: *const T, length: usize, name: &str) -> Result<&'a [T], Error> {
+pub(crate) unsafe fn slice<'a, T>(
+    pointer: *const T,
+    length: usize,
+    name: &'static str,
+) -> Result<&'a [T], Error> {
     if length == 0 {
         return Ok(&[]);
     }
@@ -29,7 +57,7 @@ pub(crate) unsafe fn slice<'a, T>(pointer: *const T, length: usize, name: &str) 
 pub(crate) unsafe fn room<'a, T>(
     pointer: *mut T,
     length: usize,
-    name: &str,
+    name: &'static str,
 ) -> Result<&'a mut [MaybeUninit<T>], Error> {
     if length == 0 {
         return Ok(&mut []);
@@ -43,29 +71,57 @@ pub(crate) unsafe fn room<'a, T>(
 pub(crate) unsafe fn references<'a, T>(
     pointer: *const *const T,
     length: usize,
-    name: &str,
+    name: &'static str,
 ) -> Result<Vec<&'a T>, Error> {
-    let pointers = unsafe { slice(pointer, length, name) }?;
-    let one = |(i, &pointer)| unsafe { reference(pointer, &format!("{name}[{i}]")) };
-    pointers.iter().enumerate().map(one).collect()
+    unsafe { all(pointer, length, name, |&pointer, name| reference(pointer, name)) }
 }
 
 /// A string of C as UTF-8.
-pub(crate) unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a str, Error> {
+pub(crate) unsafe fn text<'a>(pointer: *const c_char, name: impl Into<Name>) -> Result<&'a str, Error> {
+    let name = name.into();
     unsafe { reference(pointer, name) }?;
     let text = unsafe { CStr::from_ptr(pointer) };
-    text.to_str().map_err(|e| Error::Utf8 { name: name.to_owned(), at: e.valid_up_to() })
+    text.to_str().map_err(|e| Error::Utf8 { name, at: e.valid_up_to() })
 }
 
 /// An array of strings.
 pub(crate) unsafe fn texts<'a>(
     pointer: *const *const c_char,
     length: usize,
-    name: &str,
+    name: &'static str,
 ) -> Result<Vec<&'a str>, Error> {
+    unsafe { all(pointer, length, name, |&pointer, name| text(pointer, name)) }
+}
+
+/// An array of pointers, each of which `one` checks.
+unsafe fn all<T, R>(
+    pointer: *const T,
+    length: usize,
+    name: &'static str,
+    one: impl Fn(&T, Name) -> Result<R, Error>,
+) -> Result<Vec<R>, Error> {
     let pointers = unsafe { slice(pointer, length, name) }?;
-    let one = |(i, &pointer)| unsafe { text(pointer, &format!("{name}[{i}]")) };
-    pointers.iter().enumerate().map(one).collect()
+    let mut all = memory::with_capacity(name, length)?;
+    for (index, pointer) in pointers.iter().enumerate() {
+        all.push(one(pointer, Name(name, Some(index)))?);
+    }
+    Ok(all)
+}
+
+/// A path, `what` it is of is said about an empty one.
+pub(crate) unsafe fn path<'a>(
+    pointer: *const c_char,
+    name: &'static str,
+    what: &'static str,
+) -> Result<&'a Path, Error> {
+    /// No system takes longer ones, and a message is not to carry one either.
+    const LONGEST: usize = 32 << 10;
+    let text = unsafe { text(pointer, name) }?;
+    match text.len() {
+        0 => Err(Error::Path(format!("{name} is empty: name {what}"))),
+        1..=LONGEST => Ok(text.as_ref()),
+        bytes => Err(Error::Path(format!("{name} has {bytes} bytes, longer than any path: name {what}"))),
+    }
 }
 
 /// A struct of options that grows from version to version: only plain numbers and pointers, of which all zeros are a
@@ -101,7 +157,7 @@ pub(crate) unsafe fn options<T: Options>(pointer: *const T, name: &'static str) 
 }
 
 /// No object is larger than half the address space; a length that claims so is a mistake.
-fn within_memory<T>(length: usize, name: &str) -> Result<(), Error> {
+fn within_memory<T>(length: usize, name: &'static str) -> Result<(), Error> {
     if length > isize::MAX as usize / size_of::<T>() {
         return Err(Error::Argument(format!(
             "{name} cannot have {length} elements of {} bytes",
@@ -149,6 +205,15 @@ mod tests {
             let error = said(unsafe { slice((&raw const byte).cast::<f32>(), length, "x") });
             assert_eq!(error, format!("x cannot have {length} elements of 4 bytes"));
         }
+    }
+
+    #[test]
+    fn paths_name_something() {
+        assert_eq!(unsafe { path(c"a/b".as_ptr(), "path", "a file") }.unwrap(), Path::new("a/b"));
+        assert_eq!(said(unsafe { path(c"".as_ptr(), "path", "a file") }), "path is empty: name a file");
+        let long = std::ffi::CString::new("a".repeat(1 << 20)).unwrap();
+        let error = said(unsafe { path(long.as_ptr(), "path", "a file") });
+        assert_eq!(error, "path has 1048576 bytes, longer than any path: name a file");
     }
 
     #[test]

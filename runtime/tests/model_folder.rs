@@ -396,7 +396,12 @@ fn whatever_differs_is_not_trusted() {
     let before = std::fs::metadata(&file).unwrap();
     // The same size and the same time of change, but not the same bytes.
     colours::change_a_byte(&file);
-    std::fs::File::options().write(true).open(&file).unwrap().set_modified(before.modified().unwrap()).unwrap();
+    std::fs::File::options()
+        .write(true)
+        .open(&file)
+        .unwrap()
+        .set_modified(before.modified().unwrap())
+        .unwrap();
     let after = std::fs::metadata(&file).unwrap();
     assert_eq!((before.len(), before.modified().unwrap()), (after.len(), after.modified().unwrap()));
     assert!(open_trusting(path).unwrap_err().to_string().contains("visual.onnx has sha256"));
