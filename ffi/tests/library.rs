@@ -165,6 +165,41 @@ fn programs_of_an_older_header_go_on_working() {
     assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
 }
 
+/// Compiles the program that meets with scarcity, and runs it: not under valgrind, which has threads and memory of its own.
+fn where_scarce(what: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("scarce");
+    let mut cc = cc();
+    cc.arg(repository().join("ffi/tests/c/scarce.c")).arg("-o").arg(&program).arg("-rdynamic");
+    cc.arg("-L").arg(built()).args(["-lclip", "-ldl"]).arg(format!("-Wl,-rpath,{}", built().display()));
+    run(&mut cc);
+    run(alone(program).arg(what).arg(colours()));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn too_little_memory_is_a_status() {
+    where_scarce("memory");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn threads_that_cannot_be_made_are_done_without() {
+    where_scarce("threads");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn threads_with_small_stacks_may_call() {
+    where_scarce("stack");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_fork_frees_the_model_and_opens_it_again() {
+    where_scarce("fork");
+}
+
 /// The C program's arguments: model, labels, three pictures of one colour; and what it prints, less the numbers.
 fn colour_pictures(folder: &Path) -> (Vec<PathBuf>, Vec<String>) {
     let labels = folder.join("labels.txt");

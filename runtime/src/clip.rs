@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 
+use clip_model::manifest::Encoder;
 use clip_model::preprocess::Image;
 use clip_model::templates::Template;
 use clip_model::{Manifest, excerpt, memory};
@@ -93,6 +94,7 @@ impl Clip {
         let tokenizer =
             manifest.tokenizer.as_ref().map(|file| TextTower::tokenizer(folder, file)).transpose()?;
         let loaded = library::load(options.library.as_deref())?;
+        memory::available("the model in ONNX Runtime", session_bytes(folder, &manifest, threads))?;
         // Optimising large graphs takes seconds; the towers do not wait for each other.
         let open_image = || {
             let open = |encoder| ImageTower::open(&loaded, folder, &manifest, encoder, threads);
@@ -245,4 +247,22 @@ impl Clip {
         }
         Ok(matches)
     }
+}
+
+/// Bytes that opening the towers takes at least: where ONNX Runtime gets none for something small, or for a thread of its
+/// own, it may end the process.
+fn session_bytes(folder: &Path, manifest: &Manifest, threads: usize) -> usize {
+    /// What a session takes besides weights, and a thread's stack where the system's limit is the usual 8 MB.
+    const SESSION: usize = 24 << 20;
+    const THREAD: usize = 9 << 20;
+    let bytes = |file: &String| {
+        let bytes = folder.join(file).metadata().map_or(0, |file| file.len());
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    };
+    let tower = |encoder: &Encoder| {
+        let files = std::iter::once(&encoder.file).chain(encoder.data.iter().map(|data| &data.file));
+        // The file as it is read, and the weights as they are kept.
+        files.map(|file| bytes(file).saturating_mul(2)).fold(SESSION + threads * THREAD, usize::saturating_add)
+    };
+    manifest.image.iter().chain(&manifest.text).map(tower).fold(0, usize::saturating_add)
 }

@@ -21,6 +21,7 @@ use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use clip_model::memory;
 use ort::environment::Environment;
 
 use crate::error::{Error, Result};
@@ -30,6 +31,10 @@ const VARIABLE: &str = "ORT_DYLIB_PATH";
 
 /// The environment variable that keeps ONNX Runtime from sending usage data.
 const NO_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
+
+/// Bytes that ONNX Runtime takes besides its file when it starts (7 MB were measured), and some for what is not counted:
+/// where it gets none, its initialisers print, or end the process.
+const MEMORY: usize = 32 << 20;
 
 /// The ONNX Runtime of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +111,8 @@ fn first_of(candidates: Vec<PathBuf>) -> Result<Library> {
         match found {
             Ok(library) => return Ok(library),
             Err(Error::LibraryUnusable { reason, .. }) => tried.push((path, reason)),
+            // The next file would need as much.
+            Err(error @ Error::Model(clip_model::Error::Memory { .. })) => return Err(error),
             Err(other) => tried.push((path, other.to_string())),
         }
     }
@@ -123,6 +130,8 @@ fn open_file(path: &Path) -> Result<Library> {
 /// or print where this returns an error.
 fn open(path: &Path) -> Result<Library> {
     let unusable = |reason: String| Error::LibraryUnusable { path: path.to_owned(), reason };
+    let bytes = path.metadata().map_or(0, |file| usize::try_from(file.len()).unwrap_or(usize::MAX));
+    memory::available("ONNX Runtime", bytes.saturating_add(MEMORY))?;
     // SAFETY: opening a library runs its initialisers; that is what the user asks for with this file.
     let library = unsafe { libloading::Library::new(path) }.map_err(|e| {
         // The dynamic linker's own words, where there are some.
