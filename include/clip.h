@@ -26,12 +26,17 @@
  * Rules for every function:
  * - What can fail returns a clip_status: CLIP_OK (0) or an error, about which clip_last_error() tells more.
  *   Nothing is ever printed, and no error ends the process.
+ * - Memory that cannot be had is CLIP_ERROR_MEMORY, or CLIP_ERROR_ENGINE where ONNX Runtime lacked it; the call may be
+ *   made again.
  * - Handles come in through the last argument, `out`, which is set to NULL when the call fails. They are yours:
  *   give each to its clip_*_free, in any order.
  * - Arguments are yours as well. Nothing you pass is kept or changed after the call, except what it fills in.
  * - Strings end with a zero and are UTF-8, paths too.
  * - A pointer must not be NULL unless its function says so.
- * - Threads: see clip_model.
+ * - Threads: see clip_model. Stacks of 64 KiB are enough: a call that finds less than 256 KiB left takes a stack of
+ *   1 MiB for itself. Where no thread can be started, the caller's does the work.
+ * - In a fork, a model of the parent's process cannot run, since ONNX Runtime's threads are not there: it is refused with
+ *   CLIP_ERROR_ENGINE. Open it again; freeing the old handle is fine, and keeps its memory.
  *
  * Written by `make header` from ffi/; do not edit.
  */

@@ -262,7 +262,9 @@ fn session_bytes(folder: &Path, manifest: &Manifest, threads: usize) -> usize {
     let tower = |encoder: &Encoder| {
         let files = std::iter::once(&encoder.file).chain(encoder.data.iter().map(|data| &data.file));
         // The file as it is read, and the weights as they are kept.
-        files.map(|file| bytes(file).saturating_mul(2)).fold(SESSION + threads * THREAD, usize::saturating_add)
+        files
+            .map(|file| bytes(file).saturating_mul(2))
+            .fold(SESSION + threads * THREAD, usize::saturating_add)
     };
     manifest.image.iter().chain(&manifest.text).map(tower).fold(0, usize::saturating_add)
 }
