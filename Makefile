@@ -11,10 +11,6 @@ export ORT_DISABLE_TELEMETRY ?= 1
 
 # Cargo's output folder, where the user has moved it.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-# Programs look for .deps/ in the folders above them, which a moved output folder does not have.
-ifdef CARGO_TARGET_DIR
-export ORT_DYLIB_PATH ?= $(CURDIR)/.deps/onnxruntime/lib/libonnxruntime.so
-endif
 export CARGO_TARGET_DIR := $(abspath $(TARGET))
 
 # A libtorch of the user's own is taken instead of ours.

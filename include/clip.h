@@ -26,12 +26,17 @@
  * Rules for every function:
  * - What can fail returns a clip_status: CLIP_OK (0) or an error, about which clip_last_error() tells more.
  *   Nothing is ever printed, and no error ends the process.
+ * - Memory that cannot be had is CLIP_ERROR_MEMORY, or CLIP_ERROR_ENGINE where ONNX Runtime lacked it; the call may be
+ *   made again.
  * - Handles come in through the last argument, `out`, which is set to NULL when the call fails. They are yours:
  *   give each to its clip_*_free, in any order.
  * - Arguments are yours as well. Nothing you pass is kept or changed after the call, except what it fills in.
  * - Strings end with a zero and are UTF-8, paths too.
  * - A pointer must not be NULL unless its function says so.
- * - Threads: see clip_model.
+ * - Threads: see clip_model. Stacks of 64 KiB are enough: a call that finds less than 256 KiB left takes a stack of
+ *   1 MiB for itself. Where no thread can be started, the caller's does the work.
+ * - In a fork, a model of the parent's process cannot run, since ONNX Runtime's threads are not there: it is refused with
+ *   CLIP_ERROR_ENGINE. Open it again; freeing the old handle is fine, and keeps its memory.
  *
  * Written by `make header` from ffi/; do not edit.
  */
@@ -89,7 +94,7 @@
 /// The bytes are no image that can be decoded.
 #define CLIP_ERROR_IMAGE 30
 
-/// The image has more pixels than the model folder allows.
+/// The image has more pixels than the model folder or clip_open_options allow.
 #define CLIP_ERROR_IMAGE_SIZE 31
 
 /// A label, a template or a list of them cannot be used.
@@ -98,7 +103,7 @@
 /// The shared library of ONNX Runtime was not found or cannot be used.
 #define CLIP_ERROR_LIBRARY 40
 
-/// ONNX Runtime refused the model or failed to run it.
+/// ONNX Runtime refused the model or failed to run it, for lack of memory or threads perhaps, or the process is a fork.
 #define CLIP_ERROR_ENGINE 41
 
 /// There is not enough memory. The process goes on, and the call may be made again.
@@ -114,8 +119,9 @@ typedef struct clip_image clip_image;
 typedef struct clip_labels clip_labels;
 
 /// An open model folder. Threads: this and the other handles never change once they are made, so any number of
-/// threads may use one at the same time. Free a handle once, after the last call that uses it has returned;
-/// handles may be freed in any order.
+/// threads may use one at the same time. Calls that run one model take turns, image and text encoder apart, since each
+/// uses all of the model's threads; to serve many small requests side by side, open the folder several times with
+/// `threads` 1. Free a handle once, after the last call that uses it has returned; handles may be freed in any order.
 typedef struct clip_model clip_model;
 
 /// What a call came to: CLIP_OK or one of the CLIP_ERROR_* above.
@@ -125,11 +131,20 @@ typedef int32_t clip_status;
 typedef struct {
     /// sizeof(clip_open_options), so that programs built with an older header go on working.
     size_t struct_size;
-    /// Threads that one call computes with; 0 for one for each physical core that the process may use.
+    /// Threads that one call computes with; 0 for one for each physical core that the process may use. At most 1024,
+    /// and more than the process may use processors are not started.
     size_t threads;
-    /// Path of libonnxruntime.so; NULL to look in the environment variable ORT_DYLIB_PATH, beside this library and
-    /// where the system looks. A process has one: the first model that is opened decides.
+    /// Path of libonnxruntime.so, version 1.17 or later; NULL to look in the environment variable ORT_DYLIB_PATH,
+    /// beside this library and the program, in ../lib of a program in a folder bin, and where the system looks.
+    /// A process has one: the first model that is opened decides.
     const char *onnxruntime;
+    /// Pixels of the largest image that is decoded, where that is fewer than the model folder allows; 0 for what the
+    /// folder allows, usually 179 million.
+    size_t max_pixels;
+    /// Not 0 to hash only files that changed since they were last found whole with this option: another size, time or
+    /// inode number. What was found is kept in the folder as .checked.json, or, where that cannot be written, under
+    /// $XDG_CACHE_HOME or ~/.cache. 0 hashes all files each time.
+    size_t trust_unchanged;
 } clip_open_options;
 
 /// How well one label fits an image.
@@ -157,14 +172,14 @@ const char *clip_status_name(clip_status status);
 /// text belongs to the library and stands until the next failure on this thread.
 const char *clip_last_error(void);
 
-/// Opens the folder at `path`, written by clip-export. Checks the hashes of all its files. `options` may be NULL.
+/// Opens the folder at `path`, written by clip-export. Checks the hashes of its files. `options` may be NULL.
 /// The first call of a process also opens ONNX Runtime and, unless it is set, sets ORT_DISABLE_TELEMETRY=1 in the
 /// environment, so that ONNX Runtime sends nothing: make it before other threads use setenv or getenv.
 clip_status clip_model_open(const char *path,
                             const clip_open_options *options,
                             clip_model **out);
 
-/// Closes the model. NULL is fine.
+/// Closes the model. NULL is fine. In a fork of the process that opened it, its memory is kept.
 void clip_model_free(clip_model *model);
 
 /// Floats in one embedding. 0 for NULL.

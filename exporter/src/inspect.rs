@@ -160,8 +160,12 @@ fn folder(path: &Path) -> Result<Inspection> {
         let path = path.join(file);
         Ok(path.metadata().with_context(|| format!("cannot find {}", path.display()))?.len())
     };
-    // The report of a verification need not be there.
-    let present = |file: &&str| *file != manifest::REPORT || path.join(file).exists();
+    // The report of a verification need not be there, and a record of a check is not the model's.
+    let present = |file: &&str| match *file {
+        manifest::CHECKED => false,
+        manifest::REPORT => path.join(file).exists(),
+        _ => true,
+    };
     let files: Vec<(&str, u64)> =
         manifest.files().into_iter().filter(present).map(|f| Ok((f, size(f)?))).collect::<Result<_>>()?;
     let total: u64 = files.iter().map(|(_, bytes)| bytes).sum();

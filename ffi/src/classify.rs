@@ -30,9 +30,11 @@ pub unsafe extern "C" fn clip_classify(
     capacity: usize,
     count: *mut usize,
 ) -> clip_status {
-    guard(|| unsafe {
+    if let Some(count) = unsafe { count.as_mut() } {
+        *count = 0;
+    }
+    guard(|call| unsafe {
         let count = argument::output(count, "count")?;
-        count.write(0);
         let model = argument::reference(model, "model")?;
         let image = argument::reference(image, "image")?;
         let labels = argument::reference(labels, "labels")?;
@@ -41,6 +43,7 @@ pub unsafe extern "C" fn clip_classify(
             return Err(Error::Capacity { name: "matches", expected: 1, found: 0 });
         }
         let found = model.0.classify(&image.0, &labels.set, capacity)?;
+        call.has_memory()?;
         for (to, from) in room.iter_mut().zip(&found) {
             let clip_runtime::Match { index, probability, similarity, .. } = *from;
             to.write(clip_match { index, probability, similarity });

@@ -3,8 +3,6 @@
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
 
-use clip_runtime::Embeddings;
-
 use crate::argument;
 use crate::guard::{Error, guard};
 use crate::image::clip_image;
@@ -21,13 +19,14 @@ pub unsafe extern "C" fn clip_embed_images(
     embeddings: *mut f32,
     capacity: usize,
 ) -> clip_status {
-    guard(|| unsafe {
+    guard(|call| unsafe {
         let model = argument::reference(model, "model")?;
-        let images: Vec<_> =
-            argument::references(images, n, "images")?.into_iter().map(|image| &image.0).collect();
+        let images = argument::references(images, n, "images")?;
         let room = room(model, n, embeddings, capacity)?;
         if n > 0 {
-            write(room, &model.0.encode_images(&images)?);
+            let embeddings = model.0.encode_images(&images)?;
+            call.has_memory()?;
+            room.write_copy_of_slice(embeddings.as_slice());
         }
         Ok(())
     })
@@ -42,12 +41,14 @@ pub unsafe extern "C" fn clip_embed_texts(
     embeddings: *mut f32,
     capacity: usize,
 ) -> clip_status {
-    guard(|| unsafe {
+    guard(|call| unsafe {
         let model = argument::reference(model, "model")?;
         let texts = argument::texts(texts, n, "texts")?;
         let room = room(model, n, embeddings, capacity)?;
         if n > 0 {
-            write(room, &model.0.encode_texts(&texts)?);
+            let embeddings = model.0.encode_texts(&texts)?;
+            call.has_memory()?;
+            room.write_copy_of_slice(embeddings.as_slice());
         }
         Ok(())
     })
@@ -67,8 +68,4 @@ unsafe fn room<'a>(
         return Err(Error::Capacity { name: "embeddings", expected, found: capacity });
     }
     unsafe { argument::room(embeddings, expected, "embeddings") }
-}
-
-fn write(room: &mut [MaybeUninit<f32>], embeddings: &Embeddings) {
-    room.write_copy_of_slice(embeddings.as_slice());
 }

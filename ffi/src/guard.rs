@@ -1,28 +1,44 @@
 //! The border: every call from C that can fail passes through [`guard`].
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::error::Error as _;
 use std::ffi::{CString, c_char};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
-use crate::argument;
-use crate::status::{CLIP_OK, clip_status};
+use clip_model::memory;
+
+use crate::argument::{self, Name};
+use crate::reserve;
+use crate::status::{CLIP_ERROR_MEMORY, CLIP_OK, clip_status};
+
+/// Stack that a call may need, and the size of the one that it gets where the caller's has less left: the deepest call took
+/// 110 KiB when it was measured.
+const STACK_NEEDED: usize = 256 << 10;
+const STACK: usize = 1 << 20;
+
+/// Bytes that there must be before a call begins, for its stack and for what it takes in small pieces.
+const MEMORY_NEEDED: usize = STACK + (1 << 20);
 
 /// Everything that a call from C can come to, besides what it was called for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("{0} is NULL")]
-    Null(String),
+    Null(Name),
     #[error("{name} is not UTF-8: byte {at} begins no character")]
-    Utf8 { name: String, at: usize },
+    Utf8 { name: Name, at: usize },
     #[error("{0}")]
     Argument(String),
+    #[error("{0}")]
+    Path(String),
     #[error("{name} has room for {found} elements, {expected} are needed")]
     Capacity { name: &'static str, expected: usize, found: usize },
     #[error("{name}->struct_size is {found}, this library knows {known}: {reason}")]
     StructSize { name: &'static str, known: usize, found: usize, reason: &'static str },
+    #[error("not enough memory: the last of it went while the call ran")]
+    Memory,
     #[error(transparent)]
     Runtime(#[from] clip_runtime::Error),
     #[error(transparent)]
@@ -33,58 +49,102 @@ pub(crate) enum Error {
 
 thread_local! {
     static LAST_ERROR: RefCell<CString> = RefCell::default();
+    /// There was no memory for a message. It has no destructor: to register one takes memory, too.
+    static NO_MEMORY: Cell<bool> = const { Cell::new(false) };
     static GUARDED: Cell<bool> = const { Cell::new(false) };
     static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 /// What `clip_last_error` returns.
 pub(crate) fn last_error() -> *const c_char {
+    if NO_MEMORY.get() {
+        return c"not enough memory to begin the call".as_ptr();
+    }
     // While a thread ends, its message may be gone already.
     LAST_ERROR.try_with(|text| text.borrow().as_ptr()).unwrap_or(c"".as_ptr())
 }
 
+/// A call that runs.
+pub(crate) struct Call {
+    served: usize,
+}
+
+impl Call {
+    /// Refuses to go on when the reserve of memory was used since the call began. To be asked before results are given away.
+    pub(crate) fn has_memory(&self) -> Result<(), Error> {
+        if reserve::served() == self.served { Ok(()) } else { Err(Error::Memory) }
+    }
+}
+
 /// Runs `body`; an error or a panic becomes a status, its text what `clip_last_error` returns.
-pub(crate) fn guard(body: impl FnOnce() -> Result<(), Error>) -> clip_status {
-    hold_panic_messages();
-    let _ = GUARDED.try_with(|guarded| guarded.set(true));
-    let outcome = panic::catch_unwind(AssertUnwindSafe(body));
-    let _ = GUARDED.try_with(|guarded| guarded.set(false));
-    let error = match outcome {
-        Ok(Ok(())) => return CLIP_OK,
-        Ok(Err(error)) => error,
-        Err(payload) => {
-            let mut text = PANIC.try_with(RefCell::take).unwrap_or_default();
-            if text.is_empty() {
-                // It came from another thread.
-                text = panic_text(&*payload).to_owned();
-            }
-            // Of a type we do not know, and dropping it might panic as well.
-            std::mem::forget(payload);
-            Error::Panic(text)
-        }
+pub(crate) fn guard(body: impl FnOnce(&Call) -> Result<(), Error>) -> clip_status {
+    let call = Call { served: reserve::served() };
+    if memory::available("a call", MEMORY_NEEDED).is_err() {
+        NO_MEMORY.set(true);
+        return CLIP_ERROR_MEMORY;
+    }
+    let mut body = Some(body);
+    let run = &mut || body.take().map_or(Ok(()), |body| body(&call));
+    let error = match unwound(run) {
+        Ok(()) => return CLIP_OK,
+        Err(error) => error,
     };
     let _ = LAST_ERROR.try_with(|last| last.replace(message(&error)));
+    NO_MEMORY.set(false);
     error.status()
+}
+
+/// Runs `body` with enough stack; its panic becomes an error. By a pointer, so that it is not compiled into this function,
+/// which would take the caller's stack for it.
+fn unwound(body: &mut dyn FnMut() -> Result<(), Error>) -> Result<(), Error> {
+    hold_panic_messages();
+    let mut started = false;
+    let whole = || {
+        stacker::maybe_grow(STACK_NEEDED, STACK, || {
+            started = true;
+            body()
+        })
+    };
+    let _ = GUARDED.try_with(|guarded| guarded.set(true));
+    let outcome = panic::catch_unwind(AssertUnwindSafe(whole));
+    let _ = GUARDED.try_with(|guarded| guarded.set(false));
+    let payload = match outcome {
+        Ok(result) => return result,
+        Err(payload) => payload,
+    };
+    let mut text = PANIC.try_with(RefCell::take).unwrap_or_default();
+    if text.is_empty() {
+        // It came from another thread.
+        text = panic_text(&*payload).to_owned();
+    }
+    // Of a type we do not know, and dropping it might panic as well.
+    std::mem::forget(payload);
+    // Before the body nothing can fail but the making of a stack.
+    Err(if started { Error::Panic(text) } else { Error::Memory })
 }
 
 /// Runs `make` and gives its result to the caller as a handle in `out`, which is NULL if anything fails.
 pub(crate) unsafe fn create<T>(out: *mut *mut T, make: impl FnOnce() -> Result<T, Error>) -> clip_status {
-    guard(|| {
+    if let Some(out) = unsafe { out.as_mut() } {
+        *out = std::ptr::null_mut();
+    }
+    guard(|call| {
         let out = unsafe { argument::output(out, "out") }?;
-        out.write(std::ptr::null_mut());
-        out.write(Box::into_raw(Box::new(make()?)));
+        let made = Box::new(make()?);
+        call.has_memory()?;
+        out.write(Box::into_raw(made));
         Ok(())
     })
 }
 
-/// Takes back and drops what [`create`] gave; nothing for NULL.
+/// Takes back and drops what [`create`] gave; nothing for NULL. Never refused for lack of memory, and not told when it panics.
 pub(crate) unsafe fn release<T>(handle: *mut T) {
-    guard(|| {
-        if !handle.is_null() {
+    if !handle.is_null() {
+        let _ = unwound(&mut || {
             drop(unsafe { Box::from_raw(handle) });
-        }
-        Ok(())
-    });
+            Ok(())
+        });
+    }
 }
 
 /// Keeps the messages of panics for `clip_last_error`, where Rust would print them. The library has its own copy of
@@ -118,8 +178,19 @@ fn message(error: &Error) -> CString {
         text = format!("{text}: {error}");
         cause = error.source();
     }
-    let line = text.replace('\0', "\u{fffd}").replace(['\n', '\r'], " ");
+    let line = shortened(&text).replace('\0', "\u{fffd}").replace(['\n', '\r'], " ");
     CString::new(line).unwrap_or_default()
+}
+
+/// A message of reasonable length, of which the beginning and the end are kept.
+fn shortened(text: &str) -> Cow<'_, str> {
+    const START: usize = 3000;
+    const END: usize = 500;
+    if text.len() <= START + END {
+        return text.into();
+    }
+    let (start, end) = (text.floor_char_boundary(START), text.ceil_char_boundary(text.len() - END));
+    format!("{} ... {}", &text[..start], &text[end..]).into()
 }
 
 #[cfg(test)]
@@ -134,7 +205,7 @@ mod tests {
     #[test]
     fn panics_become_a_status() {
         let none: Option<u8> = std::hint::black_box(None);
-        let status = guard(|| {
+        let status = guard(|_| {
             none.unwrap();
             Ok(())
         });
@@ -143,7 +214,7 @@ mod tests {
         assert!(text.contains("called `Option::unwrap()` on a `None` value at"), "{text}");
         assert!(text.contains("guard.rs:"), "{text}");
         // The thread goes on as before.
-        assert_eq!(guard(|| Ok(())), CLIP_OK);
+        assert_eq!(guard(|_| Ok(())), CLIP_OK);
         assert_eq!(said(), text);
     }
 
@@ -155,13 +226,13 @@ mod tests {
                 panic!("dropped");
             }
         }
-        assert_eq!(guard(|| panic::panic_any(Bomb)), CLIP_ERROR_INTERNAL);
+        assert_eq!(guard(|_| panic::panic_any(Bomb)), CLIP_ERROR_INTERNAL);
         assert!(said().contains("panic at "), "{}", said());
     }
 
     #[test]
     fn a_panic_of_another_thread_is_told_as_well() {
-        let status = guard(|| {
+        let status = guard(|_| {
             let other = std::thread::spawn(|| panic!("worker {}", 3));
             other.join().unwrap_or_else(|payload| panic::resume_unwind(payload))
         });
@@ -186,6 +257,40 @@ mod tests {
     }
 
     #[test]
+    fn long_messages_are_cut_in_the_middle() {
+        let text = format!("{}reason", "\u{fc}".repeat(1 << 20));
+        let line = message(&Error::Argument(text));
+        let line = line.to_str().unwrap();
+        assert!(
+            line.len() < 4000 && line.starts_with("\u{fc}\u{fc}") && line.ends_with("\u{fc}reason"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn a_call_that_used_the_reserve_fails() {
+        let call = Call { served: reserve::served().wrapping_sub(1) };
+        assert!(matches!(call.has_memory(), Err(Error::Memory)));
+        assert_eq!(Error::Memory.status(), CLIP_ERROR_MEMORY);
+    }
+
+    #[test]
+    fn a_small_stack_is_enough() {
+        let run = || {
+            let status = guard(|_| {
+                // Half of what a call may need.
+                let buffer = std::hint::black_box([1u8; STACK_NEEDED / 2]);
+                if buffer.iter().any(|&byte| byte != 1) { Err(Error::Memory) } else { panic!("here") }
+            });
+            (status, said())
+        };
+        let (status, text) =
+            std::thread::Builder::new().stack_size(64 << 10).spawn(run).unwrap().join().unwrap();
+        assert_eq!(status, CLIP_ERROR_INTERNAL);
+        assert!(text.contains("here at"), "{text}");
+    }
+
+    #[test]
     fn causes_are_told_in_one_line() {
         let missing = std::io::Error::other("two\nlines\0");
         let error = Error::Model(clip_model::Error::io("read", "/a", missing));
@@ -194,10 +299,10 @@ mod tests {
 
     #[test]
     fn each_thread_has_its_own_error() {
-        guard(|| Err(Error::Argument("here".into())));
+        guard(|_| Err(Error::Argument("here".into())));
         std::thread::spawn(|| {
             assert_eq!(said(), "");
-            guard(|| Err(Error::Argument("there".into())));
+            guard(|_| Err(Error::Argument("there".into())));
             assert_eq!(said(), "there");
         })
         .join()

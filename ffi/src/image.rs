@@ -12,6 +12,12 @@ use crate::status::clip_status;
 /// A decoded image, 8-bit RGB. Every model may use it, whichever made it.
 pub struct clip_image(pub(crate) Image);
 
+impl std::borrow::Borrow<Image> for &clip_image {
+    fn borrow(&self) -> &Image {
+        &self.0
+    }
+}
+
 /// Reads an image file: JPEG, PNG, WebP, GIF (first frame), BMP or TIFF. `model` says how transparency and EXIF
 /// orientation are treated and how many pixels are allowed.
 #[unsafe(no_mangle)]
@@ -23,8 +29,8 @@ pub unsafe extern "C" fn clip_image_open(
     unsafe {
         create(out, || {
             let model = argument::reference(model, "model")?;
-            let path = argument::text(path, "path")?;
-            Ok(clip_image(model.0.manifest().preprocess.open(path.as_ref())?))
+            let path = argument::path(path, "path", "an image file")?;
+            Ok(clip_image(model.0.manifest().preprocess.open(path)?))
         })
     }
 }

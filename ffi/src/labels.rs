@@ -3,12 +3,16 @@
 use std::ffi::{CString, c_char};
 use std::ptr;
 
+use ::clip_model::memory;
 use clip_runtime::{LabelSet, Template};
 
 use crate::argument;
-use crate::guard::{create, release};
+use crate::guard::{Error, create, release};
 use crate::model::clip_model;
 use crate::status::clip_status;
+
+/// Bytes that a name takes besides its text.
+const NAME: usize = 32;
 
 /// Labels, encoded once and used for many images. They belong to the model that encoded them.
 pub struct clip_labels {
@@ -17,14 +21,17 @@ pub struct clip_labels {
 }
 
 impl clip_labels {
-    fn new(set: LabelSet) -> clip_labels {
+    fn new(set: LabelSet) -> Result<clip_labels, Error> {
         // C sees a label up to the first zero in it.
         let name = |label: &String| {
             let text = label.split('\0').next().unwrap_or_default();
             CString::new(text).unwrap_or_default()
         };
-        let names = set.labels().iter().map(name).collect();
-        clip_labels { set, names }
+        let bytes = set.labels().iter().map(|label| label.len() + NAME).sum();
+        memory::available("the names of labels", bytes)?;
+        let mut names = memory::with_capacity("the names of labels", set.len())?;
+        names.extend(set.labels().iter().map(name));
+        Ok(clip_labels { set, names })
     }
 }
 
@@ -44,9 +51,11 @@ pub unsafe extern "C" fn clip_labels_new(
             let model = argument::reference(model, "model")?;
             let labels = argument::texts(labels, n, "labels")?;
             let templates = argument::texts(templates, n_templates, "templates")?;
-            let templates =
-                templates.iter().map(|text| text.parse()).collect::<Result<Vec<Template>, _>>()?;
-            Ok(clip_labels::new(model.0.label_set(&labels, &templates)?))
+            let mut parsed: Vec<Template> = memory::with_capacity("templates", templates.len())?;
+            for template in templates {
+                parsed.push(template.parse()?);
+            }
+            clip_labels::new(model.0.label_set(&labels, &parsed)?)
         })
     }
 }
@@ -65,7 +74,7 @@ pub unsafe extern "C" fn clip_labels_stored(
                 model: model.0.manifest().model.clone(),
                 what: clip_runtime::Part::StoredLabels,
             };
-            Ok(clip_labels::new(model.0.stored_labels().ok_or_else(missing)?.clone()))
+            clip_labels::new(model.0.stored_labels().ok_or_else(missing)?.try_clone()?)
         })
     }
 }

@@ -14,6 +14,7 @@
 
 mod argument;
 mod guard;
+mod reserve;
 
 // What clip.h says, in its order; the blank lines keep rustfmt from another.
 pub mod version;

@@ -32,13 +32,13 @@ pub const CLIP_ERROR_HASH: i32 = 23;
 pub const CLIP_ERROR_MISSING: i32 = 24;
 /// The bytes are no image that can be decoded.
 pub const CLIP_ERROR_IMAGE: i32 = 30;
-/// The image has more pixels than the model folder allows.
+/// The image has more pixels than the model folder or clip_open_options allow.
 pub const CLIP_ERROR_IMAGE_SIZE: i32 = 31;
 /// A label, a template or a list of them cannot be used.
 pub const CLIP_ERROR_PROMPT: i32 = 32;
 /// The shared library of ONNX Runtime was not found or cannot be used.
 pub const CLIP_ERROR_LIBRARY: i32 = 40;
-/// ONNX Runtime refused the model or failed to run it.
+/// ONNX Runtime refused the model or failed to run it, for lack of memory or threads perhaps, or the process is a fork.
 pub const CLIP_ERROR_ENGINE: i32 = 41;
 /// There is not enough memory. The process goes on, and the call may be made again.
 pub const CLIP_ERROR_MEMORY: i32 = 50;
@@ -89,8 +89,10 @@ impl Error {
             Error::Null(_) => CLIP_ERROR_NULL,
             Error::Utf8 { .. } => CLIP_ERROR_UTF8,
             Error::Argument(_) => CLIP_ERROR_ARGUMENT,
+            Error::Path(_) => CLIP_ERROR_FILE,
             Error::Capacity { .. } => CLIP_ERROR_CAPACITY,
             Error::StructSize { .. } => CLIP_ERROR_STRUCT_SIZE,
+            Error::Memory => CLIP_ERROR_MEMORY,
             Error::Runtime(error) => of_runtime(error),
             Error::Model(error) => of_model(error),
             Error::Panic(_) => CLIP_ERROR_INTERNAL,
@@ -109,7 +111,7 @@ fn of_runtime(error: &clip_runtime::Error) -> clip_status {
         }
         Mismatch { .. } => CLIP_ERROR_MODEL,
         Missing { .. } => CLIP_ERROR_MISSING,
-        // `Engine`, `Embedding`, and what may come.
+        // `Engine`, `Embedding`, `Forked`, and what may come.
         _ => CLIP_ERROR_ENGINE,
     }
 }
@@ -154,6 +156,8 @@ mod tests {
             ),
             (E::Engine { action: "run", file: file(), reason: "memory".into() }, CLIP_ERROR_ENGINE),
             (E::Model(clip_model::Error::Memory { what: "a picture".into(), bytes: 9 }), CLIP_ERROR_MEMORY),
+            (E::Forked { opened_by: 7 }, CLIP_ERROR_ENGINE),
+            (E::LibraryNotFound { tried: vec![(file(), "no".into())] }, CLIP_ERROR_LIBRARY),
             (E::Embedding { file: file(), row: 0, length: f32::NAN }, CLIP_ERROR_ENGINE),
             (E::LabelWithoutDirection { label: "cat".into() }, CLIP_ERROR_PROMPT),
             (E::Missing { model: "emoji".into(), what: clip_runtime::Part::TextEncoder }, CLIP_ERROR_MISSING),

@@ -44,6 +44,12 @@ fn open(folder: &Path, options: *const clip_open_options) -> Result<*mut clip_mo
     }
 }
 
+/// Options of which only the size is set.
+fn unset() -> clip_open_options {
+    let struct_size = size_of::<clip_open_options>();
+    clip_open_options { struct_size, threads: 0, onnxruntime: null(), max_pixels: 0, trust_unchanged: 0 }
+}
+
 fn colours() -> *mut clip_model {
     open(COLOURS.as_ref(), null()).unwrap()
 }
@@ -97,8 +103,7 @@ fn versions_agree() {
 
 #[test]
 fn a_model_tells_its_sizes() {
-    let options =
-        clip_open_options { struct_size: size_of::<clip_open_options>(), threads: 1, onnxruntime: null() };
+    let options = clip_open_options { threads: 1, ..unset() };
     for options in [null(), &raw const options] {
         let model = open(COLOURS.as_ref(), options).unwrap();
         unsafe {

@@ -1,6 +1,7 @@
 //! The one error type of this crate.
 
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 /// Shorthand for results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -10,7 +11,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be opened, read, written or renamed.
-    #[error("cannot {action} {}", path.display())]
+    #[error("cannot {action} {}", shown(path))]
     Io {
         /// What was attempted: `open`, `read`, `write`, `rename`.
         action: &'static str,
@@ -20,7 +21,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A device, a pipe or a folder where a regular file has to be.
-    #[error("{} is {kind}, expected a file", path.display())]
+    #[error("{} is {kind}, expected a file", shown(path))]
     NotAFile {
         /// The path.
         path: PathBuf,
@@ -137,6 +138,24 @@ pub enum Error {
     },
 }
 
+/// A path in a message. An empty one would leave a hole.
+pub fn shown(path: &Path) -> Cow<'_, str> {
+    match path.as_os_str().is_empty() {
+        true => "\"\" (an empty path)".into(),
+        false => path.to_string_lossy(),
+    }
+}
+
+/// A text of the caller's in a message, where a long one is cut.
+pub fn excerpt(text: &str) -> Cow<'_, str> {
+    /// Characters that are shown.
+    const SHOWN: usize = 100;
+    match text.char_indices().nth(SHOWN) {
+        Some((cut, _)) => format!("{}... ({} bytes)", &text[..cut], text.len()).into(),
+        None => text.into(),
+    }
+}
+
 /// How a checkpoint's tensors differ from what its configuration asks for.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct TensorMismatch {
@@ -188,5 +207,25 @@ impl Error {
     /// An [`Error::Io`] for `path`.
     pub fn io(action: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Error::Io { action, path: path.into(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_path_leaves_no_hole() {
+        let error = Error::io("open", "", std::io::ErrorKind::NotFound.into());
+        assert_eq!(error.to_string(), "cannot open \"\" (an empty path)");
+        assert_eq!(shown("a/b".as_ref()), "a/b");
+    }
+
+    #[test]
+    fn long_texts_are_cut_at_a_character() {
+        assert_eq!(excerpt("short"), "short");
+        let long = "\u{fc}".repeat(101);
+        assert_eq!(excerpt(&long), format!("{}... (202 bytes)", "\u{fc}".repeat(100)));
+        assert_eq!(excerpt(&long[..200]), long[..200]);
     }
 }

@@ -150,6 +150,9 @@ pub fn write_hashed(path: &Path, bytes: &[u8]) -> Result<String> {
     Ok(format!("{:x}", Sha256::digest(bytes)))
 }
 
+/// Bytes of a file that are held while it is hashed: they fit into a core's cache.
+const HASHED_AT_ONCE: usize = 1 << 18;
+
 /// SHA-256 of a file, lower-case hex.
 ///
 /// # Errors
@@ -157,7 +160,7 @@ pub fn write_hashed(path: &Path, bytes: &[u8]) -> Result<String> {
 pub fn sha256(path: &Path) -> Result<String> {
     let mut file = open(path)?;
     let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
+    let mut buffer = memory::filled("the bytes of a file", 0, HASHED_AT_ONCE)?;
     loop {
         let n = file.read(&mut buffer).map_err(|e| Error::io("read", path, e))?;
         if n == 0 {

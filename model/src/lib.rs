@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod memory;
 pub mod openclip;
 pub mod ops;
+pub mod parallel;
 pub mod preprocess;
 pub mod shapes;
 pub mod templates;
@@ -30,7 +31,7 @@ mod weights;
 
 pub use checkpoint::Checkpoint;
 pub use config::Config;
-pub use error::{Error, Result};
+pub use error::{Error, Result, excerpt, shown};
 pub use manifest::Manifest;
 pub use preprocess::Preprocess;
 pub use tokenizer::Tokenizer;

@@ -19,6 +19,10 @@ pub const SCHEMA: u64 = 1;
 /// opens the folder reads it, so it has no hash.
 pub const REPORT: &str = "report.json";
 
+/// The name of the record that a check of a folder may leave in it, so that the next one need not read unchanged files
+/// again. It is only believed together with the files' own sizes and times, so it has no hash.
+pub const CHECKED: &str = ".checked.json";
+
 /// Largest fixed batch that [`Manifest::read`] accepts.
 pub const MAX_BATCH: usize = 4096;
 
@@ -218,7 +222,7 @@ impl Manifest {
         files::write_atomically(&path, |out| std::io::Write::write_all(out, &json))
     }
 
-    /// The names of all files that a folder with this manifest may hold, the manifest and [`REPORT`] included.
+    /// The names of all files that a folder with this manifest may hold, the manifest, [`REPORT`] and [`CHECKED`] included.
     pub fn files(&self) -> Vec<&str> {
         let towers = self.image.iter().chain(&self.text);
         let towers = towers.flat_map(|e| std::iter::once(&e.file).chain(e.data.iter().map(|d| &d.file)));
@@ -227,7 +231,7 @@ impl Manifest {
         let tokenizer = self.tokenizer.iter().map(|t| &t.file);
         let labels = self.labels.iter().map(|l| &l.file);
         let listed = towers.chain(combined).chain(tokenizer).chain(labels);
-        [FILE, REPORT].into_iter().chain(listed.map(String::as_str)).collect()
+        [FILE, REPORT, CHECKED].into_iter().chain(listed.map(String::as_str)).collect()
     }
 
     fn validate(&self) -> Result<()> {

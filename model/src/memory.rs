@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 /// [`Error::Memory`] when there is no room.
 pub fn with_capacity<T>(what: &str, n: usize) -> Result<Vec<T>> {
     let mut vector = Vec::new();
-    reserve(what, &mut vector, n)?;
+    let bytes = n.saturating_mul(size_of::<T>());
+    vector.try_reserve_exact(n).map_err(|_| Error::Memory { what: what.to_owned(), bytes })?;
     Ok(vector)
 }
 
@@ -32,13 +33,36 @@ pub fn copy<T: Clone>(what: &str, elements: &[T]) -> Result<Vec<T>> {
     Ok(vector)
 }
 
-/// Makes room for `n` more elements.
+/// Makes room for `n` more elements, and for some that may follow.
 ///
 /// # Errors
 /// As [`with_capacity`].
 pub fn reserve<T>(what: &str, vector: &mut Vec<T>, n: usize) -> Result<()> {
     let bytes = n.saturating_mul(size_of::<T>());
-    vector.try_reserve_exact(n).map_err(|_| Error::Memory { what: what.to_owned(), bytes })
+    vector.try_reserve(n).map_err(|_| Error::Memory { what: what.to_owned(), bytes })
+}
+
+/// A copy of a text.
+///
+/// # Errors
+/// As [`with_capacity`].
+pub fn text(what: &str, text: &str) -> Result<String> {
+    let mut copy = String::new();
+    let bytes = text.len();
+    copy.try_reserve_exact(bytes).map_err(|_| Error::Memory { what: what.to_owned(), bytes })?;
+    copy.push_str(text);
+    Ok(copy)
+}
+
+/// Makes sure that so many bytes can be had at this moment, by taking them and giving them back: before many small pieces
+/// are asked for, or by code that ends the process when it gets none.
+///
+/// # Errors
+/// As [`with_capacity`].
+pub fn available(what: &str, bytes: usize) -> Result<()> {
+    // The compiler may leave out an allocation that nothing looks at.
+    std::hint::black_box(with_capacity::<u8>(what, bytes)?);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -53,6 +77,8 @@ mod tests {
         let mut grown = vec![1u8];
         reserve("more", &mut grown, 4).unwrap();
         assert!(grown.capacity() >= 5);
+        assert_eq!(text("a word", "word").unwrap(), "word");
+        available("a moment", 1 << 20).unwrap();
     }
 
     #[test]
@@ -61,5 +87,7 @@ mod tests {
             let message = filled("a picture", 0f32, n).unwrap_err().to_string();
             assert!(message.starts_with("not enough memory for a picture: "), "{message}");
         }
+        let message = available("a moment", usize::MAX / 4).unwrap_err().to_string();
+        assert!(message.starts_with("not enough memory for a moment: "), "{message}");
     }
 }

@@ -7,8 +7,8 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::error::{Error, Result};
-use crate::files;
+use crate::error::{Error, Result, excerpt};
+use crate::{files, memory};
 
 /// Where the label goes.
 const PLACE: &str = "{}";
@@ -35,6 +35,11 @@ impl Template {
     /// The text with `label` in its place.
     pub fn fill(&self, label: &str) -> String {
         [&self.before, label, &self.after].concat()
+    }
+
+    /// Bytes of the text, less those of the label.
+    pub fn bytes(&self) -> usize {
+        self.before.len() + self.after.len()
     }
 
     /// OpenAI's 80 templates for ImageNet.
@@ -79,15 +84,20 @@ impl FromStr for Template {
     /// # Errors
     /// [`Error::Prompt`] unless `{}` occurs exactly once.
     fn from_str(text: &str) -> Result<Self> {
-        match text.split(PLACE).collect::<Vec<_>>()[..] {
-            [before, after] => Ok(Template { before: before.to_owned(), after: after.to_owned() }),
-            [_] => {
-                Err(Error::Prompt(format!("template {text:?} has no {{}}: write {{}} where the label goes")))
-            }
-            ref parts => Err(Error::Prompt(format!(
-                "template {text:?} has {} places for a label: leave one {{}}",
-                parts.len() - 1
+        match text.split_once(PLACE) {
+            None => Err(Error::Prompt(format!(
+                "template {:?} has no {{}}: write {{}} where the label goes",
+                excerpt(text)
             ))),
+            Some((_, after)) if after.contains(PLACE) => Err(Error::Prompt(format!(
+                "template {:?} has {} places for a label: leave one {{}}",
+                excerpt(text),
+                text.matches(PLACE).count()
+            ))),
+            Some((before, after)) => {
+                let copy = |part| memory::text("a template", part);
+                Ok(Template { before: copy(before)?, after: copy(after)? })
+            }
         }
     }
 }

@@ -1,33 +1,57 @@
-//! Files and folders that get their name only when they are complete, and of which nothing is left when the process is
-//! told to end before that.
+//! Files and folders that get their name only when they are complete.
 //!
-//! Every temporary file of the process is in one list. [`remove_all`], which a program calls when a signal ends it, removes
-//! them and keeps the list locked, so that no other thread makes or names another one.
+//! A program that may be told to end before that gives [`record_in`] a list of its own, and removes what is in it when it
+//! ends. This library has none, and installs nothing in the process it is linked into.
 
 use std::fs::{self, File};
-use std::io::Result;
+use std::io::{Error, Result};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// How their names begin.
 const PREFIX: &str = ".tmp-";
 
-static ALL: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
-
-/// Folders that were made to hold others; never locked while waiting for [`ALL`].
-static PARENTS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
-
-fn parents() -> MutexGuard<'static, Vec<PathBuf>> {
-    PARENTS.lock().unwrap_or_else(PoisonError::into_inner)
+/// What is left to be removed when the process ends now.
+#[derive(Debug, Default)]
+pub struct Unfinished {
+    /// Files and folders without a name, to be removed with all that is in them.
+    pub temporary: Vec<PathBuf>,
+    /// Folders that were made to hold others, to be removed where they are empty.
+    pub parents: Vec<PathBuf>,
 }
 
-fn all() -> MutexGuard<'static, Vec<PathBuf>> {
+impl Unfinished {
+    /// Nothing.
+    pub const fn new() -> Unfinished {
+        Unfinished { temporary: Vec::new(), parents: Vec::new() }
+    }
+}
+
+static LIST: OnceLock<&'static Mutex<Option<Unfinished>>> = OnceLock::new();
+
+/// Has every temporary file and folder of the process recorded in `list`, which is locked while one is made, named or
+/// removed. Once the list holds `None`, because the process is about to end, no more are made or named: an attempt is an
+/// error. To be called once, by a program, before it makes any; later calls do nothing.
+pub fn record_in(list: &'static Mutex<Option<Unfinished>>) {
+    LIST.get_or_init(|| list);
+}
+
+/// Runs `step` on the locked list; on an empty one where there is none.
+fn recorded<T>(step: impl FnOnce(&mut Unfinished) -> Result<T>) -> Result<T> {
+    let Some(list) = LIST.get() else { return step(&mut Unfinished::new()) };
     // A list of paths is whole whatever thread panicked.
-    ALL.lock().unwrap_or_else(PoisonError::into_inner)
+    match &mut *list.lock().unwrap_or_else(PoisonError::into_inner) {
+        Some(unfinished) => step(unfinished),
+        None => Err(Error::other("the program is ending")),
+    }
 }
 
 fn forget(path: &Path) {
-    all().retain(|other| other != path);
+    // When the program is ending, there is no list any more.
+    let _ = recorded(|unfinished| {
+        unfinished.temporary.retain(|other| other != path);
+        Ok(())
+    });
 }
 
 /// Folders that were made so that one can be made in them. Those that are empty at the end are removed.
@@ -39,9 +63,10 @@ impl Parents {
     pub fn create(path: &Path) -> Result<Parents> {
         let missing = path.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists());
         let made = Parents(missing.map(Path::to_owned).collect());
-        let _all = all();
-        parents().extend(made.0.iter().cloned());
-        fs::create_dir_all(path)?;
+        recorded(|unfinished| {
+            unfinished.parents.extend(made.0.iter().cloned());
+            fs::create_dir_all(path)
+        })?;
         Ok(made)
     }
 }
@@ -50,7 +75,10 @@ impl Drop for Parents {
     fn drop(&mut self) {
         // The innermost first. One that holds something cannot be removed, and need not be.
         self.0.iter().for_each(|path| drop(fs::remove_dir(path)));
-        parents().retain(|path| !self.0.contains(path));
+        let _ = recorded(|unfinished| {
+            unfinished.parents.retain(|path| !self.0.contains(path));
+            Ok(())
+        });
     }
 }
 
@@ -61,10 +89,11 @@ pub struct Folder(Option<tempfile::TempDir>);
 impl Folder {
     /// A new folder inside `parent`, which must exist.
     pub fn create_in(parent: &Path) -> Result<Folder> {
-        let mut all = all();
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
-        all.push(folder.path().to_owned());
-        Ok(Folder(Some(folder)))
+        recorded(|unfinished| {
+            let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+            unfinished.temporary.push(folder.path().to_owned());
+            Ok(Folder(Some(folder)))
+        })
     }
 
     /// Where it is.
@@ -108,10 +137,11 @@ pub(crate) struct TemporaryFile(tempfile::NamedTempFile);
 impl TemporaryFile {
     /// A new, empty file inside `folder`, which must exist.
     pub fn create_in(folder: &Path) -> Result<TemporaryFile> {
-        let mut all = all();
-        let file = tempfile::Builder::new().prefix(PREFIX).tempfile_in(folder)?;
-        all.push(file.path().to_owned());
-        Ok(TemporaryFile(file))
+        recorded(|unfinished| {
+            let file = tempfile::Builder::new().prefix(PREFIX).tempfile_in(folder)?;
+            unfinished.temporary.push(file.path().to_owned());
+            Ok(TemporaryFile(file))
+        })
     }
 
     /// The file, open for writing.
@@ -122,60 +152,52 @@ impl TemporaryFile {
     /// Gives it its name; a file that has it already is replaced.
     pub fn rename(self, to: &Path) -> Result<()> {
         let from = self.0.path().to_owned();
-        let renamed = uninterrupted(|| self.0.persist(to));
-        // A file that could not be renamed is removed here.
-        let result = renamed.map(drop).map_err(|e| e.error);
+        // A file that could not be renamed comes back in the error, and is removed with it.
+        let renamed = uninterrupted(|| self.0.persist(to).map(drop).map_err(|e| e.error));
         forget(&from);
-        result
+        renamed
     }
 }
 
-/// Runs `f`, and lets [`remove_all`] wait for it: for several renames of which none must be missing.
-pub fn uninterrupted<T>(f: impl FnOnce() -> T) -> T {
-    let _all = all();
-    f()
-}
-
-/// Removes every temporary file and folder of this process. Other threads stand still at their next attempt to make or
-/// name one: to be called when the process is about to end.
-pub fn remove_all() {
-    /// A thread may add a file to a folder while it is being removed.
-    const ATTEMPTS: usize = 10;
-    let all = all();
-    for path in all.iter() {
-        for _ in 0..ATTEMPTS {
-            let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-            if removed.is_ok() || path.symlink_metadata().is_err() {
-                break;
-            }
-        }
-    }
-    let mut made = parents().clone();
-    made.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
-    made.iter().for_each(|path| drop(fs::remove_dir(path)));
-    std::mem::forget(all);
+/// Runs `f` while the list of [`record_in`] is locked, so that a program that ends waits for it: for several renames of
+/// which none must be missing.
+///
+/// # Errors
+/// What `f` returns; an error of its own when the program is ending.
+pub fn uninterrupted<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
+    recorded(|_| f())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    static RECORDED: Mutex<Option<Unfinished>> = Mutex::new(Some(Unfinished::new()));
+
+    /// Whether anything under `path` is in the list, which all tests of this process share.
+    fn is_recorded(path: &Path) -> bool {
+        record_in(&RECORDED);
+        let list = RECORDED.lock().unwrap();
+        let Unfinished { temporary, parents } = list.as_ref().unwrap();
+        temporary.iter().chain(parents).any(|other| other.starts_with(path))
+    }
+
     #[test]
     fn what_has_no_name_is_removed() {
         let root = tempfile::tempdir().unwrap();
+        assert!(!is_recorded(root.path()));
         let folder = Folder::create_in(root.path()).unwrap();
         let path = folder.path().to_owned();
         fs::write(path.join("half"), "").unwrap();
-        assert!(all().contains(&path));
+        assert!(is_recorded(&path));
         drop(folder);
-        assert!(!path.exists() && !all().contains(&path));
+        assert!(!path.exists() && !is_recorded(&path));
     }
 
     #[test]
     fn what_has_its_name_stays() {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::create_in(root.path()).unwrap();
-        let path = folder.path().to_owned();
         folder.rename(&root.path().join("folder")).unwrap();
         let mut file = TemporaryFile::create_in(root.path()).unwrap();
         std::io::Write::write_all(file.file(), b"x").unwrap();
@@ -183,20 +205,23 @@ mod tests {
         let mut names: Vec<_> = fs::read_dir(root.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["file", "folder"]);
-        assert!(!all().contains(&path));
+        assert!(!is_recorded(root.path()));
     }
 
     #[test]
     fn parents_of_nothing_are_removed() {
         let root = tempfile::tempdir().unwrap();
         let inner = root.path().join("a/b/c");
-        drop(Parents::create(&inner).unwrap());
+        assert!(!is_recorded(root.path()));
+        let made = Parents::create(&inner).unwrap();
+        assert!(is_recorded(&inner));
+        drop(made);
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
         let made = Parents::create(&inner).unwrap();
         fs::write(root.path().join("a/b/file"), "").unwrap();
         drop(made);
         assert!(root.path().join("a/b/file").exists() && !inner.exists());
-        assert!(!parents().iter().any(|path| path.starts_with(root.path())));
+        assert!(!is_recorded(root.path()));
     }
 
     #[test]

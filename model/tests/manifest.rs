@@ -84,7 +84,7 @@ fn what_is_written_is_read_back() {
 
 #[test]
 fn all_files_are_known() {
-    let known = ["clip.json", "report.json", "visual.onnx", "text.onnx", "tokenizer.json"];
+    let known = ["clip.json", "report.json", ".checked.json", "visual.onnx", "text.onnx", "tokenizer.json"];
     let mut found = manifest().files().into_iter().map(str::to_owned).collect::<Vec<_>>();
     found.sort();
     let mut expected = known.to_vec();

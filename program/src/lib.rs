@@ -9,6 +9,7 @@ mod output;
 mod progress;
 #[cfg(unix)]
 mod signals;
+mod unfinished;
 
 use std::fmt;
 use std::io;
@@ -36,6 +37,7 @@ impl std::error::Error for Usage {}
 /// To be called first: from then on an interrupted program leaves no temporary files behind, see
 /// [`clip_model::temporary`].
 pub fn start() {
+    unfinished::record();
     #[cfg(unix)]
     signals::watch();
 }
@@ -45,6 +47,10 @@ pub fn start() {
 /// When the reader of standard output has gone (`| head -1`), the program ends quietly and well.
 pub fn finish(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
+    while unfinished::is_removed() {
+        // The process is being ended by a signal, which is what a shell is to see, not the error that this caused.
+        std::thread::park();
+    }
     if is_broken_pipe(&error) {
         return ExitCode::SUCCESS;
     }

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::thread;
 
-use clip_model::temporary;
+use crate::unfinished;
 
 /// Ends the process with status 1 as soon as `input` ends, whatever it is doing: a pipe whose other end is held open by the
 /// process that it works for, and is closed when that one ends, however it does. What comes through it is dropped.
@@ -12,7 +12,7 @@ use clip_model::temporary;
 pub fn end_with(mut input: impl Read + Send + 'static) {
     let wait = move || {
         let _ = io::copy(&mut input, &mut io::sink());
-        temporary::remove_all();
+        unfinished::remove_all();
         end();
     };
     let _ = thread::Builder::new().name("lifeline".to_owned()).spawn(wait);

@@ -3,10 +3,11 @@
 use std::ptr;
 use std::sync::mpsc;
 
-use clip_model::temporary;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
+
+use crate::unfinished;
 
 /// Starts a thread that waits for SIGHUP, SIGINT and SIGTERM. At the first one it removes the temporary files and ends the
 /// process by that very signal, so that a shell sees what happened and a script stops at Ctrl-C.
@@ -18,9 +19,11 @@ pub fn watch() {
         let signals = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|&signal| !is_ignored(signal));
         let Ok(mut signals) = Signals::new(signals) else { return };
         let _ = ready.send(());
-        for signal in signals.forever() {
-            temporary::remove_all();
+        if let Some(signal) = signals.forever().next() {
+            unfinished::remove_all();
             let _ = low_level::emulate_default_handler(signal);
+            // Were there no such handler: the status that a shell gives to the signal.
+            low_level::exit(128 + signal);
         }
     };
     let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(wait);

@@ -2,22 +2,26 @@
 
 use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
-use std::thread;
 
-use clip_model::Manifest;
+use clip_model::manifest::Encoder;
 use clip_model::preprocess::Image;
 use clip_model::templates::Template;
+use clip_model::{Manifest, excerpt, memory};
 
+use crate::checked;
 use crate::embeddings::{Embeddings, normalize};
 use crate::error::{Error, Part, Result};
 use crate::images::ImageTower;
 use crate::labels::{LabelSet, Logits, Match, ModelId};
 use crate::library::{self, Library};
 use crate::texts::TextTower;
-use crate::thread::{default_threads, join};
+use crate::thread::{both, default_threads, usable_processors};
 
 /// Texts of a label set that are held at once; 80 templates for 1,000 labels are 80,000.
 const TEXTS_AT_ONCE: usize = 4096;
+
+/// Bytes that a text takes besides its letters, and what a growing list of them wastes.
+const TEXT: usize = 3 * size_of::<String>();
 
 /// The largest number of [`Options::threads`] that is accepted.
 pub const MAX_THREADS: usize = 1024;
@@ -26,11 +30,17 @@ pub const MAX_THREADS: usize = 1024;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// Threads that one call computes with, at most 1,024; by default one for each physical core that the process
-    /// may use.
+    /// may use. There are never more than processors that it may use, whatever is asked for: see [`Clip::threads`].
     pub threads: Option<usize>,
     /// The file of ONNX Runtime; by default it is looked for, see [`library`](crate::library). It is opened once a
     /// process: asking for another one later is an error.
     pub library: Option<PathBuf>,
+    /// Pixels of the largest image that is decoded, where that is fewer than the folder allows.
+    pub max_pixels: Option<u64>,
+    /// Whether a file of the folder is taken for checked when its size and times are those that it had when it was last
+    /// found to have the right hash, with this option too. What was found is kept in the folder, in `.checked.json`, or, where
+    /// that cannot be written to, in the user's cache folder. By default all files are hashed whenever a folder is opened.
+    pub trust_unchanged: bool,
 }
 
 /// An open model: its towers, ready to run. A folder may hold only one of them; what needs the other is then refused
@@ -71,24 +81,34 @@ impl Clip {
             Some(found) if !(1..=MAX_THREADS).contains(&found) => {
                 return Err(Error::Threads { found, limit: MAX_THREADS });
             }
-            Some(threads) => threads,
+            Some(threads) => threads.min(usable_processors()),
             None => default_threads(),
         };
-        let manifest = Manifest::read(folder)?;
+        let mut manifest = Manifest::read(folder)?;
+        if let Some(limit) = options.max_pixels {
+            manifest.preprocess.max_pixels = manifest.preprocess.max_pixels.min(limit);
+        }
+        checked::check(folder, &manifest, options.trust_unchanged, threads)?;
+        let labels = LabelSet::stored(folder, &manifest)?;
+        // Not while another thread takes memory: the reader of its file ends the process when it gets none.
+        let tokenizer =
+            manifest.tokenizer.as_ref().map(|file| TextTower::tokenizer(folder, file)).transpose()?;
         let loaded = library::load(options.library.as_deref())?;
-        // Hashing and optimising large graphs takes seconds; the towers do not wait for each other.
-        let (image, text) = thread::scope(|scope| {
-            let image = scope.spawn(|| {
-                let open = |encoder| ImageTower::open(&loaded, folder, &manifest, encoder, threads);
-                manifest.image.as_ref().map(open).transpose()
-            });
-            let open = |parts| TextTower::open(&loaded, folder, &manifest, parts, threads);
-            let text = manifest.text.as_ref().zip(manifest.tokenizer.as_ref()).map(open).transpose();
-            (join(image), text)
-        });
+        memory::available("the model in ONNX Runtime", session_bytes(folder, &manifest, threads))?;
+        // Optimising large graphs takes seconds; the towers do not wait for each other.
+        let open_image = || {
+            let open = |encoder| ImageTower::open(&loaded, folder, &manifest, encoder, threads);
+            manifest.image.as_ref().map(open).transpose()
+        };
+        let open_text = || {
+            let parts = manifest.text.as_ref().zip(manifest.tokenizer.as_ref()).zip(tokenizer);
+            let open =
+                |(parts, tokenizer)| TextTower::open(&loaded, folder, &manifest, parts, tokenizer, threads);
+            parts.map(open).transpose()
+        };
+        let (image, text) = both(open_image, open_text);
         let (image, text) = (image?, text?);
         let id = ModelId::of(&manifest);
-        let labels = LabelSet::stored(folder, &manifest)?;
         Ok(Clip { manifest, library: loaded.library, threads, image, text, labels, id })
     }
 
@@ -121,7 +141,8 @@ impl Clip {
     ///
     /// # Errors
     /// [`Error::Missing`] when the folder has no image encoder; [`Error::Engine`] when ONNX Runtime fails, for lack of
-    /// memory for example; [`Error::Embedding`] when the model gives what is no embedding.
+    /// memory for example; [`Error::Model`] when this library has too little; [`Error::Embedding`] when the model gives what is no
+    /// embedding; [`Error::Forked`] in a fork of the process that opened the model.
     pub fn encode_images<I: Borrow<Image> + Sync>(&self, images: &[I]) -> Result<Embeddings> {
         let tower = self.image.as_ref().ok_or_else(|| self.missing(Part::ImageEncoder))?;
         Ok(Embeddings::new(tower.encode(images)?, self.embed_dim()))
@@ -167,28 +188,33 @@ impl Clip {
         if labels.is_empty() {
             return Err(Error::NoLabels);
         }
-        let labels: Vec<String> = labels.iter().map(|label| label.as_ref().to_owned()).collect();
-        let fill = |label: &String| match templates {
-            [] => vec![label.clone()],
-            templates => templates.iter().map(|template| template.fill(label)).collect(),
-        };
         let each = templates.len().max(1);
+        let around: usize = templates.iter().map(Template::bytes).sum();
         let dim = self.embed_dim();
-        let mut values = Vec::with_capacity(labels.len() * dim);
+        let mut values = memory::with_capacity("labels", labels.len().saturating_mul(dim))?;
+        let mut mean = memory::filled("an embedding", 0.0, dim)?;
         for labels in labels.chunks((TEXTS_AT_ONCE / each).max(1)) {
-            let texts: Vec<String> = labels.iter().flat_map(fill).collect();
+            let labels = labels.iter().map(AsRef::as_ref);
+            let bytes = labels.clone().map(|label| label.len() * each + around + each * TEXT).sum();
+            memory::available("the texts of labels", bytes)?;
+            let fill = |label: &str| match templates {
+                [] => vec![label.to_owned()],
+                templates => templates.iter().map(|template| template.fill(label)).collect(),
+            };
+            let texts: Vec<String> = labels.clone().flat_map(fill).collect();
             let rows = self.encode_texts(&texts)?;
-            for (label, rows) in labels.iter().zip(rows.as_slice().chunks_exact(each * dim)) {
-                let mut mean = vec![0.0; dim];
+            for (label, rows) in labels.zip(rows.as_slice().chunks_exact(each * dim)) {
+                mean.fill(0.0);
                 for row in rows.chunks_exact(dim) {
                     mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x / each as f32);
                 }
-                normalize(&mut mean).ok_or_else(|| Error::LabelWithoutDirection { label: label.clone() })?;
+                normalize(&mut mean)
+                    .ok_or_else(|| Error::LabelWithoutDirection { label: excerpt(label).into_owned() })?;
                 values.extend_from_slice(&mean);
             }
             progress(values.len() / dim);
         }
-        Ok(LabelSet { labels, embeddings: Embeddings::new(values, dim), model: self.id.clone() })
+        LabelSet::new(labels, Embeddings::new(values, dim), self.id.clone())
     }
 
     /// The `top` labels nearest to an image, best first; all of them when `top` is larger than the set.
@@ -215,6 +241,30 @@ impl Clip {
         }
         let images = self.encode_images(images)?;
         let logits = Logits::of(&self.manifest);
-        Ok(images.rows().map(|image| labels.nearest(image, logits, top)).collect())
+        let mut matches = memory::with_capacity("the matches of images", images.len())?;
+        for image in images.rows() {
+            matches.push(labels.nearest(image, logits, top)?);
+        }
+        Ok(matches)
     }
+}
+
+/// Bytes that opening the towers takes at least: where ONNX Runtime gets none for something small, or for a thread of its
+/// own, it may end the process.
+fn session_bytes(folder: &Path, manifest: &Manifest, threads: usize) -> usize {
+    /// What a session takes besides weights, and a thread's stack where the system's limit is the usual 8 MB.
+    const SESSION: usize = 24 << 20;
+    const THREAD: usize = 9 << 20;
+    let bytes = |file: &String| {
+        let bytes = folder.join(file).metadata().map_or(0, |file| file.len());
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    };
+    let tower = |encoder: &Encoder| {
+        let files = std::iter::once(&encoder.file).chain(encoder.data.iter().map(|data| &data.file));
+        // The file as it is read, and the weights as they are kept.
+        files
+            .map(|file| bytes(file).saturating_mul(2))
+            .fold(SESSION + threads * THREAD, usize::saturating_add)
+    };
+    manifest.image.iter().chain(&manifest.text).map(tower).fold(0, usize::saturating_add)
 }

@@ -1,9 +1,11 @@
 //! One tower: an ONNX graph, opened and run.
 
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use clip_model::manifest::{self, Engine};
+use clip_model::memory;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{Outlet, PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType};
@@ -23,7 +25,9 @@ const FREE: i64 = -1;
 #[derive(Debug)]
 pub(crate) struct Encoder {
     file: PathBuf,
-    session: Mutex<Session>,
+    session: ManuallyDrop<Mutex<Session>>,
+    /// The process that opened it. In a fork of it, the session's threads do not exist, and waiting for them would never end.
+    process: u32,
     output: String,
     batch: Option<usize>,
     embed_dim: usize,
@@ -43,14 +47,11 @@ impl Signature<'_> {
 }
 
 impl Encoder {
-    /// Checks the hash of the graph in `folder`, opens it, and checks that it is what the manifest asks for.
+    /// Opens the graph in `folder`, and checks that it is what the manifest asks for.
     pub fn open(loaded: &Loaded, folder: &Path, signature: &Signature, threads: usize) -> Result<Encoder> {
-        let manifest::Encoder { input, output, batch, data, .. } = signature.encoder;
+        let manifest::Encoder { input, output, batch, .. } = signature.encoder;
         let Engine::Onnx = signature.encoder.engine;
-        let file = manifest::verified(folder, &signature.encoder.file, &signature.encoder.sha256)?;
-        for data in data {
-            manifest::verified(folder, &data.file, &data.sha256)?;
-        }
+        let file = folder.join(&signature.encoder.file);
         let session = session(loaded, &file, threads).map_err(|e| Error::Engine {
             action: "open",
             file: file.clone(),
@@ -64,7 +65,8 @@ impl Encoder {
         check(&file, "output", (output, TensorElementType::Float32, &embedding), session.outputs())?;
         Ok(Encoder {
             file,
-            session: Mutex::new(session),
+            session: ManuallyDrop::new(Mutex::new(session)),
+            process: std::process::id(),
             output: output.clone(),
             batch: *batch,
             embed_dim: signature.embed_dim,
@@ -86,8 +88,10 @@ impl Encoder {
         let rows = shape.first().copied().unwrap_or(0);
         match self.batch {
             Some(batch) if batch > rows => {
-                let mut filled = input.to_vec();
-                filled.resize(input.len() / rows.max(1) * batch, T::default());
+                let elements = input.len() / rows.max(1) * batch;
+                let mut filled = memory::with_capacity("a batch", elements)?;
+                filled.extend_from_slice(input);
+                filled.resize(elements, T::default());
                 let mut values = self.run_whole(&[&[batch], &shape[1..]].concat(), &filled)?;
                 values.truncate(rows * self.embed_dim);
                 Ok(values)
@@ -103,6 +107,9 @@ impl Encoder {
     ) -> Result<Vec<f32>> {
         let failed =
             |e: ort::Error| Error::Engine { action: "run", file: self.file.clone(), reason: e.to_string() };
+        if self.process != std::process::id() {
+            return Err(Error::Forked { opened_by: self.process });
+        }
         let rows = shape.first().copied().unwrap_or(0);
         let input = TensorRef::from_array_view((shape.to_vec(), input)).map_err(failed)?;
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,7 +126,7 @@ impl Encoder {
                 found: format!("{:?}", &**shape),
             });
         }
-        Ok(values.to_vec())
+        Ok(memory::copy("embeddings", values)?)
     }
 
     /// Refuses rows that are not of length one; `number` says which image or text of the call a row belongs to.
@@ -132,6 +139,15 @@ impl Encoder {
             }
         }
         Ok(())
+    }
+}
+
+impl Drop for Encoder {
+    fn drop(&mut self) {
+        if self.process == std::process::id() {
+            // SAFETY: it is not used after this.
+            unsafe { ManuallyDrop::drop(&mut self.session) };
+        }
     }
 }
 

@@ -45,18 +45,15 @@ pub enum Error {
     /// The manifest, a hash, the tokenizer, a template or an image was refused.
     #[error(transparent)]
     Model(#[from] clip_model::Error),
-    /// No ONNX Runtime was found.
+    /// No ONNX Runtime was found, or none that can be used.
     #[error(
-        "ONNX Runtime not found: none of {} exists, and the system says: {reason}. Run `make .deps/onnxruntime` in the source tree, or unpack the \
-         wheel onnxruntime==1.31.0 from PyPI, and put its libonnxruntime.so beside the program or name it in \
-         ORT_DYLIB_PATH",
-        list(searched)
+        "ONNX Runtime not found: {}. Run `make .deps/onnxruntime` in the source tree, or unpack the wheel onnxruntime==1.31.0 from PyPI, \
+         and put its libonnxruntime.so beside the program or name it in ORT_DYLIB_PATH",
+        list(tried)
     )]
     LibraryNotFound {
-        /// The places that were looked at, in this order.
-        searched: Vec<PathBuf>,
-        /// Why the system's search found none.
-        reason: String,
+        /// What was tried, in this order, and why it does not serve; names without a folder are the system's to find.
+        tried: Vec<(PathBuf, String)>,
     },
     /// The file that was found cannot be used as ONNX Runtime.
     #[error("{} is not an ONNX Runtime that can be opened: {reason}", path.display())]
@@ -104,6 +101,15 @@ pub enum Error {
         file: PathBuf,
         /// ONNX Runtime's own words.
         reason: String,
+    },
+    /// A model is used in a fork of the process that opened it.
+    #[error(
+        "the model was opened by process {opened_by}, and this is a fork of it, in which ONNX Runtime's threads do not exist: open \
+         the model again in this process"
+    )]
+    Forked {
+        /// The process that opened the model.
+        opened_by: u32,
     },
     /// A graph does not take or give what the manifest says.
     #[error("{} does not fit clip.json: clip.json asks for {expected}, the graph has {found}", file.display())]
@@ -159,6 +165,12 @@ pub enum Error {
     },
 }
 
-fn list(paths: &[PathBuf]) -> String {
-    paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
+/// `path (reason), path (reason)`; a reason that names its path already does not get it twice.
+fn list(tried: &[(PathBuf, String)]) -> String {
+    let one = |(path, reason): &(PathBuf, String)| {
+        let path = path.display().to_string();
+        let reason = reason.strip_prefix(&format!("{path}: ")).unwrap_or(reason);
+        format!("{path} ({reason})")
+    };
+    tried.iter().map(one).collect::<Vec<_>>().join(", ")
 }

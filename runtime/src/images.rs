@@ -2,17 +2,16 @@
 
 use std::borrow::Borrow;
 use std::path::Path;
-use std::thread;
 
 use clip_model::manifest::{self, Element};
+use clip_model::parallel::each;
 use clip_model::preprocess::Image;
-use clip_model::{Manifest, Preprocess};
+use clip_model::{Manifest, Preprocess, memory};
 use ort::value::{PrimitiveTensorElementType, TensorElementType};
 
 use crate::encoder::{Encoder, Signature};
 use crate::error::Result;
 use crate::library::Loaded;
-use crate::thread::join;
 
 /// Images that run together. More gain nothing on a CPU and only take memory.
 const IMAGES_PER_RUN: usize = 32;
@@ -79,8 +78,9 @@ impl ImageTower {
     {
         let size = shape.iter().product();
         let at_once = self.encoder.batch().unwrap_or(IMAGES_PER_RUN);
-        let mut values = Vec::with_capacity(images.len() * self.embed_dim);
-        let mut input = vec![T::default(); images.len().min(at_once) * size];
+        let numbers = images.len().saturating_mul(self.embed_dim);
+        let mut values = memory::with_capacity("embeddings", numbers)?;
+        let mut input = memory::filled("a batch of images", T::default(), images.len().min(at_once) * size)?;
         for (run, batch) in images.chunks(at_once).enumerate() {
             let input = &mut input[..batch.len() * size];
             self.in_parallel(batch, input, size, &prepare)?;
@@ -100,17 +100,10 @@ impl ImageTower {
         prepare: &(impl Fn(&Image, &mut [T]) -> Result<()> + Sync),
     ) -> Result<()> {
         let share = images.len().div_ceil(self.threads).max(1);
-        let work = |images: &[I], input: &mut [T]| -> Result<()> {
+        let shares = images.chunks(share).zip(input.chunks_mut(share * size));
+        let done = each(shares, images.len().div_ceil(share).saturating_sub(1), |(images, input)| {
             images.iter().zip(input.chunks_exact_mut(size)).try_for_each(|(i, out)| prepare(i.borrow(), out))
-        };
-        thread::scope(|scope| {
-            let mut shares = images.chunks(share).zip(input.chunks_mut(share * size));
-            let own = shares.next();
-            let others: Vec<_> =
-                shares.map(|(images, input)| scope.spawn(move || work(images, input))).collect();
-            let own = own.map_or(Ok(()), |(images, input)| work(images, input));
-            let others = others.into_iter().map(join);
-            std::iter::once(own).chain(others).collect()
-        })
+        });
+        done.into_iter().collect()
     }
 }

@@ -2,13 +2,19 @@
 
 use std::path::Path;
 
-use clip_model::Manifest;
 use clip_model::labels::StoredLabels;
-use clip_model::manifest::{self, Encoder, LabelsFile};
+use clip_model::manifest::{Encoder, LabelsFile};
 use clip_model::tokenizer::Cleaning;
+use clip_model::{Manifest, memory};
 
 use crate::embeddings::{Embeddings, dot};
 use crate::error::Result;
+
+/// What memory is taken for.
+const WHAT: &str = "labels";
+
+/// Bytes that a label takes besides its text and its embedding.
+const LABEL: usize = size_of::<String>() + 32;
 
 /// Labels encoded by one model, to be compared with any number of images. Made by [`crate::Clip::label_set`]
 /// or stored in a model folder;
@@ -58,11 +64,40 @@ pub struct Match {
 impl LabelSet {
     /// Reads and checks the label set of a model folder, if it has one.
     pub(crate) fn stored(folder: &Path, manifest: &Manifest) -> Result<Option<LabelSet>> {
-        let Some(LabelsFile { file, sha256, count }) = &manifest.labels else { return Ok(None) };
-        let path = manifest::verified(folder, file, sha256)?;
+        let Some(LabelsFile { file, count, .. }) = &manifest.labels else { return Ok(None) };
+        let path = folder.join(file);
+        let bytes =
+            path.metadata().map_or(0, |metadata| usize::try_from(metadata.len()).unwrap_or(usize::MAX));
+        // Twice the file, for its JSON and the labels from it, and for each label a place.
+        let needed = bytes.saturating_mul(2).saturating_add(count.saturating_mul(LABEL));
+        memory::available(WHAT, needed)?;
         let StoredLabels { labels, embeddings, .. } = StoredLabels::read(&path, *count, manifest.embed_dim)?;
         let embeddings = Embeddings::new(embeddings, manifest.embed_dim);
         Ok(Some(LabelSet { labels, embeddings, model: ModelId::of(manifest) }))
+    }
+
+    /// A label set of embeddings that are computed already; `labels` and rows are equally many.
+    pub(crate) fn new(
+        labels: &[impl AsRef<str>],
+        embeddings: Embeddings,
+        model: ModelId,
+    ) -> Result<LabelSet> {
+        let bytes: usize = labels.iter().map(|label| label.as_ref().len() + LABEL).sum();
+        memory::available(WHAT, bytes)?;
+        let mut kept = memory::with_capacity(WHAT, labels.len())?;
+        for label in labels {
+            kept.push(memory::text(WHAT, label.as_ref())?);
+        }
+        Ok(LabelSet { labels: kept, embeddings, model })
+    }
+
+    /// A copy. `clone` ends the process when there is no memory for it, as everywhere in Rust; this does not.
+    ///
+    /// # Errors
+    /// [`clip_model::Error::Memory`].
+    pub fn try_clone(&self) -> Result<LabelSet> {
+        let values = memory::copy(WHAT, self.embeddings.as_slice())?;
+        LabelSet::new(&self.labels, Embeddings::new(values, self.embeddings.dim()), self.model.clone())
     }
 
     /// The labels as they were given, duplicates included.
@@ -86,19 +121,21 @@ impl LabelSet {
     }
 
     /// The `top` labels nearest to the normalised embedding `image`, `[dim]`, best first; of equals, the earlier label first.
-    pub(crate) fn nearest(&self, image: &[f32], logits: Logits, top: usize) -> Vec<Match> {
-        let similarities: Vec<f32> = self.embeddings.rows().map(|label| dot(label, image)).collect();
-        let matches = similarities.iter().zip(logits.probabilities(&similarities)).enumerate();
-        let mut matches: Vec<Match> = matches
-            .map(|(index, (&similarity, probability))| Match { index, probability, similarity })
-            .collect();
+    pub(crate) fn nearest(&self, image: &[f32], logits: Logits, top: usize) -> Result<Vec<Match>> {
+        let mut matches = memory::with_capacity("the matches of an image", self.len())?;
+        matches.extend(self.embeddings.rows().enumerate().map(|(index, label)| Match {
+            index,
+            probability: 0.0,
+            similarity: dot(label, image),
+        }));
+        logits.set_probabilities(&mut matches);
         let better = |a: &Match, b: &Match| b.similarity.total_cmp(&a.similarity).then(a.index.cmp(&b.index));
         if top < matches.len() {
             matches.select_nth_unstable_by(top, better);
             matches.truncate(top);
         }
         matches.sort_unstable_by(better);
-        matches
+        Ok(matches)
     }
 }
 
@@ -115,17 +152,18 @@ impl Logits {
         Logits { scale: manifest.logit_scale, bias: manifest.logit_bias }
     }
 
-    fn probabilities(self, similarities: &[f32]) -> Vec<f32> {
+    /// From the similarities of all labels.
+    fn set_probabilities(self, matches: &mut [Match]) {
         let scale = f64::from(self.scale);
         if let Some(bias) = self.bias {
-            let sigmoid = |&s: &f32| 1.0 / (1.0 + (-scale * f64::from(s) - f64::from(bias)).exp());
-            return similarities.iter().map(|s| sigmoid(s) as f32).collect();
+            let sigmoid = |s: f32| 1.0 / (1.0 + (-scale * f64::from(s) - f64::from(bias)).exp());
+            return matches.iter_mut().for_each(|m| m.probability = sigmoid(m.similarity) as f32);
         }
         // The largest exponent is 0, so that nothing overflows whatever the scale is.
-        let largest = similarities.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let weight = |s: f32| (scale * f64::from(s - largest)).exp();
-        let total: f64 = similarities.iter().map(|&s| weight(s)).sum();
-        similarities.iter().map(|&s| (weight(s) / total) as f32).collect()
+        let largest = matches.iter().map(|m| m.similarity).fold(f32::NEG_INFINITY, f32::max);
+        let weight = |m: &Match| (scale * f64::from(m.similarity - largest)).exp();
+        let total: f64 = matches.iter().map(weight).sum();
+        matches.iter_mut().for_each(|m| m.probability = (weight(m) / total) as f32);
     }
 }
 
@@ -147,7 +185,8 @@ mod tests {
 
     #[test]
     fn probabilities_are_the_softmax_of_the_scaled_cosine() {
-        let matches = set(&[[0.0, 1.0], [1.0, 0.0], [0.6, 0.8]]).nearest(&[1.0, 0.0], softmax(2.0), 10);
+        let matches =
+            set(&[[0.0, 1.0], [1.0, 0.0], [0.6, 0.8]]).nearest(&[1.0, 0.0], softmax(2.0), 10).unwrap();
         assert_eq!(matches.iter().map(|m| m.index).collect::<Vec<_>>(), [1, 2, 0]);
         let total = 1.0 + 2f64.exp() + 1.2f64.exp();
         for (m, s) in matches.iter().zip([1.0, 0.6, 0.0]) {
@@ -159,28 +198,28 @@ mod tests {
     #[test]
     fn with_a_bias_each_label_has_the_sigmoid_of_its_own() {
         let labels = set(&[[0.0, 1.0], [1.0, 0.0], [0.6, 0.8]]);
-        let matches = labels.nearest(&[1.0, 0.0], Logits { scale: 10.0, bias: Some(-8.0) }, 10);
+        let matches = labels.nearest(&[1.0, 0.0], Logits { scale: 10.0, bias: Some(-8.0) }, 10).unwrap();
         assert_eq!(matches.iter().map(|m| m.index).collect::<Vec<_>>(), [1, 2, 0]);
         for (m, logit) in matches.iter().zip([2.0f64, -2.0, -8.0]) {
             assert!((f64::from(m.probability) - 1.0 / (1.0 + (-logit).exp())).abs() < 1e-6);
         }
-        let extreme = labels.nearest(&[1.0, 0.0], Logits { scale: 1e30, bias: Some(-1.0) }, 10);
+        let extreme = labels.nearest(&[1.0, 0.0], Logits { scale: 1e30, bias: Some(-1.0) }, 10).unwrap();
         assert_eq!(extreme[0].probability, 1.0);
     }
 
     #[test]
     fn a_huge_scale_neither_overflows_nor_loses_the_sum() {
-        let matches = set(&[[1.0, 0.0], [-1.0, 0.0]]).nearest(&[1.0, 0.0], softmax(1e30), 2);
+        let matches = set(&[[1.0, 0.0], [-1.0, 0.0]]).nearest(&[1.0, 0.0], softmax(1e30), 2).unwrap();
         assert_eq!((matches[0].probability, matches[1].probability), (1.0, 0.0));
     }
 
     #[test]
     fn top_cuts_without_changing_probabilities_and_equals_stay_in_order() {
         let labels = set(&[[0.0, 1.0], [1.0, 0.0], [1.0, 0.0], [0.6, 0.8]]);
-        let all = labels.nearest(&[1.0, 0.0], softmax(5.0), usize::MAX);
+        let all = labels.nearest(&[1.0, 0.0], softmax(5.0), usize::MAX).unwrap();
         assert_eq!(all.iter().map(|m| m.index).collect::<Vec<_>>(), [1, 2, 3, 0]);
         for top in 0..4 {
-            assert_eq!(labels.nearest(&[1.0, 0.0], softmax(5.0), top), all[..top]);
+            assert_eq!(labels.nearest(&[1.0, 0.0], softmax(5.0), top).unwrap(), all[..top]);
         }
     }
 }

@@ -15,6 +15,7 @@
 //! Everything runs in ONNX Runtime, a shared library that is found and opened at run time ([`library`]). This crate
 //! neither trains nor exports, prints nothing, and does not panic on bad input.
 
+mod checked;
 mod clip;
 mod embeddings;
 mod encoder;

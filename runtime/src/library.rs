@@ -1,10 +1,12 @@
 //! Finding and opening ONNX Runtime, once a process.
 //!
-//! Looked for, in this order, and the first file that exists is taken:
-//! 1. the file in the environment variable `ORT_DYLIB_PATH`;
-//! 2. beside the program, or beside the shared library that this code is part of;
-//! 3. in `../lib` of that folder;
-//! 4. in `.deps/onnxruntime/lib` of the folders above it, where `make .deps/onnxruntime` puts it;
+//! Looked for, in this order, and the first that can be used is taken:
+//! 1. the file in the environment variable `ORT_DYLIB_PATH`, and nothing else where that is set;
+//! 2. beside the shared library that this code is part of, and beside the program;
+//! 3. in `../lib` of a program that is installed in a folder `bin`;
+//! 4. in a program that was built in the source tree, the tree's own `.deps/onnxruntime/lib`, where `make .deps/onnxruntime`
+//!    puts it: an absolute path, fixed when it is built by `CLIP_ONNXRUNTIME` of `.cargo/config.toml` (a package is built
+//!    with that variable empty, or without the file, and has none);
 //! 5. where the system looks for shared libraries.
 //!
 //! Microsoft's builds of ONNX Runtime send usage data from 1.31 on, also on Linux. This is switched off: unless
@@ -12,10 +14,14 @@
 //! is the only way to keep it from writing a device id into the user's cache folder and from looking for its maker's server.
 //! A C program whose other threads change the environment should open its first model before it starts them.
 
+mod search;
+
+use std::error::Error as _;
 use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use clip_model::memory;
 use ort::environment::Environment;
 
 use crate::error::{Error, Result};
@@ -26,11 +32,9 @@ const VARIABLE: &str = "ORT_DYLIB_PATH";
 /// The environment variable that keeps ONNX Runtime from sending usage data.
 const NO_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
 
-/// The library's names: as wheels and archives are unpacked, and as distributions install it.
-#[cfg(not(target_os = "macos"))]
-const NAMES: [&str; 2] = ["libonnxruntime.so", "libonnxruntime.so.1"];
-#[cfg(target_os = "macos")]
-const NAMES: [&str; 2] = ["libonnxruntime.dylib", "libonnxruntime.1.dylib"];
+/// Bytes that ONNX Runtime takes besides its file when it starts (7 MB were measured), and some for what is not counted:
+/// where it gets none, its initialisers print, or end the process.
+const MEMORY: usize = 32 << 20;
 
 /// The ONNX Runtime of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,63 +100,23 @@ fn find() -> Result<Library> {
             other => other,
         });
     }
-    let candidates = candidates(&own_folders());
-    if let Some(found) = candidates.iter().find(|path| path.exists()) {
-        return open_file(found);
-    }
-    let mut reason = String::new();
-    for name in NAMES {
-        match open(Path::new(name)) {
-            Err(Error::LibraryUnusable { reason: new, .. }) if reason.is_empty() => reason = new,
-            Err(Error::LibraryUnusable { .. }) => {}
-            found_or_failed => return found_or_failed,
+    first_of(search::candidates())
+}
+
+/// The first that can be used.
+fn first_of(candidates: Vec<PathBuf>) -> Result<Library> {
+    let mut tried = Vec::new();
+    for path in candidates {
+        let found = if path.is_absolute() { open_file(&path) } else { open(&path) };
+        match found {
+            Ok(library) => return Ok(library),
+            Err(Error::LibraryUnusable { reason, .. }) => tried.push((path, reason)),
+            // The next file would need as much.
+            Err(error @ Error::Model(clip_model::Error::Memory { .. })) => return Err(error),
+            Err(other) => tried.push((path, other.to_string())),
         }
     }
-    Err(Error::LibraryNotFound { searched: candidates, reason })
-}
-
-/// The files to look for, given the folders that this code runs from.
-fn candidates(folders: &[PathBuf]) -> Vec<PathBuf> {
-    let beside = folders.iter().cloned();
-    let lib = folders.iter().filter_map(|f| f.parent()).map(|f| f.join("lib"));
-    let deps = folders.iter().flat_map(|f| f.ancestors()).map(|f| f.join(".deps/onnxruntime/lib"));
-    let mut all = Vec::new();
-    for folder in beside.chain(lib).chain(deps) {
-        for path in NAMES.map(|name| folder.join(name)) {
-            if !all.contains(&path) {
-                all.push(path);
-            }
-        }
-    }
-    all
-}
-
-/// The folders of the shared library that this code is part of, and of the program.
-fn own_folders() -> Vec<PathBuf> {
-    let files = [mapped_file(load as *const () as usize), std::env::current_exe().ok()];
-    let mut folders: Vec<PathBuf> =
-        files.into_iter().flatten().filter_map(|file| file.parent().map(Path::to_owned)).collect();
-    folders.dedup();
-    folders
-}
-
-/// The file that is mapped at an address of this process. `/proc` gives its absolute path, where `dladdr` gives
-/// the name it was opened by, which says nothing once the working folder has changed.
-#[cfg(target_os = "linux")]
-fn mapped_file(address: usize) -> Option<PathBuf> {
-    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
-    maps.lines().find_map(|line| {
-        // start-end permissions offset device inode path
-        let (start, end) = line.split(' ').next()?.split_once('-')?;
-        let range = usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?;
-        let path = &line[line.find('/')?..];
-        range.contains(&address).then(|| PathBuf::from(path))
-    })
-}
-
-#[cfg(not(target_os = "linux"))]
-fn mapped_file(_: usize) -> Option<PathBuf> {
-    None
+    Err(Error::LibraryNotFound { tried })
 }
 
 /// Opens a file that must exist.
@@ -166,8 +130,13 @@ fn open_file(path: &Path) -> Result<Library> {
 /// or print where this returns an error.
 fn open(path: &Path) -> Result<Library> {
     let unusable = |reason: String| Error::LibraryUnusable { path: path.to_owned(), reason };
+    let bytes = path.metadata().map_or(0, |file| usize::try_from(file.len()).unwrap_or(usize::MAX));
+    memory::available("ONNX Runtime", bytes.saturating_add(MEMORY))?;
     // SAFETY: opening a library runs its initialisers; that is what the user asks for with this file.
-    let library = unsafe { libloading::Library::new(path) }.map_err(|e| unusable(e.to_string()))?;
+    let library = unsafe { libloading::Library::new(path) }.map_err(|e| {
+        // The dynamic linker's own words, where there are some.
+        unusable(e.source().map_or_else(|| e.to_string(), ToString::to_string))
+    })?;
     // SAFETY: the symbol has this type in every ONNX Runtime since 1.0.
     let base =
         unsafe { library.get::<unsafe extern "C" fn() -> *const ort::sys::OrtApiBase>(b"OrtGetApiBase") }
@@ -181,8 +150,11 @@ fn open(path: &Path) -> Result<Library> {
     };
     // SAFETY: the version is a static string that ends with a zero.
     let version = unsafe { CStr::from_ptr((api.GetVersionString)()) }.to_string_lossy().into_owned();
-    let path =
-        if path.is_absolute() { path.to_owned() } else { mapped_file(base as usize).unwrap_or(path.into()) };
+    let path = if path.is_absolute() {
+        path.to_owned()
+    } else {
+        search::mapped_file(base as usize).unwrap_or(path.into())
+    };
     let mut numbers = version.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
     let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if found < (1, ort::MINOR_VERSION) {
@@ -205,32 +177,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_order_is_beside_then_lib_then_deps_of_each_folder_above() {
-        let found = candidates(&["/a/bin".into(), "/b".into()]);
-        let first_names: Vec<_> = found
-            .iter()
-            .filter(|p| p.file_name().unwrap() == NAMES[0])
-            .map(|p| p.parent().unwrap().display().to_string())
-            .collect();
-        let deps = ["/a/bin", "/a", "", "/b"].map(|f| format!("{f}/.deps/onnxruntime/lib"));
-        assert_eq!(first_names[..4], ["/a/bin", "/b", "/a/lib", "/lib"]);
-        assert_eq!(first_names[4..], deps);
-    }
-
-    #[test]
-    fn this_code_knows_its_own_file() {
-        let exe = std::env::current_exe().unwrap();
-        assert_eq!(mapped_file(load as *const () as usize), Some(exe.clone()));
-        assert_eq!(own_folders(), [exe.parent().unwrap()]);
-        assert_eq!(mapped_file(0), None);
-    }
-
-    #[test]
     fn files_that_are_no_onnx_runtime_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let text = folder.path().join("libonnxruntime.so");
         std::fs::write(&text, "not a library").unwrap();
-        for (path, reason) in [(text.as_path(), ""), (Path::new("/no/such/file.so"), "No such file")] {
+        for (path, reason) in
+            [(text.as_path(), "file too short"), (Path::new("/no/such/file.so"), "No such file")]
+        {
             let error = open_file(path).unwrap_err();
             assert!(matches!(&error, Error::LibraryUnusable { .. }), "{error}");
             assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
@@ -241,6 +194,27 @@ mod tests {
         {
             let error = open(Path::new("libc.so.6")).unwrap_err().to_string();
             assert!(error.contains("no function OrtGetApiBase"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_serve_is_listed_with_its_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = folder.path().join("libonnxruntime.so");
+        std::fs::write(&text, "not a library").unwrap();
+        let candidates = vec!["/no/such/file.so".into(), text.clone(), "libno-such-library.so".into()];
+        let error = first_of(candidates).unwrap_err();
+        assert!(matches!(&error, Error::LibraryNotFound { tried } if tried.len() == 3), "{error}");
+        let error = error.to_string();
+        for part in [
+            "/no/such/file.so (No such file or directory",
+            &format!("{} (file too short)", text.display()),
+            "libno-such-library.so (cannot open shared object file: No such file or directory)",
+            "make .deps/onnxruntime",
+            "onnxruntime==1.31.0",
+            "ORT_DYLIB_PATH",
+        ] {
+            assert!(error.contains(part), "{part}: {error}");
         }
     }
 }

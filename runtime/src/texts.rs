@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clip_model::manifest::{self, TokenizerFile};
-use clip_model::{Manifest, Tokenizer};
+use clip_model::{Manifest, Tokenizer, memory};
 use ort::value::TensorElementType;
 
 use crate::encoder::{Encoder, Signature};
@@ -18,6 +18,15 @@ const TOKENS_PER_RUN: usize = 2048;
 const PADDING: usize = 32;
 const PADDING_SHARE: usize = 8;
 
+/// Memory that a tokenizer may need for a text, which it takes in small pieces and without a way to be refused: bytes for
+/// each byte of the text, and for what it keeps of words that it has seen. Measured generously, see
+/// docs/decisions/009-memory.md.
+const TOKENIZER_SHARE: usize = 64;
+const TOKENIZER: usize = 2 << 20;
+
+/// The same for each byte of its file, when it is opened.
+const TOKENIZER_FILE_SHARE: usize = 16;
+
 /// The text tower and its tokenizer.
 #[derive(Debug)]
 pub(crate) struct TextTower {
@@ -30,15 +39,24 @@ pub(crate) struct TextTower {
 }
 
 impl TextTower {
-    /// Opens the graph that `encoder` describes and the tokenizer in `file`, and runs both once.
+    /// The tokenizer in `file`.
+    pub fn tokenizer(folder: &Path, file: &TokenizerFile) -> Result<Tokenizer> {
+        let path = folder.join(&file.file);
+        let bytes =
+            path.metadata().map_or(0, |metadata| usize::try_from(metadata.len()).unwrap_or(usize::MAX));
+        memory::available(&path.to_string_lossy(), bytes.saturating_mul(TOKENIZER_FILE_SHARE) + TOKENIZER)?;
+        Ok(file.open(&path)?)
+    }
+
+    /// Opens the graph that `encoder` describes, and runs it once.
     pub fn open(
         loaded: &Loaded,
         folder: &Path,
         manifest: &Manifest,
         (encoder, file): (&manifest::Encoder, &TokenizerFile),
+        tokenizer: Tokenizer,
         threads: usize,
     ) -> Result<TextTower> {
-        let tokenizer = file.open(&manifest::verified(folder, &file.file, &file.sha256)?)?;
         let (context_length, embed_dim) = (file.context_length, manifest.embed_dim);
         let padded = i64::try_from(context_length).unwrap_or(i64::MAX);
         let input_shape = [if file.padded { padded } else { Signature::FREE }];
@@ -52,36 +70,46 @@ impl TextTower {
 
     /// The embeddings of `texts` in their order, `[texts, embed_dim]`.
     pub fn encode(&self, texts: &[impl AsRef<str>]) -> Result<Vec<f32>> {
-        let encode = |text: &_| match self.padded {
-            true => self.tokenizer.encode_padded(AsRef::as_ref(text), self.context_length),
-            false => self.tokenizer.encode(AsRef::as_ref(text), self.context_length),
-        };
-        let ids: Vec<Vec<i32>> = texts.iter().map(encode).collect();
-        let mut order: Vec<usize> = (0..ids.len()).collect();
-        order.sort_by_key(|&i| ids[i].len());
-        let lengths: Vec<usize> = order.iter().map(|&i| ids[i].len()).collect();
+        // All token ids one after the other, and where each text's are, shortest first.
+        let (mut ids, mut places) = (Vec::new(), memory::with_capacity("texts", texts.len())?);
+        for (number, text) in texts.iter().enumerate() {
+            let tokens = self.tokens(text.as_ref())?;
+            memory::reserve("tokens", &mut ids, tokens.len())?;
+            places.push((number, ids.len()..ids.len() + tokens.len()));
+            ids.extend_from_slice(&tokens);
+        }
+        places.sort_unstable_by_key(|(number, place)| (place.len(), *number));
 
         let dim = self.embed_dim;
-        let mut values = vec![0.0; ids.len() * dim];
+        let mut values = memory::filled("embeddings", 0.0, texts.len().saturating_mul(dim))?;
         let mut input = Vec::new();
-        let mut start = 0;
-        while start < order.len() {
-            let size = run_size(&lengths[start..]).min(self.encoder.batch().unwrap_or(usize::MAX));
-            let members = &order[start..start + size];
-            start += size;
-            let length = members.last().map_or(0, |&i| ids[i].len());
+        let mut rest = &places[..];
+        while !rest.is_empty() {
+            let size = run_size(rest.iter().map(|(_, place)| place.len()));
+            let (members, others) = rest.split_at(size.min(self.encoder.batch().unwrap_or(usize::MAX)));
+            rest = others;
+            let length = members.last().map_or(0, |(_, place)| place.len());
             input.clear();
-            for &i in members {
-                input.extend_from_slice(&ids[i]);
-                input.resize(input.len() + length - ids[i].len(), self.tokenizer.pad_id());
+            memory::reserve("a batch of texts", &mut input, members.len() * length)?;
+            for (_, place) in members {
+                input.extend_from_slice(&ids[place.clone()]);
+                input.resize(input.len() + length - place.len(), self.tokenizer.pad_id());
             }
-            let rows = self.encoder.run(&[size, length], &input)?;
-            self.encoder.check_lengths(&rows, |row| members[row])?;
-            for (&i, row) in members.iter().zip(rows.chunks_exact(dim)) {
-                values[i * dim..(i + 1) * dim].copy_from_slice(row);
+            let rows = self.encoder.run(&[members.len(), length], &input)?;
+            self.encoder.check_lengths(&rows, |row| members[row].0)?;
+            for ((number, _), row) in members.iter().zip(rows.chunks_exact(dim)) {
+                values[number * dim..(number + 1) * dim].copy_from_slice(row);
             }
         }
         Ok(values)
+    }
+
+    fn tokens(&self, text: &str) -> Result<Vec<i32>> {
+        memory::available("the tokens of a text", text.len().saturating_mul(TOKENIZER_SHARE) + TOKENIZER)?;
+        Ok(match self.padded {
+            true => self.tokenizer.encode_padded(text, self.context_length),
+            false => self.tokenizer.encode(text, self.context_length),
+        })
     }
 
     /// Runs the text tower once on a text of the full context length that holds the highest token id, so that a
@@ -107,17 +135,18 @@ impl TextTower {
 }
 
 /// How many of the next texts, shortest first, run together; at least one.
-fn run_size(lengths: &[usize]) -> usize {
-    let mut tokens = 0;
-    for (count, &length) in lengths.iter().enumerate() {
+fn run_size(lengths: impl Iterator<Item = usize>) -> usize {
+    let (mut count, mut tokens) = (0, 0);
+    for length in lengths {
         tokens += length;
         let padded = (count + 1) * length;
         let too_much_padding = padded - tokens > PADDING + tokens / PADDING_SHARE;
         if count > 0 && (padded > TOKENS_PER_RUN || too_much_padding) {
-            return count;
+            break;
         }
+        count += 1;
     }
-    lengths.len()
+    count
 }
 
 #[cfg(test)]
@@ -128,7 +157,7 @@ mod tests {
     fn runs(mut lengths: &[usize]) -> Vec<usize> {
         let mut sizes = Vec::new();
         while !lengths.is_empty() {
-            sizes.push(run_size(lengths));
+            sizes.push(run_size(lengths.iter().copied()));
             lengths = &lengths[sizes[sizes.len() - 1]..];
         }
         sizes

@@ -348,40 +348,72 @@ fn info_from(folder: &Path) -> Output {
     command.output().unwrap()
 }
 
-#[test]
-#[cfg(target_os = "linux")]
-fn a_missing_library_is_an_error_that_says_what_brings_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let output = info_from(folder.path());
-    if output.status.success() {
-        println!("skipped: this system has an ONNX Runtime of its own");
-        return;
-    }
-    let beside = folder.path().join("libonnxruntime.so");
-    let parts = ["make .deps/onnxruntime", "onnxruntime==1.31.0", "ORT_DYLIB_PATH", beside.to_str().unwrap()];
-    refused(&output, &parts);
+/// The library that a copy of the program in `folder` runs on.
+fn library_of(folder: &Path) -> PathBuf {
+    let output = info_from(folder);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("library")).unwrap();
+    line.trim().into()
 }
 
 #[test]
 #[cfg(target_os = "linux")]
 fn the_library_is_found_where_the_readme_says() {
     let library = library();
-    let link = |from: &Path| {
-        std::fs::create_dir_all(from.parent().unwrap()).unwrap();
-        std::os::unix::fs::symlink(&library, from).unwrap();
-    };
-    for place in ["bin/libonnxruntime.so", "lib/libonnxruntime.so", ".deps/onnxruntime/lib/libonnxruntime.so"]
-    {
+    for place in ["bin/libonnxruntime.so", "lib/libonnxruntime.so", "bin/libonnxruntime.so.1"] {
         let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir(root.path().join("bin")).unwrap();
-        link(&root.path().join(place));
-        let output = info_from(&root.path().join("bin"));
-        assert!(output.status.success(), "{place}: {}", stderr(&output));
-        // A file that is found is used, and nothing else behind its back.
-        std::fs::remove_file(root.path().join(place)).unwrap();
-        std::fs::write(root.path().join(place), "no library").unwrap();
-        refused(&info_from(&root.path().join("bin")), &[place, "is not an ONNX Runtime"]);
+        let root = root.path().canonicalize().unwrap();
+        let file = root.join(place);
+        std::fs::create_dir(root.join("bin")).unwrap();
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::copy(&library, &file).unwrap();
+        assert_eq!(library_of(&root.join("bin")), file);
+        // What cannot be opened is passed over.
+        std::fs::write(&file, "no library").unwrap();
+        assert_ne!(library_of(&root.join("bin")), file);
     }
+}
+
+/// A library whose initialiser makes the file `marker` when it is opened.
+fn plant(file: &Path, marker: &Path) {
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let source = file.with_extension("c");
+    let code = format!(
+        "#include <stdio.h>
+         __attribute__((constructor)) static void run(void) {{ fclose(fopen(\"{}\", \"w\")); }}",
+        marker.display()
+    );
+    std::fs::write(&source, code).unwrap();
+    let cc = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    assert!(
+        Command::new(cc).args(["-shared", "-fPIC", "-o"]).args([file, &source]).status().unwrap().success()
+    );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn libraries_in_folders_above_are_not_opened() {
+    let root = tempfile::tempdir().unwrap();
+    let program = root.path().join("a/program");
+    std::fs::create_dir_all(&program).unwrap();
+    let marker = root.path().join("opened");
+    for place in [
+        ".deps/onnxruntime/lib",
+        "a/.deps/onnxruntime/lib",
+        "a/program/.deps/onnxruntime/lib",
+        "lib",
+        "a/lib",
+        "a",
+    ] {
+        plant(&root.path().join(place).join("libonnxruntime.so"), &marker);
+    }
+    info_from(&program);
+    assert!(!marker.exists(), "a planted library was opened");
+    // The same, where it may be opened, is.
+    plant(&program.join("libonnxruntime.so"), &marker);
+    info_from(&program);
+    assert!(marker.exists());
 }
 
 #[test]

@@ -328,8 +328,16 @@ fn options_are_checked() {
         let error = with(Options { threads: Some(found), ..Default::default() }).unwrap_err();
         assert!(matches!(error, Error::Threads { found: f, .. } if f == found), "{error}");
     }
-    let clip = with(Options { threads: Some(3), ..Default::default() }).unwrap();
-    assert_eq!(clip.threads(), 3);
+    // More threads than processors only wait for each other: opening with 256 took 20 seconds.
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    for asked in [1, 2, 256, 1024] {
+        let clip = with(Options { threads: Some(asked), ..Default::default() }).unwrap();
+        assert_eq!(clip.threads(), asked.min(processors));
+    }
+    let clip = with(Options { max_pixels: Some(3), ..Default::default() }).unwrap();
+    assert_eq!(clip.manifest().preprocess.max_pixels, 3);
+    let clip = with(Options { max_pixels: Some(u64::MAX), ..Default::default() }).unwrap();
+    assert_eq!(clip.manifest().preprocess.max_pixels, open().manifest().preprocess.max_pixels);
     assert!(clip.library().version.starts_with("1."));
 
     let same = Options { library: Some(clip.library().path.clone()), ..Default::default() };
@@ -338,4 +346,110 @@ fn options_are_checked() {
     let error = with(other).unwrap_err();
     assert!(matches!(error, Error::LibraryLoaded { .. }), "{error}");
     assert!(error.to_string().contains("/other/libonnxruntime.so"), "{error}");
+}
+
+/// A copy of the model folder that was left alone for a while, as it must be to be trusted.
+fn settled() -> tempfile::TempDir {
+    let folder = colours::changed(|_, _| ());
+    std::thread::sleep(std::time::Duration::from_millis(3100));
+    folder
+}
+
+fn open_trusting(folder: &Path) -> clip_runtime::Result<Clip> {
+    Clip::open_with(folder, &Options { trust_unchanged: true, ..Default::default() })
+}
+
+/// The record in `folder` with its place for `file`.
+fn record(folder: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(folder.join(".checked.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn an_unchanged_folder_is_trusted_only_when_asked() {
+    let folder = settled();
+    let path = folder.path();
+    Clip::open(path).unwrap();
+    assert!(!path.join(".checked.json").exists(), "nothing is written unless it is asked for");
+    open_trusting(path).unwrap();
+    let kept = record(path);
+    assert_eq!(kept["files"].as_array().unwrap().len(), 3, "{kept}");
+
+    // What the record says is believed: a manifest with another hash is refused by a check, and not with a record that
+    // claims it.
+    let manifest = std::fs::read_to_string(path.join("clip.json")).unwrap();
+    let text = kept.to_string();
+    let hash = kept["files"][0]["sha256"].as_str().unwrap();
+    let other = "0".repeat(64);
+    std::fs::write(path.join("clip.json"), manifest.replace(hash, &other)).unwrap();
+    assert!(open_trusting(path).unwrap_err().to_string().contains(&other));
+    std::fs::write(path.join(".checked.json"), text.replace(hash, &other)).unwrap();
+    open_trusting(path).unwrap();
+    assert!(Clip::open(path).unwrap_err().to_string().contains("sha256"));
+}
+
+#[test]
+fn whatever_differs_is_not_trusted() {
+    let folder = settled();
+    let path = folder.path();
+    open_trusting(path).unwrap();
+    let file = path.join("visual.onnx");
+    let before = std::fs::metadata(&file).unwrap();
+    // The same size and the same time of change, but not the same bytes.
+    colours::change_a_byte(&file);
+    std::fs::File::options()
+        .write(true)
+        .open(&file)
+        .unwrap()
+        .set_modified(before.modified().unwrap())
+        .unwrap();
+    let after = std::fs::metadata(&file).unwrap();
+    assert_eq!((before.len(), before.modified().unwrap()), (after.len(), after.modified().unwrap()));
+    assert!(open_trusting(path).unwrap_err().to_string().contains("visual.onnx has sha256"));
+
+    // A copy of the folder is another folder.
+    let folder = settled();
+    open_trusting(folder.path()).unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    for file in ["clip.json", ".checked.json", "visual.onnx", "text.onnx", "tokenizer.json"] {
+        std::fs::copy(folder.path().join(file), copy.path().join(file)).unwrap();
+    }
+    colours::change_a_byte(&copy.path().join("text.onnx"));
+    assert!(open_trusting(copy.path()).unwrap_err().to_string().contains("text.onnx has sha256"));
+}
+
+#[test]
+fn what_has_just_changed_is_not_recorded_and_a_bad_record_does_no_harm() {
+    let folder = colours::changed(|_, _| ());
+    open_trusting(folder.path()).unwrap();
+    assert!(!folder.path().join(".checked.json").exists());
+    for bad in ["", "{}", "[1]", "{\"files\":[{}]}", "\0\0"] {
+        std::fs::write(folder.path().join(".checked.json"), bad).unwrap();
+        open_trusting(folder.path()).unwrap();
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_fork_is_told_to_open_the_model_again() {
+    // Other tests' threads do not exist in the fork, so it does no more than it must.
+    let clip = open();
+    let picture = plain(8, 8, [255, 0, 0]);
+    // SAFETY: the fork only calls what takes no lock that another thread may hold, and ends without destructors.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let refused = matches!(clip.encode_images(&[&picture]), Err(Error::Forked { .. }));
+        drop(clip);
+        unsafe { libc::_exit(if refused { 0 } else { 1 }) };
+    }
+    let mut status = 0;
+    let started = std::time::Instant::now();
+    while unsafe { libc::waitpid(child, &mut status, libc::WNOHANG) } == 0 {
+        if started.elapsed().as_secs() > 60 {
+            unsafe { libc::kill(child, libc::SIGKILL) };
+            panic!("the fork hangs");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(status, 0);
+    clip.encode_images(&[&picture]).unwrap();
 }

@@ -81,7 +81,8 @@ static void models(const char *folder)
     MAKES_NONE(model, CLIP_ERROR_NULL, "path is NULL", clip_model_open(NULL, NULL, &model));
     MAKES_NONE(model, CLIP_ERROR_UTF8, "path is not UTF-8: byte 3", clip_model_open(latin1, NULL, &model));
     MAKES_NONE(model, CLIP_ERROR_FILE, "/no/such/folder", clip_model_open("/no/such/folder", NULL, &model));
-    MAKES_NONE(model, CLIP_ERROR_FILE, "clip.json", clip_model_open("", NULL, &model));
+    MAKES_NONE(model, CLIP_ERROR_FILE, "path is empty: name a model folder, which holds a clip.json",
+               clip_model_open("", NULL, &model));
 
     memset(&options, 0, sizeof options);
     MAKES_NONE(model, CLIP_ERROR_STRUCT_SIZE, "struct_size is 0", clip_model_open(folder, &options.known, &model));
@@ -98,6 +99,8 @@ static void models(const char *folder)
     options.known.threads = 1;
     options.known.onnxruntime = latin1;
     MAKES_NONE(model, CLIP_ERROR_UTF8, "options->onnxruntime", clip_model_open(folder, &options.known, &model));
+    options.known.onnxruntime = "";
+    MAKES_NONE(model, CLIP_ERROR_FILE, "options->onnxruntime is empty", clip_model_open(folder, &options.known, &model));
     options.known.onnxruntime = "/no/onnxruntime.so";
     MAKES_NONE(model, CLIP_ERROR_LIBRARY, "/no/onnxruntime.so", clip_model_open(folder, &options.known, &model));
     options.known.onnxruntime = NULL;
@@ -136,6 +139,31 @@ static void label_sets(const clip_model *model)
     clip_labels_free(labels);
 }
 
+/* What a message says of a megabyte is short. */
+static void long_texts(const clip_model *model)
+{
+    const size_t size = 1 << 20;
+    char *text = malloc(size + 1);
+    const char *texts[1];
+    clip_labels *labels;
+    clip_image *image;
+
+    if (text == NULL) {
+        TRUE(text != NULL);
+        return;
+    }
+    memset(text, 'x', size);
+    text[size] = '\0';
+    texts[0] = text;
+    MAKES_NONE(labels, CLIP_ERROR_PROMPT, "(1048576 bytes)", clip_labels_new(model, texts, 1, texts, 1, &labels));
+    TRUE(strlen(clip_last_error()) < 300);
+    MAKES_NONE(image, CLIP_ERROR_FILE, "1048576 bytes", clip_image_open(model, text, &image));
+    TRUE(strlen(clip_last_error()) < 300);
+    WORKS(clip_labels_new(model, texts, 1, NULL, 0, &labels));
+    clip_labels_free(labels);
+    free(text);
+}
+
 static void images(const clip_model *model)
 {
     static const uint8_t pixels[2 * 8 + 6] = {0}, text[] = "a photo of a cat";
@@ -145,6 +173,7 @@ static void images(const clip_model *model)
     MAKES_NONE(image, CLIP_ERROR_NULL, "model is NULL", clip_image_open(NULL, "a.png", &image));
     MAKES_NONE(image, CLIP_ERROR_NULL, "path is NULL", clip_image_open(model, NULL, &image));
     MAKES_NONE(image, CLIP_ERROR_UTF8, "path", clip_image_open(model, latin1, &image));
+    MAKES_NONE(image, CLIP_ERROR_FILE, "path is empty: name an image file", clip_image_open(model, "", &image));
     MAKES_NONE(image, CLIP_ERROR_FILE, "/no/such.png", clip_image_open(model, "/no/such.png", &image));
 
     FAILS(CLIP_ERROR_NULL, "out is NULL", clip_image_decode(model, text, sizeof text, NULL));
@@ -239,6 +268,7 @@ int main(int argc, char **argv)
     WORKS(clip_labels_new(model, names, 3, NULL, 0, &labels));
     WORKS(clip_image_from_rgb(red, 3, 1, 1, 3, &image));
     label_sets(model);
+    long_texts(model);
     images(model);
     classification(model, image, labels);
     embeddings(model, image);

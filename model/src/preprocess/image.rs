@@ -1,6 +1,7 @@
 //! Pictures in memory.
 
 use crate::error::{Error, Result};
+use crate::memory;
 
 /// Packed 8-bit RGB, rows top-down. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +65,7 @@ impl Image {
     /// Copies rows that start `stride_bytes` apart; what lies between a row's end and the next start is ignored.
     ///
     /// # Errors
-    /// [`Error::Size`] for an empty image, a stride shorter than a row, or too few bytes (the last row may end
+    /// [`Error::Memory`]; [`Error::Size`] for an empty image, a stride shorter than a row, or too few bytes (the last row may end
     /// without padding).
     pub fn from_strided(width: usize, height: usize, stride_bytes: usize, bytes_: &[u8]) -> Result<Image> {
         let total = bytes(width, height, 3)?;
@@ -81,7 +82,7 @@ impl Image {
                 bytes_.len()
             )));
         }
-        let mut rgb = Vec::with_capacity(total);
+        let mut rgb = memory::with_capacity("the pixels of an image", total)?;
         for y in 0..height {
             rgb.extend_from_slice(&bytes_[y * stride_bytes..][..row]);
         }

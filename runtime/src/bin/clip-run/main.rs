@@ -27,7 +27,8 @@ Examples:
   clip-run info emoji
 
 `clip-export CHECKPOINT -o emoji` makes the folder. ONNX Runtime (libonnxruntime.so) is looked for at ORT_DYLIB_PATH,
-beside the program, in ../lib, in .deps/onnxruntime/lib of the folders above it, and where the system looks.
+beside the program, in ../lib of a program in a folder bin, in .deps/onnxruntime/lib of the source tree that it was
+built in, and where the system looks.
 
 Exit status: 0 when all went well, 1 when something failed, 2 for wrong arguments.";
 
@@ -44,11 +45,23 @@ struct Common {
     /// Threads to compute with [default: one for each physical core]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=clip_runtime::MAX_THREADS as u64))]
     threads: Option<usize>,
+    /// Pixels of the largest image to decode, where that is fewer than the model folder allows
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
+    max_pixels: Option<u64>,
+    /// Hash only files of the folder that changed since they were last found whole with this option; what was found is
+    /// kept in the folder, or in the user's cache folder
+    #[arg(long)]
+    trust_unchanged: bool,
 }
 
 impl Common {
     fn open(&self, folder: &std::path::Path) -> clip_runtime::Result<clip_runtime::Clip> {
-        let options = clip_runtime::Options { threads: self.threads, ..Default::default() };
+        let options = clip_runtime::Options {
+            threads: self.threads,
+            max_pixels: self.max_pixels,
+            trust_unchanged: self.trust_unchanged,
+            ..Default::default()
+        };
         clip_runtime::Clip::open_with(folder, &options)
     }
 }

@@ -1,0 +1,62 @@
+/* A program built with the header of the first version, in which clip_open_options had fewer fields.
+ *
+ *     older MODEL_FOLDER
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clip.h"
+
+typedef struct {
+    size_t struct_size;
+    size_t threads;
+    const char *onnxruntime;
+} first_options;
+
+/* Still older than any: the shortest that is taken. */
+typedef struct {
+    size_t struct_size;
+    size_t threads;
+} shortest_options;
+
+/* Opens the folder with options that lie at the very end of their memory, where a byte more is not theirs to read. */
+static int opens(const char *folder, const void *options, size_t size)
+{
+    clip_model *model = NULL;
+    void *copy = malloc(size);
+    clip_status status;
+
+    if (copy == NULL)
+        return 0;
+    memcpy(copy, options, size);
+    status = clip_model_open(folder, copy, &model);
+    free(copy);
+    if (status != CLIP_OK) {
+        fprintf(stderr, "%lu bytes of options: %s\n", (unsigned long)size, clip_last_error());
+        return 0;
+    }
+    clip_model_free(model);
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    first_options first;
+    shortest_options shortest;
+    clip_open_options current;
+
+    if (argc != 2)
+        return 2;
+    memset(&first, 0, sizeof first);
+    first.struct_size = sizeof first;
+    first.threads = 1;
+    memset(&shortest, 0, sizeof shortest);
+    shortest.struct_size = sizeof shortest;
+    memset(&current, 0, sizeof current);
+    current.struct_size = sizeof current;
+    return opens(argv[1], &first, sizeof first) && opens(argv[1], &shortest, sizeof shortest)
+                   && opens(argv[1], &current, sizeof current)
+               ? 0
+               : 1;
+}

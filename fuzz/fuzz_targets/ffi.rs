@@ -1,0 +1,139 @@
+//! Bytes as what a C program passes to libclip: an image file, pixels, labels and templates, or options. The model is the
+//! one of three colours in runtime/tests. Needs libonnxruntime.so, see runtime/src/library.rs.
+#![no_main]
+
+use std::ffi::{CStr, CString, c_char};
+use std::ptr::{null, null_mut};
+use std::sync::OnceLock;
+
+use clip::classify::{clip_classify, clip_match};
+use clip::embed::{clip_embed_images, clip_embed_texts};
+use clip::image::{clip_image, clip_image_decode, clip_image_free, clip_image_from_rgb, clip_image_open};
+use clip::labels::{clip_labels, clip_labels_count, clip_labels_free, clip_labels_name, clip_labels_new};
+use clip::model::{clip_model, clip_model_free, clip_model_open, clip_open_options};
+use clip::status::{CLIP_ERROR_INTERNAL, CLIP_ERROR_MEMORY, CLIP_OK, clip_last_error, clip_status};
+
+const COLOURS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/tests/colours");
+
+/// A handle that threads share.
+struct Shared<T>(*mut T);
+
+unsafe impl<T> Send for Shared<T> {}
+unsafe impl<T> Sync for Shared<T> {}
+
+/// Whether a call did what it was called for. What it said is a short line, and no bug.
+fn works(status: clip_status) -> bool {
+    assert_ne!(status, CLIP_ERROR_INTERNAL, "{:?}", unsafe { CStr::from_ptr(clip_last_error()) });
+    assert_ne!(status, CLIP_ERROR_MEMORY, "{:?}", unsafe { CStr::from_ptr(clip_last_error()) });
+    if status != CLIP_OK {
+        let said = unsafe { CStr::from_ptr(clip_last_error()) }.to_str().unwrap();
+        assert!(!said.is_empty() && said.len() < 5000 && !said.contains('\n'), "{said}");
+    }
+    status == CLIP_OK
+}
+
+fn model() -> *const clip_model {
+    static MODEL: OnceLock<Shared<clip_model>> = OnceLock::new();
+    let open = || {
+        let (folder, mut model) = (CString::new(COLOURS).unwrap(), null_mut());
+        assert!(works(unsafe { clip_model_open(folder.as_ptr(), null(), &mut model) }));
+        Shared(model)
+    };
+    MODEL.get_or_init(open).0
+}
+
+/// Three labels.
+fn colours() -> *const clip_labels {
+    static LABELS: OnceLock<Shared<clip_labels>> = OnceLock::new();
+    let make = || {
+        let (names, mut labels) = ([c"red", c"green", c"blue"].map(CStr::as_ptr), null_mut());
+        assert!(works(unsafe { clip_labels_new(model(), names.as_ptr(), 3, null(), 0, &mut labels) }));
+        Shared(labels)
+    };
+    LABELS.get_or_init(make).0
+}
+
+unsafe fn use_image(image: *mut clip_image) {
+    let mut matches = [const { clip_match { index: 9, probability: 0.0, similarity: 0.0 } }; 2];
+    let (mut count, mut row) = (9, [0.0; 4]);
+    if works(unsafe { clip_classify(model(), image, colours(), matches.as_mut_ptr(), 2, &mut count) }) {
+        assert!(count == 2 && matches[0].index < 3);
+    }
+    works(unsafe { clip_embed_images(model(), [image.cast_const()].as_ptr(), 1, row.as_mut_ptr(), 4) });
+    unsafe { clip_image_free(image) };
+}
+
+/// A word of the bytes; zeros behind their end.
+fn word(bytes: &[u8], at: usize) -> usize {
+    let mut word = [0; size_of::<usize>()];
+    let start = (at * word.len()).min(bytes.len());
+    let end = (start + word.len()).min(bytes.len());
+    word[..end - start].copy_from_slice(&bytes[start..end]);
+    usize::from_le_bytes(word)
+}
+
+unsafe fn pixels(bytes: &[u8]) {
+    let (numbers, pixels) = bytes.split_at(bytes.len().min(12));
+    let number = |i: usize| numbers.get(4 * i..4 * i + 4).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    let [width, height, stride] = [0, 1, 2].map(|i| number(i) as usize);
+    let mut image = null_mut();
+    if works(unsafe { clip_image_from_rgb(pixels.as_ptr(), pixels.len(), width, height, stride, &mut image) }) {
+        unsafe { use_image(image) };
+    }
+}
+
+/// Strings that end with a zero; those with a `{}` are templates too.
+unsafe fn labels(bytes: &[u8]) {
+    let strings: Vec<CString> = bytes.split(|&b| b == 0).take(50).map(|s| CString::new(s).unwrap()).collect();
+    let pointers: Vec<*const c_char> = strings.iter().map(|s| s.as_ptr()).collect();
+    let has_place = |s: &&CString| s.as_bytes().windows(2).any(|w| w == b"{}");
+    let templates: Vec<*const c_char> = strings.iter().filter(has_place).map(|s| s.as_ptr()).collect();
+    let (n, m, mut set) = (pointers.len(), templates.len(), null_mut());
+    unsafe {
+        if works(clip_labels_new(model(), pointers.as_ptr(), n, templates.as_ptr(), m, &mut set)) {
+            assert_eq!(clip_labels_count(set), n);
+            assert!((0..n).all(|i| CStr::from_ptr(clip_labels_name(set, i)) == strings[i].as_c_str()));
+            assert!(clip_labels_name(set, n).is_null());
+            clip_labels_free(set);
+        }
+        let mut rows = vec![0.0; 4 * n];
+        works(clip_embed_texts(model(), pointers.as_ptr(), n, rows.as_mut_ptr(), rows.len()));
+        let mut image = null_mut();
+        assert!(!works(clip_image_open(model(), pointers[0], &mut image)) || !image.is_null());
+        clip_image_free(image);
+    }
+}
+
+/// Options of any size and content, in front of a path.
+unsafe fn options(bytes: &[u8]) {
+    // What a caller promises: as many bytes as struct_size says, and a pointer to a string.
+    let mut words: Vec<usize> = (0..600).map(|i| word(bytes, i)).collect();
+    let library = CString::new(bytes.iter().copied().skip(8).filter(|&b| b != 0).take(40).collect::<Vec<_>>()).unwrap();
+    words[2] = if words[2] % 2 == 0 { 0 } else { library.as_ptr() as usize };
+    let opens = words[0] == size_of::<clip_open_options>() && words[2] == 0 && bytes.len() % 16 == 0;
+    let folder = CString::new(if opens { COLOURS } else { "/no/such/folder" }).unwrap();
+    // Nothing is to be written beside the colours.
+    words[4] = if opens { 0 } else { words[4] };
+    let mut model = null_mut();
+    unsafe {
+        works(clip_model_open(folder.as_ptr(), words.as_ptr().cast(), &mut model));
+        clip_model_free(model);
+    }
+}
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let Some((kind, bytes)) = bytes.split_first() else { return };
+    unsafe {
+        match kind % 4 {
+            0 => {
+                let mut image = null_mut();
+                if works(clip_image_decode(model(), bytes.as_ptr(), bytes.len(), &mut image)) {
+                    use_image(image);
+                }
+            }
+            1 => pixels(bytes),
+            2 => labels(bytes),
+            _ => options(bytes),
+        }
+    }
+});
