@@ -12,7 +12,7 @@ use crate::status::clip_status;
 /// A decoded image, 8-bit RGB. Every model may use it, whichever made it.
 pub struct clip_image(pub(crate) Image);
 
-/// Reads an image file: JPEG, PNG, WebP, GIF (first frame), BMP or TIFF. `model` says how transparency and EXIF
+/// Reads an image file: JPEG, PNG, WebP, GIF (first frame), BMP, TIFF or PNM. `model` says how transparency and EXIF
 /// orientation are treated and how many pixels are allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_image_open(
