@@ -160,7 +160,7 @@ fn jpeg_segments(encoded: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
 }
 
 /// Kind and content of a PNG's whole chunks.
-pub(super) fn png_chunks(encoded: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+fn png_chunks(encoded: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     let mut rest = encoded.get(8..).unwrap_or_default();
     std::iter::from_fn(move || {
         let (header, tail) = rest.split_first_chunk::<8>()?;

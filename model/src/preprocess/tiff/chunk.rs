@@ -22,7 +22,7 @@ pub(super) enum Compression {
 pub(super) fn decompress(compression: Compression, data: &[u8], width: usize, rows: &mut [u8]) -> Result<()> {
     let whole = match compression {
         Compression::None => data.get(..rows.len()).map(|data| rows.copy_from_slice(data)).is_some(),
-        Compression::Fax(scheme) => fax::decode(scheme, data, width, rows).is_some_and(|rows| rows > 0),
+        Compression::Fax(scheme) => fax::decode(scheme, data, width, rows).is_some(),
         Compression::Lzw => unpack_lzw(data, rows),
         Compression::Deflate => {
             let mut inflate = Decompress::new(true);

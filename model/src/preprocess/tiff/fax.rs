@@ -27,44 +27,44 @@ fn most_changes(width: usize) -> usize {
 
 struct Reader<I: Iterator<Item = Result<u8, Infallible>>>(ByteReader<I>);
 
-/// Decodes to rows of packed bits, black set, as far as the data goes; how many rows those are.
-pub(super) fn decode(scheme: Scheme, data: &[u8], width: usize, rows: &mut [u8]) -> Option<usize> {
+/// Decodes to rows of packed bits, black set; what follows the mark of the picture's end stays white. None where the data
+/// is damaged or ends early.
+pub(super) fn decode(scheme: Scheme, data: &[u8], width: usize, rows: &mut [u8]) -> Option<()> {
     let bytes = data.iter().copied().chain([0; PADDING]).map(Ok::<u8, Infallible>);
     let mut reader = Reader(ByteReader::new(bytes).ok()?);
     let row_bytes = width.div_ceil(8);
     // Where the colour changes: to black, to white, and so on.
     let (mut before, mut changes): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
-    let mut decoded = 0;
     for row in rows.chunks_exact_mut(row_bytes) {
         changes.clear();
-        let complete = match scheme {
+        match scheme {
             Scheme::Huffman => {
-                let complete = reader.runs(width, &mut changes);
+                reader.runs(width, &mut changes)?;
                 let padding = reader.0.bits_to_byte_boundary();
-                complete && reader.0.consume(padding).is_ok()
+                reader.0.consume(padding).ok()?;
             }
             Scheme::Group3 { two_dimensional } => {
                 reader.skip_line_end();
+                if reader.at_line_end() {
+                    break;
+                }
                 if two_dimensional && reader.bits(1)? == 0 {
-                    reader.differences(width, &before, &mut changes)?
+                    reader.differences(width, &before, &mut changes)?;
                 } else {
-                    reader.runs(width, &mut changes)
+                    reader.runs(width, &mut changes)?;
                 }
             }
+            Scheme::Group4 if reader.at_line_end() => break,
             Scheme::Group4 => reader.differences(width, &before, &mut changes)?,
-        };
-        if !complete {
-            break;
         }
         for run in changes.chunks(2) {
             for x in run[0].min(width)..run.get(1).map_or(width, |&end| end.min(width)) {
                 row[x / 8] |= 0x80 >> (x % 8);
             }
         }
-        decoded += 1;
         std::mem::swap(&mut before, &mut changes);
     }
-    Some(decoded)
+    Some(())
 }
 
 impl<I: Iterator<Item = Result<u8, Infallible>>> Reader<I> {
@@ -72,6 +72,11 @@ impl<I: Iterator<Item = Result<u8, Infallible>>> Reader<I> {
         let bits = self.0.peek(count)?;
         self.0.consume(count).ok()?;
         Some(bits)
+    }
+
+    /// The mark of a line's end; where a line should begin, two or more of them end the picture.
+    fn at_line_end(&self) -> bool {
+        self.0.peek(12) == Some(1)
     }
 
     /// Eleven zeros or more, and a one.
@@ -96,23 +101,22 @@ impl<I: Iterator<Item = Result<u8, Infallible>>> Reader<I> {
         }
     }
 
-    /// A row of runs, white first; false where the data ends or has no such code.
-    fn runs(&mut self, width: usize, changes: &mut Vec<usize>) -> bool {
+    /// A row of runs, white first.
+    fn runs(&mut self, width: usize, changes: &mut Vec<usize>) -> Option<()> {
         let (mut at, mut colour) = (0, Color::White);
         while at < width {
-            let Some(run) = self.run(colour) else { return false };
-            at += run;
+            at += self.run(colour)?;
             changes.push(at.min(width));
             if changes.len() > most_changes(width) {
-                return false;
+                return None;
             }
             colour = !colour;
         }
-        true
+        Some(())
     }
 
-    /// A row of differences from the row before: Some(false) at the end of the picture, None for what is no code.
-    fn differences(&mut self, width: usize, before: &[usize], changes: &mut Vec<usize>) -> Option<bool> {
+    /// A row of differences from the row before.
+    fn differences(&mut self, width: usize, before: &[usize], changes: &mut Vec<usize>) -> Option<()> {
         let (mut at, mut colour) = (None, Color::White);
         let mut from = 0;
         while at.unwrap_or(0) < width {
@@ -146,13 +150,12 @@ impl<I: Iterator<Item = Result<u8, Infallible>>> Reader<I> {
                     at = Some(end);
                     colour = !colour;
                 }
-                Mode::EOF => return Some(false),
-                Mode::Extension => return None,
+                Mode::EOF | Mode::Extension => return None,
             }
             if changes.len() > most_changes(width) {
                 return None;
             }
         }
-        Some(true)
+        Some(())
     }
 }

@@ -55,6 +55,15 @@ def png_with(png, name, data):
     return png[:33] + chunk(name, data) + png[33:]
 
 
+def interlaced():
+    """A grey PNG in the order of Adam7, without its end."""
+    grey = colours(1)[..., 0]
+    passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    rows = b"".join(b"\0" + row.tobytes() for x, y, across, down in passes for row in grey[y::down, x::across])
+    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 0, 0, 0, 1)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows))
+
+
 def jpeg_with(jpeg, content):
     """With another APP1 segment."""
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content + jpeg[2:]
@@ -279,6 +288,8 @@ def files():
     yield "orientation-xmp.webp", encode(image, "WEBP", lossless=True, xmp=XMP % 2)
     yield "orientation-text.png", png_with(png, b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n      26\n" + exif(8, SHORT).hex().encode()))
     yield "no-end.png", png[:-12]
+    yield "no-checksum.png", png[:-17]
+    yield "interlaced-no-end.png", interlaced()
     wide = (colours(1, WIDTH, HEIGHT)[..., 0].astype(">u2") * 257).astype(">u2")
     rows = b"".join(b"\0" + row.tobytes() for row in wide)
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", WIDTH, HEIGHT, 16, 0, 0, 0, 0))
