@@ -1,6 +1,7 @@
 //! How a picture is to be turned, as its EXIF data or, where that does not say, its XMP packet tells: read as Pillow's
 //! `ImageOps.exif_transpose` does, which takes any number for SHORT that Exif asks for.
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use super::tiff::Directory;
@@ -8,8 +9,8 @@ use super::tiff::Directory;
 /// EXIF's tag of the orientation.
 const TAG: u16 = 274;
 
-/// What inflating a text of a PNG may give; EXIF data is at most a few 64 KiB.
-const MAX_TEXT: u64 = 1 << 22;
+/// What is kept of EXIF data, and of a text of a PNG that holds it, bytes; it is at most a few 64 KiB.
+const MOST: usize = 1 << 22;
 
 /// How a stored picture becomes the one to look at: Exif 2.3's values 1 to 8 of tag 274.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +75,7 @@ impl Orientation {
             if segment.starts_with(b"Exif\0\0") {
                 // EXIF data over 64 KiB goes on in the next segment.
                 exif.extend_from_slice(&segment[6..]);
+                exif.truncate(MOST);
             } else if let Some(packet) = segment.strip_prefix(b"http://ns.adobe.com/xap/1.0/\0") {
                 xmp = Some(packet);
             }
@@ -86,7 +88,7 @@ impl Orientation {
         let (mut exif, mut profile, mut xmp) = (None, None, None);
         for (kind, chunk) in png_chunks(encoded) {
             match &kind {
-                b"eXIf" => exif = Some(chunk.to_vec()),
+                b"eXIf" => exif = Some(chunk),
                 b"tEXt" | b"zTXt" | b"iTXt" => match png_text(kind, chunk) {
                     Some((b"Raw profile type exif", text)) => profile = raw_profile(&text),
                     Some((b"XML:com.adobe.xmp", text)) => xmp = Some(text),
@@ -95,7 +97,7 @@ impl Orientation {
                 _ => {}
             }
         }
-        Orientation::from_exif_or_xmp(exif.or(profile).as_deref(), xmp.as_deref())
+        Orientation::from_exif_or_xmp(exif.or(profile.as_deref()), xmp.as_deref())
     }
 
     /// Of a WebP's EXIF or XMP chunk, where its header says that there is one.
@@ -174,17 +176,17 @@ fn png_chunks(encoded: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
 }
 
 /// Keyword and text of a PNG's text chunk.
-fn png_text(kind: [u8; 4], chunk: &[u8]) -> Option<(&[u8], Vec<u8>)> {
+fn png_text(kind: [u8; 4], chunk: &[u8]) -> Option<(&[u8], Cow<'_, [u8]>)> {
     let end = chunk.iter().position(|&byte| byte == 0)?;
     let (keyword, rest) = (&chunk[..end], &chunk[end + 1..]);
     let text = match &kind {
-        b"tEXt" => rest.to_vec(),
-        b"zTXt" => inflated(rest.get(1..)?)?,
+        b"tEXt" => Cow::Borrowed(rest),
+        b"zTXt" => Cow::Owned(inflated(rest.get(1..)?)?),
         _ => {
             let compressed = *rest.first()? != 0;
             // Compression flag and method, language, translated keyword.
             let text = rest.get(2..)?.splitn(3, |&byte| byte == 0).nth(2)?;
-            if compressed { inflated(text)? } else { text.to_vec() }
+            if compressed { Cow::Owned(inflated(text)?) } else { Cow::Borrowed(text) }
         }
     };
     Some((keyword, text))
@@ -192,14 +194,15 @@ fn png_text(kind: [u8; 4], chunk: &[u8]) -> Option<(&[u8], Vec<u8>)> {
 
 fn inflated(data: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::new();
-    flate2::read::ZlibDecoder::new(data).take(MAX_TEXT).read_to_end(&mut text).ok()?;
+    flate2::read::ZlibDecoder::new(data).take(MOST as u64).read_to_end(&mut text).ok()?;
     Some(text)
 }
 
 /// ImageMagick's way: a line feed, a name, a length, and the bytes in hexadecimal digits.
 fn raw_profile(text: &[u8]) -> Option<Vec<u8>> {
     let digits = text.splitn(4, |&byte| byte == b'\n').nth(3)?;
-    let digits: Vec<u8> = digits.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let digits: Vec<u8> =
+        digits.iter().take(MOST).copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 

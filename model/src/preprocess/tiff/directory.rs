@@ -1,6 +1,7 @@
 //! The first directory of a TIFF file, classic or BigTIFF; EXIF data has the same form.
 
 use crate::error::{Error, Result};
+use crate::memory;
 
 /// Largest number of values that is read of an entry: strips of a picture, or a colour map.
 const MAX_VALUES: u64 = 1 << 24;
@@ -30,6 +31,15 @@ fn size(kind: u16) -> Option<u64> {
         5 | 10 | 12 | 16 | 17 | 18 => Some(8),
         _ => None,
     }
+}
+
+/// All values, if there are all and memory for them.
+fn collected<T>(count: usize, values: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
+    let mut all = memory::with_capacity("a TIFF's values", count).ok()?;
+    for value in values {
+        all.push(value?);
+    }
+    Some(all)
 }
 
 impl<'a> Directory<'a> {
@@ -132,13 +142,14 @@ impl<'a> Directory<'a> {
                 _ => return None,
             })
         };
-        (0..entry.count).map(value).collect()
+        collected(entry.count as usize, (0..entry.count).map(value))
     }
 
     /// A tag's values where all are whole numbers of at least 0.
     pub(super) fn numbers(&self, tag: u16) -> Option<Vec<u64>> {
         let whole = |value: f64| (value >= 0.0 && value.fract() == 0.0).then_some(value as u64);
-        self.reals(tag)?.into_iter().map(whole).collect()
+        let reals = self.reals(tag)?;
+        collected(reals.len(), reals.into_iter().map(whole))
     }
 
     /// A tag's first value, if it is a whole number of at least 0.

@@ -4,6 +4,7 @@ use super::chunk::Compression;
 use super::fax::Scheme;
 use super::{Directory, bad};
 use crate::error::Result;
+use crate::memory;
 
 /// Most samples of a pixel: colours, alpha and what else a program added.
 const MAX_SAMPLES: usize = 8;
@@ -152,7 +153,9 @@ impl Layout {
         let offsets = directory.numbers(offsets).ok_or_else(|| bad("no pixels"))?;
         let lengths = directory.numbers(lengths).unwrap_or_default();
         let length = |n: usize| lengths.get(n).copied().filter(|&length| length > 0).unwrap_or(u64::MAX);
-        Ok(offsets.iter().enumerate().map(|(n, &offset)| (offset, length(n))).collect())
+        let mut chunks = memory::with_capacity("a TIFF's strips", offsets.len())?;
+        chunks.extend(offsets.iter().enumerate().map(|(n, &offset)| (offset, length(n))));
+        Ok(chunks)
     }
 }
 

@@ -57,14 +57,20 @@ impl Picture<'_> {
         let layout = self.layout;
         let (width, height) = (layout.width as usize, layout.height as usize);
         let (across, down) = (width.div_ceil(layout.chunk.0), height.div_ceil(layout.chunk.1));
+        // What lies beyond the picture's edges is decompressed, too.
+        let covered = [across, layout.chunk.0, down, layout.chunk.1].map(|n| n as u64);
+        if covered.into_iter().fold(1, u64::saturating_mul) > self.max_pixels.max(1 << 20) {
+            let (width, height) = layout.chunk;
+            return Err(bad(format!(
+                "tiles of {width}x{height} pixels need more than the limit on pictures"
+            )));
+        }
         let chunks = layout.chunks(self.directory)?;
         let planes = if layout.separate { layout.samples } else { 1 };
         let together = layout.samples / planes;
         let mut samples = memory::filled("a TIFF picture", 0, width * height * layout.samples)?;
-        let mut at = (0..planes)
-            .flat_map(|plane| (0..down).flat_map(move |y| (0..across).map(move |x| (plane, x, y))));
-        for n in 0..planes * across * down {
-            let (plane, x, y) = at.next().unwrap_or_default();
+        let rows = |plane| (0..down).flat_map(move |y| (0..across).map(move |x| (plane, x, y)));
+        for (n, (plane, x, y)) in (0..planes).flat_map(rows).enumerate() {
             let &(offset, length) =
                 chunks.get(n).ok_or_else(|| bad("fewer strips or tiles than the picture has"))?;
             let data = usize::try_from(offset).ok().and_then(|offset| self.encoded.get(offset..));
@@ -97,10 +103,6 @@ impl Picture<'_> {
     fn chunk(&self, data: &[u8], rows: usize, together: usize) -> Result<Vec<u8>> {
         let layout = self.layout;
         let width = layout.chunk.0;
-        let pixels = (width as u64).saturating_mul(rows as u64);
-        if pixels > self.max_pixels.max(1 << 20) {
-            return Err(bad(format!("tiles of {width}x{rows} pixels are larger than the limit on pictures")));
-        }
         let Packing::Plain(compression) = layout.packing else {
             return self.jpeg(data, rows, together);
         };
