@@ -215,7 +215,7 @@ size_t clip_labels_count(const clip_labels *labels);
 /// Label number `index`, which stands until the set is freed. NULL when there is none.
 const char *clip_labels_name(const clip_labels *labels, size_t index);
 
-/// Reads an image file: JPEG, PNG, WebP, GIF (first frame), BMP or TIFF. `model` says how transparency and EXIF
+/// Reads an image file: JPEG, PNG, WebP, GIF (first frame), BMP, TIFF or PNM. `model` says how transparency and EXIF
 /// orientation are treated and how many pixels are allowed.
 clip_status clip_image_open(const clip_model *model,
                             const char *path,

@@ -4,13 +4,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use clip_model::preprocess::Image;
+use clip_model::preprocess::{EXTENSIONS, Image, is_picture_name};
 use clip_model::{Preprocess, files};
 
 use crate::error::{Error, Result};
-
-/// File names that end like this are taken for pictures.
-const PICTURES: [&str; 9] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm"];
 
 /// Pictures and texts.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -26,7 +23,7 @@ impl Samples {
     pub fn generated(preprocess: &Preprocess) -> Result<Samples> {
         const SIZES: [(usize, usize); 8] =
             [(640, 480), (480, 640), (300, 20), (17, 230), (1, 1), (224, 224), (65, 64), (511, 333)];
-        let images = SIZES.iter().enumerate().map(|(n, &size)| Ok(preprocess.fit(&drawn(n, size)?)));
+        let images = SIZES.iter().enumerate().map(|(n, &size)| Ok(preprocess.fit(&drawn(n, size)?)?));
         let subjects = [
             "cat",
             "bicycle",
@@ -94,8 +91,10 @@ impl Pictures {
     pub fn read(path: &Path, preprocess: &Preprocess, limit: usize) -> Result<Pictures> {
         let bad = |reason: String| Error::Samples { path: path.to_owned(), reason };
         let mut pictures = Pictures::default();
-        let mut take = |name: &Path, image: clip_model::Result<Image>| match image {
-            Ok(image) => pictures.images.push(preprocess.fit(&image)),
+        let mut take = |name: &Path, image: clip_model::Result<Image>| match image
+            .and_then(|image| preprocess.fit(&image))
+        {
+            Ok(image) => pictures.images.push(image),
             Err(e) => pictures.skipped.push(skipped(name, &e)),
         };
         if path.is_dir() {
@@ -118,7 +117,7 @@ impl Pictures {
         }
         match (pictures.images.len(), pictures.skipped.len()) {
             (0, 0) => {
-                Err(bad(format!("there is no picture in it (names that end in {})", PICTURES.join(", "))))
+                Err(bad(format!("there is no picture in it (names that end in {})", EXTENSIONS.join(", "))))
             }
             (0, _) => Err(bad(format!("one picture is needed at least, but {}", pictures.left_out()))),
             _ => Ok(pictures),
@@ -172,11 +171,6 @@ fn is_hidden(path: &Path) -> bool {
     path.components().any(hidden)
 }
 
-fn is_picture(path: &Path) -> bool {
-    let ending = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-    ending.is_some_and(|e| PICTURES.contains(&e.as_str()))
-}
-
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     let named = |e: std::io::Error| std::io::Error::new(e.kind(), format!("{}: {e}", folder.display()));
     for entry in std::fs::read_dir(folder).map_err(named)? {
@@ -188,7 +182,7 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
         let (path, kind) = (entry.path(), entry.file_type().map_err(named)?);
         if kind.is_dir() {
             walk(&path, found)?;
-        } else if is_picture(&path) && path.is_file() {
+        } else if is_picture_name(&path) && path.is_file() {
             found.push(path);
         }
     }
@@ -202,7 +196,7 @@ fn tar_pictures(path: &Path, wanted: Option<&[usize]>) -> std::io::Result<Vec<(P
     for entry in tar::Archive::new(File::open(path)?).entries()? {
         let mut entry = entry?;
         let name = entry.path()?.into_owned();
-        if !entry.header().entry_type().is_file() || is_hidden(&name) || !is_picture(&name) {
+        if !entry.header().entry_type().is_file() || is_hidden(&name) || !is_picture_name(&name) {
             continue;
         }
         if wanted.is_none_or(|wanted| wanted.contains(&position)) {

@@ -18,7 +18,7 @@ impl std::borrow::Borrow<Image> for &clip_image {
     }
 }
 
-/// Reads an image file: JPEG, PNG, WebP, GIF (first frame), BMP or TIFF. `model` says how transparency and EXIF
+/// Reads an image file: JPEG, PNG, WebP, GIF (first frame), BMP, TIFF or PNM. `model` says how transparency and EXIF
 /// orientation are treated and how many pixels are allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_image_open(

@@ -54,7 +54,7 @@ fn run(request: &Request) -> Result<(usize, usize), AnyError> {
     let image = preprocess.open(&request.input)?;
     let bytes = match request.step {
         Step::Decode => return write(request, &image),
-        Step::Fit => return write(request, &preprocess.fit(&image)),
+        Step::Fit => return write(request, &preprocess.fit(&image)?),
         Step::Normalize => {
             let mut out = vec![0.0_f32; 3 * preprocess.size * preprocess.size];
             preprocess.apply(&image, &mut out)?;

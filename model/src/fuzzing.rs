@@ -54,6 +54,11 @@ pub fn preprocessor_config(bytes: &[u8]) {
     read_preprocessor_config(bytes, 224);
 }
 
+/// Decodes a picture of at most 4 megapixels, turned as it says.
+pub fn image(bytes: &[u8]) {
+    drop(crate::preprocess::decode(bytes, true, 1 << 22));
+}
+
 /// What is computed of sizes before any weights are seen.
 fn list(config: &Config) {
     let summary = summarize(config);

@@ -1,7 +1,7 @@
 //! Preprocessing against what Pillow and torchvision made of small pictures (`images/make.py`), and its promises on
 //! any bytes. `tests/parity/preprocess.py` compares many more pictures where Python is at hand.
 
-#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper fails its test")]
 
 use std::path::PathBuf;
 
@@ -50,11 +50,83 @@ fn pixels_are_those_of_pillow_and_torchvision() {
         let image = small().open(&folder().join(&golden.file)).unwrap();
         assert_eq!((image.width(), image.height()), (golden.width, golden.height), "{}", golden.file);
         assert_eq!(hash(&image), golden.decoded, "{} decoded", golden.file);
-        assert_eq!(hash(&small().fit(&image)), golden.shortest, "{} resized and cropped", golden.file);
+        assert_eq!(
+            hash(&small().fit(&image).unwrap()),
+            golden.shortest,
+            "{} resized and cropped",
+            golden.file
+        );
         let squash =
             Preprocess { resize_mode: ResizeMode::Squash, interpolation: Interpolation::Bilinear, ..small() };
-        assert_eq!(hash(&squash.fit(&image)), golden.squash, "{} squashed", golden.file);
+        assert_eq!(hash(&squash.fit(&image).unwrap()), golden.squash, "{} squashed", golden.file);
     }
+}
+
+#[derive(serde::Deserialize)]
+struct Odd {
+    file: String,
+    width: usize,
+    height: usize,
+    decoded: String,
+}
+
+/// Pictures of `images/odd/make.py`, of kinds that are seldom written.
+fn odd() -> Vec<Odd> {
+    let lines = std::fs::read_to_string(folder().join("odd/golden.jsonl")).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn odd_kinds_are_those_of_pillow() {
+    for Odd { file, width, height, decoded } in odd() {
+        let image = small().open(&folder().join("odd").join(&file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+        assert_eq!((image.width(), image.height()), (width, height), "{file}");
+        assert_eq!(hash(&image), decoded, "{file}");
+        let error = decode(&encoded(&format!("odd/{file}")), true, (width * height) as u64 - 1).unwrap_err();
+        assert!(matches!(error, Error::ImageTooLarge { .. }), "{file}: {error}");
+    }
+}
+
+/// A TIFF of one grey pixel with these tags of type SHORT besides its size.
+fn tiff(tags: &[(u16, u16)]) -> Vec<u8> {
+    let mut all = vec![(256, 1), (257, 1), (273, 0)];
+    all.extend(tags);
+    let mut file = b"II*\0\x08\0\0\0".to_vec();
+    file.extend((all.len() as u16).to_le_bytes());
+    for (tag, value) in all {
+        file.extend([tag, 3, 1, 0, value, 0].map(u16::to_le_bytes).concat());
+    }
+    file
+}
+
+#[test]
+fn what_is_not_decoded_is_refused_in_words() {
+    for (picture, words) in [
+        (tiff(&[(259, 34925)]), "compression 34925 (LZMA) is not supported"),
+        (tiff(&[(262, 32803)]), "photometric interpretation 32803 is not supported"),
+        (tiff(&[(258, 24)]), "samples of [24] bits are not supported"),
+        (tiff(&[(258, 16), (317, 4)]), "predictor 4 with 16 bits is not supported"),
+        (tiff(&[(258, 64), (339, 3)]), "samples of [64] bits are not supported"),
+        (tiff(&[(262, 3), (258, 8)]), "a palette without its colours"),
+        (b"BM\0\0\0\0\0\0\0\0\x1a\0\0\0\x10\0\0\0".to_vec(), "a header of 16 bytes is not supported"),
+        (b"P5 1 1 70000 \0".to_vec(), "the largest value is 70000, expected 1 to 65535"),
+        (b"P2 1 1 9 10".to_vec(), "value 10, at most 9 allowed"),
+        (b"P6 2 2 255 abc".to_vec(), "the pixels end early"),
+    ] {
+        let error = small().decode(&picture).unwrap_err();
+        assert!(matches!(&error, Error::Image(message) if message.contains(words)), "{words}: {error}");
+    }
+}
+
+#[test]
+fn a_tiffs_lies_about_its_size_ask_for_no_memory() {
+    // Tiles of 65535x65535 pixels for a picture of one.
+    let mut tiled = tiff(&[(258, 8), (322, 65535), (323, 65535), (324, 8)]);
+    // Without strips it is tiled.
+    let at = tiled.windows(2).position(|tag| tag == 273u16.to_le_bytes()).unwrap();
+    tiled[at..at + 2].copy_from_slice(&60000u16.to_le_bytes());
+    let error = small().decode(&tiled).unwrap_err();
+    assert!(error.to_string().contains("more than the limit"), "{error}");
 }
 
 #[test]
@@ -74,7 +146,7 @@ fn transparent_pixels_show_the_background() {
     let rgba = decode(&encoded("rgba.png"), true, MAX_PIXELS).unwrap();
     for background in [[255; 3], [0, 40, 200]] {
         let image = Preprocess { background, ..small() }.decode(&encoded("rgba.png")).unwrap();
-        assert_eq!(image, rgba.over(background));
+        assert_eq!(image, rgba.over(background).unwrap());
         for (pixel, rgba) in image.rgb().chunks_exact(3).zip(rgba.rgba().chunks_exact(4)) {
             for channel in 0..3 {
                 let alpha = f64::from(rgba[3]) / 255.0;
@@ -92,7 +164,7 @@ fn one_pixel_and_a_strip_become_inputs() {
     for (file, colour) in [("one-pixel.png", None), ("1x4000.png", Some([250, 20, 60]))] {
         let preprocess = Preprocess { max_pixels: MAX_PIXELS, ..Preprocess::default() };
         let image = preprocess.open(&folder().join(file)).unwrap();
-        let fitted = preprocess.fit(&image);
+        let fitted = preprocess.fit(&image).unwrap();
         assert_eq!((fitted.width(), fitted.height()), (224, 224));
         if let Some(colour) = colour {
             assert!(fitted.rgb().chunks_exact(3).all(|pixel| pixel == colour), "the middle of the strip");
@@ -215,9 +287,9 @@ proptest! {
         length in any::<prop::sample::Index>(),
         cut in prop::bool::weighted(0.2),
     ) {
-        let all = golden();
-        let file = &all[which.index(all.len())].file;
-        let mut bytes = encoded(file);
+        let mut all: Vec<String> = golden().into_iter().map(|golden| golden.file).collect();
+        all.extend(odd().into_iter().map(|odd| format!("odd/{}", odd.file)));
+        let mut bytes = encoded(&all[which.index(all.len())]);
         for (at, value) in changes {
             // Half of the changes go where the headers are.
             let range = if value % 2 == 0 { bytes.len().min(200) } else { bytes.len() };
@@ -235,9 +307,18 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_never_panic(kind in 0..6usize, bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let starts: [&[u8]; 6] =
-            [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0", b"RIFF\x20\0\0\0WEBPVP8 "];
+    fn any_bytes_never_panic(kind in 0..9usize, bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let starts: [&[u8]; 9] = [
+            b"\xff\xd8\xff",
+            b"\x89PNG\r\n\x1a\n",
+            b"GIF89a",
+            b"BM",
+            b"II*\0",
+            b"RIFF\x20\0\0\0WEBPVP8 ",
+            b"P2 7 7 ",
+            b"MM\0+\0\x08\0\0",
+            b"\x28\0\0\0\x05\0\0\0\x05\0\0\0\x01\0\x08\0",
+        ];
         let _ = small().decode(&[starts[kind], &bytes].concat());
     }
 

@@ -56,7 +56,7 @@ impl ImageTower {
         let Preprocess { size, .. } = self.preprocess;
         match self.element {
             Element::Uint8 => self.encode_as(images, [size, size, 3], |image, out: &mut [u8]| {
-                out.copy_from_slice(self.preprocess.fit(image).rgb());
+                out.copy_from_slice(self.preprocess.fit(image)?.rgb());
                 Ok(())
             }),
             Element::Float32 | Element::Int32 => {

@@ -65,8 +65,8 @@ impl Image {
     /// Copies rows that start `stride_bytes` apart; what lies between a row's end and the next start is ignored.
     ///
     /// # Errors
-    /// [`Error::Memory`]; [`Error::Size`] for an empty image, a stride shorter than a row, or too few bytes (the last row may end
-    /// without padding).
+    /// [`Error::Size`] for an empty image, a stride shorter than a row, or too few bytes (the last row may end
+    /// without padding); [`Error::Memory`] where there is none for the copy.
     pub fn from_strided(width: usize, height: usize, stride_bytes: usize, bytes_: &[u8]) -> Result<Image> {
         let total = bytes(width, height, 3)?;
         let row = width * 3;
@@ -82,7 +82,7 @@ impl Image {
                 bytes_.len()
             )));
         }
-        let mut rgb = memory::with_capacity("the pixels of an image", total)?;
+        let mut rgb = memory::with_capacity("a picture", total)?;
         for y in 0..height {
             rgb.extend_from_slice(&bytes_[y * stride_bytes..][..row]);
         }
@@ -131,8 +131,11 @@ impl RgbaImage {
     }
 
     /// The image over an opaque colour, rounded to nearest.
-    pub fn over(&self, background: [u8; 3]) -> Image {
-        let mut rgb = Vec::with_capacity(self.width * self.height * 3);
+    ///
+    /// # Errors
+    /// [`Error::Memory`] where there is none for the result.
+    pub fn over(&self, background: [u8; 3]) -> Result<Image> {
+        let mut rgb = memory::with_capacity("a picture over its background", self.width * self.height * 3)?;
         for pixel in self.rgba.chunks_exact(4) {
             let alpha = u32::from(pixel[3]);
             for channel in 0..3 {
@@ -141,6 +144,6 @@ impl RgbaImage {
                 rgb.push(((mixed + 127) / 255) as u8);
             }
         }
-        Image { width: self.width, height: self.height, rgb }
+        Ok(Image { width: self.width, height: self.height, rgb })
     }
 }

@@ -1,89 +1,144 @@
-//! JPEG, decoded to the same bits as libjpeg-turbo with its defaults (accurate integer IDCT, smooth chroma), which is
-//! what Pillow uses. See docs/decisions/004-jpeg-decoder.md.
+//! JPEG, by libjpeg-turbo with its defaults (accurate integer IDCT, smooth chroma), which is what Pillow uses. See
+//! docs/decisions/004-jpeg-decoder.md.
 
-use image::DynamicImage;
-use image::metadata::Orientation;
-use libjpeg_turbo_rs::common::types::ComponentInfo;
-use libjpeg_turbo_rs::decode::pipeline::Decoder;
-use libjpeg_turbo_rs::{JpegError, PixelFormat};
+// Linked for the C library that it builds.
+use mozjpeg_sys as _;
 
-use super::decode::{check_pixels, unreadable};
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+use super::raster::{Raster, check_pixels};
 use crate::error::{Error, Result};
+use crate::memory;
 
-/// Decodes to grey or RGB, and says which orientation the EXIF data asks for. A panic inside the decoder, which damaged
-/// files have been seen to cause, is an error like any other.
-pub(super) fn decode(encoded: &[u8], max_pixels: u64) -> Result<(DynamicImage, Orientation)> {
-    // Nothing that outlives the call is touched inside, so nothing is left half done.
-    std::panic::catch_unwind(|| decode_unguarded(encoded, max_pixels))
-        .unwrap_or_else(|_| Err(Error::Image("JPEG: the header contradicts itself".to_owned())))
+/// What `clip_jpeg_read` makes of the stored components.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Colour {
+    /// Grey stays grey, three components become RGB and four CMYK, as the file's markers say.
+    Converted = 0,
+    /// They come as they are stored.
+    AsStored = 1,
+    /// They are YCbCr, whatever the markers say, and become RGB.
+    FromYCbCr = 2,
+    /// They are YCbCr and stay so; chroma is repeated, not smoothed.
+    PlainYCbCr = 3,
 }
 
-/// Refuses sampling factors that no encoder writes; decoders are not tested with them.
-fn check_sampling(components: &[ComponentInfo]) -> Result<()> {
-    let factors: Vec<(u8, u8)> =
-        components.iter().map(|c| (c.horizontal_sampling, c.vertical_sampling)).collect();
-    let usual = match factors[..] {
-        [_] => true,
-        [luma, blue, red] => blue == red && divides(blue, luma),
-        [luma, blue, red, black] => luma == black && blue == red && divides(blue, luma),
-        _ => false,
-    };
-    if usual {
-        Ok(())
-    } else {
-        Err(Error::Image(format!("JPEG: sampling factors {factors:?} are not supported")))
+/// As jpeg.c numbers them.
+const DECODED: c_int = 0;
+const NO_MEMORY: c_int = 3;
+
+unsafe extern "C" {
+    fn clip_jpeg_open(data: *const u8, length: usize) -> *mut c_void;
+    fn clip_jpeg_close(decoder: *mut c_void);
+    fn clip_jpeg_status(decoder: *const c_void) -> c_int;
+    fn clip_jpeg_message(decoder: *const c_void) -> *const c_char;
+    fn clip_jpeg_header(decoder: *const c_void, header: *mut u32);
+    fn clip_jpeg_read(decoder: *mut c_void, colour: c_int, pixels: *mut u8) -> c_int;
+}
+
+/// A JPEG whose header is read.
+pub(super) struct Jpeg<'a> {
+    decoder: NonNull<c_void>,
+    /// Width, pixels.
+    pub(super) width: u32,
+    /// Height, pixels.
+    pub(super) height: u32,
+    /// Components of a pixel.
+    pub(super) components: usize,
+    encoded: PhantomData<&'a [u8]>,
+}
+
+impl Drop for Jpeg<'_> {
+    fn drop(&mut self) {
+        // SAFETY: `decoder` came from `clip_jpeg_open` and is closed once.
+        unsafe { clip_jpeg_close(self.decoder.as_ptr()) }
     }
 }
 
-fn divides(small: (u8, u8), large: (u8, u8)) -> bool {
-    let one =
-        |small: u8, large: u8| matches!(small, 1 | 2 | 4) && matches!(large, 1 | 2 | 4) && small <= large;
-    one(small.0, large.0) && one(small.1, large.1)
+impl<'a> Jpeg<'a> {
+    /// Reads the header.
+    pub(super) fn open(encoded: &'a [u8]) -> Result<Jpeg<'a>> {
+        // SAFETY: the pointer and length are those of `encoded`, which outlives the decoder by this type's lifetime.
+        let decoder = NonNull::new(unsafe { clip_jpeg_open(encoded.as_ptr(), encoded.len()) })
+            .ok_or_else(|| Error::Memory { what: "decoding a JPEG picture".to_owned(), bytes: 4096 })?;
+        let mut jpeg = Jpeg { decoder, width: 0, height: 0, components: 0, encoded: PhantomData };
+        // SAFETY: an open decoder.
+        jpeg.check(unsafe { clip_jpeg_status(decoder.as_ptr()) })?;
+        let mut header = [0; 4];
+        // SAFETY: an open decoder whose header is read, and room for the four numbers.
+        unsafe { clip_jpeg_header(decoder.as_ptr(), header.as_mut_ptr()) };
+        let [width, height, components, bits] = header;
+        if bits != 8 {
+            return Err(Error::Image(format!("JPEG: {bits} bits a sample, expected 8")));
+        }
+        (jpeg.width, jpeg.height, jpeg.components) = (width, height, components as usize);
+        Ok(jpeg)
+    }
+
+    /// Decodes to packed pixels of [`Self::components`] bytes.
+    pub(super) fn read(self, colour: Colour) -> Result<Vec<u8>> {
+        let allowed: &[usize] = match colour {
+            Colour::Converted => &[1, 3, 4],
+            Colour::AsStored => &[1, 2, 3, 4],
+            Colour::FromYCbCr | Colour::PlainYCbCr => &[3],
+        };
+        if !allowed.contains(&self.components) {
+            return Err(Error::Image(format!(
+                "JPEG: {} components, expected 1 (grey), 3 or 4 (CMYK)",
+                self.components
+            )));
+        }
+        let bytes = self.width as usize * self.height as usize * self.components;
+        let mut pixels = memory::filled("a JPEG picture", 0, bytes)?;
+        // SAFETY: an open decoder whose header is read, and as many bytes as jpeg.c asks for.
+        self.check(unsafe { clip_jpeg_read(self.decoder.as_ptr(), colour as c_int, pixels.as_mut_ptr()) })?;
+        Ok(pixels)
+    }
+
+    fn check(&self, status: c_int) -> Result<()> {
+        match status {
+            DECODED => Ok(()),
+            // Coefficients of 16 bits are what a picture in several scans needs most of its memory for.
+            NO_MEMORY => Err(Error::Memory {
+                what: format!("decoding a JPEG picture of {}x{} pixels", self.width, self.height),
+                bytes: 2 * self.width as usize * self.height as usize * self.components,
+            }),
+            _ => {
+                // SAFETY: an open decoder; the message ends in a zero and lives as long as the decoder.
+                let message = unsafe { CStr::from_ptr(clip_jpeg_message(self.decoder.as_ptr())) };
+                Err(Error::Image(format!("JPEG: {}", message.to_string_lossy())))
+            }
+        }
+    }
 }
 
-fn decode_unguarded(encoded: &[u8], max_pixels: u64) -> Result<(DynamicImage, Orientation)> {
-    let failed = |error: JpegError| unreadable("JPEG", error);
-    let mut decoder = Decoder::new(encoded).map_err(failed)?;
-    let (width, height) = (u32::from(decoder.header().width), u32::from(decoder.header().height));
+/// Decodes to grey or RGB.
+pub(super) fn decode(encoded: &[u8], max_pixels: u64) -> Result<Raster> {
+    let jpeg = Jpeg::open(encoded)?;
+    let (width, height, components) = (jpeg.width, jpeg.height, jpeg.components);
     check_pixels(width, height, max_pixels)?;
-    if decoder.header().precision != 8 {
-        return Err(Error::Image(format!("JPEG: {} bits a sample, expected 8", decoder.header().precision)));
+    let mut pixels = jpeg.read(Colour::Converted)?;
+    if components == 4 {
+        // Adobe stores ink upside down, and everybody else does as Adobe.
+        pixels.iter_mut().for_each(|ink| *ink = 255 - *ink);
+        cmyk_to_rgb(&mut pixels);
     }
-    check_sampling(&decoder.header().components)?;
-    let orientation = decoder.exif_orientation().and_then(Orientation::from_exif);
-    decoder.set_output_format(match decoder.header().components.len() {
-        1 => PixelFormat::Grayscale,
-        4 => PixelFormat::Cmyk,
-        _ => PixelFormat::Rgb,
-    });
-    let decoded = decoder.decode_image().map_err(failed)?;
-    let image = match decoded.pixel_format {
-        PixelFormat::Grayscale => {
-            image::GrayImage::from_raw(width, height, decoded.data).map(DynamicImage::ImageLuma8)
-        }
-        PixelFormat::Rgb => {
-            image::RgbImage::from_raw(width, height, decoded.data).map(DynamicImage::ImageRgb8)
-        }
-        PixelFormat::Cmyk => {
-            // Adobe stores ink upside down, and everybody else does as Adobe.
-            let rgb = decoded
-                .data
-                .chunks_exact(4)
-                .flat_map(|ink| cmyk_to_rgb([ink[0], ink[1], ink[2], ink[3]].map(|v| 255 - v)));
-            image::RgbImage::from_raw(width, height, rgb.collect()).map(DynamicImage::ImageRgb8)
-        }
-        other => return Err(Error::Image(format!("JPEG: pixels come as {other:?}"))),
-    };
-    let image = image.ok_or_else(|| Error::Image("JPEG: fewer pixels than the header says".to_owned()))?;
-    Ok((image, orientation.unwrap_or(Orientation::NoTransforms)))
+    Raster::new(width, height, if components == 4 { 3 } else { components }, pixels)
 }
 
-/// Ink (0 is none) to RGB as Pillow does it, without colour profiles.
-pub(super) fn cmyk_to_rgb([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
-    let paper = 255 - u32::from(black);
-    [cyan, magenta, yellow].map(|ink| {
-        // ink * paper / 255, rounded to nearest.
-        let product = u32::from(ink) * paper + 128;
-        (paper - (((product >> 8) + product) >> 8)) as u8
-    })
+/// Ink (0 is none) to RGB in place, as Pillow does it, without colour profiles.
+pub(super) fn cmyk_to_rgb(pixels: &mut Vec<u8>) {
+    let count = pixels.len() / 4;
+    for pixel in 0..count {
+        let black = pixels[4 * pixel + 3];
+        let paper = 255 - u32::from(black);
+        for channel in 0..3 {
+            // ink * paper / 255, rounded to nearest.
+            let product = u32::from(pixels[4 * pixel + channel]) * paper + 128;
+            pixels[3 * pixel + channel] = (paper - (((product >> 8) + product) >> 8)) as u8;
+        }
+    }
+    pixels.truncate(3 * count);
 }

@@ -3,19 +3,30 @@
 //!
 //! A picture is converted to 8-bit RGB before it is resized, so the reference is `preprocess(image.convert("RGB"))`.
 
+mod bmp;
 mod decode;
+mod formats;
+mod gif;
 mod image;
 mod jpeg;
+mod orientation;
+mod png;
+mod pnm;
+mod raster;
 mod resample;
 mod resize;
+mod tiff;
+mod webp;
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 pub use decode::decode;
-use decode::{Pixels, decode_pixels};
+use decode::decode_pixels;
+pub use formats::{EXTENSIONS, FORMATS, is_picture_name};
 pub use image::{Image, RgbaImage};
+use raster::Pixels;
 
 use crate::config::Family;
 use crate::error::{Error, Result};
@@ -121,15 +132,14 @@ impl Preprocess {
         Ok(())
     }
 
-    /// Decodes a picture (JPEG, PNG, WebP, first frame of a GIF, BMP, TIFF) to RGB, transparent pixels over
-    /// [`Self::background`].
+    /// Decodes a picture of one of the [`FORMATS`] to RGB, transparent pixels over [`Self::background`].
     ///
     /// # Errors
     /// As [`decode()`].
     pub fn decode(&self, encoded: &[u8]) -> Result<Image> {
         Ok(match decode_pixels(encoded, self.apply_exif_orientation, self.max_pixels)? {
             Pixels::Opaque(image) => image,
-            Pixels::Alpha(image) => image.over(self.background),
+            Pixels::Alpha(image) => image.over(self.background)?,
         })
     }
 
@@ -142,7 +152,10 @@ impl Preprocess {
     }
 
     /// Resizes and crops to [`Self::size`] squared, equal to Pillow and torchvision.
-    pub fn fit(&self, image: &Image) -> Image {
+    ///
+    /// # Errors
+    /// [`Error::Memory`] where there is none for it.
+    pub fn fit(&self, image: &Image) -> Result<Image> {
         resize::fit(image, self.size, self.resize_mode, self.interpolation)
     }
 
@@ -179,8 +192,8 @@ impl Preprocess {
     /// [`Self::fit`], then [`Self::normalize`].
     ///
     /// # Errors
-    /// [`Error::Size`] if `out` is not `3 * size * size` long.
+    /// [`Error::Size`] if `out` is not `3 * size * size` long, and as [`Self::fit`].
     pub fn apply(&self, image: &Image, out: &mut [f32]) -> Result<()> {
-        self.normalize(&self.fit(image), out)
+        self.normalize(&self.fit(image)?, out)
     }
 }

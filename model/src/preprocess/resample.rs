@@ -4,6 +4,11 @@
 use std::ops::Range;
 
 use super::Interpolation;
+use crate::error::Result;
+use crate::memory;
+
+/// What memory is asked for here.
+const WHAT: &str = "resizing a picture";
 
 /// Bits behind the point of a weight: 32, less 8 for the pixel, less 2 for sign and overshoot.
 const PRECISION: u32 = 32 - 8 - 2;
@@ -27,7 +32,7 @@ impl Windows {
         start: usize,
         count: usize,
         filter: Interpolation,
-    ) -> Windows {
+    ) -> Result<Windows> {
         let (filter, support): (fn(f64) -> f64, f64) = match filter {
             Interpolation::Bicubic => (bicubic, 2.0),
             Interpolation::Bilinear => (triangle, 1.0),
@@ -36,9 +41,11 @@ impl Windows {
         let stretch = scale.max(1.0);
         let support = support * stretch;
         let shrink = 1.0 / stretch;
-        let mut windows = Vec::with_capacity(count);
-        let mut weights = Vec::new();
-        let mut exact = Vec::new();
+        // A window has no more source pixels than this.
+        let widest = ((2.0 * support) as usize + 2).min(source);
+        let mut windows = memory::with_capacity(WHAT, count)?;
+        let mut weights = memory::with_capacity(WHAT, widest.saturating_mul(count))?;
+        let mut exact = memory::with_capacity(WHAT, widest)?;
         for position in start..start + count {
             let center = (position as f64 + 0.5) * scale;
             // A conversion to usize cuts, and takes negative numbers to 0.
@@ -58,7 +65,7 @@ impl Windows {
             }
             windows.push((first, from..weights.len()));
         }
-        Windows { windows, weights }
+        Ok(Windows { windows, weights })
     }
 
     /// Number of output pixels.
@@ -152,7 +159,7 @@ mod tests {
     fn weights_add_up_to_one() {
         for (source, resized) in [(1, 224), (7, 3), (224, 224), (4000, 224), (3, 1000)] {
             for filter in [Interpolation::Bicubic, Interpolation::Bilinear] {
-                let windows = Windows::new(source, resized, 0, resized, filter);
+                let windows = Windows::new(source, resized, 0, resized, filter).unwrap();
                 assert_eq!(windows.source(), 0..source);
                 for output in 0..resized {
                     let total: i64 = windows.weights(output).iter().map(|&w| i64::from(w)).sum();

@@ -5,6 +5,11 @@
 
 use super::resample::{HALF, Windows, add_weighted, to_pixels};
 use super::{Image, Interpolation, ResizeMode};
+use crate::error::Result;
+use crate::memory;
+
+/// What memory is asked for here.
+const WHAT: &str = "resizing a picture";
 
 /// Where the output lies in the resized picture along one axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +21,7 @@ struct Span {
 }
 
 /// Resizes `image` and cuts it to `size` squared.
-pub(super) fn fit(image: &Image, size: usize, mode: ResizeMode, filter: Interpolation) -> Image {
+pub(super) fn fit(image: &Image, size: usize, mode: ResizeMode, filter: Interpolation) -> Result<Image> {
     let (horizontal, vertical) = match mode {
         ResizeMode::Squash => (Span { resized: size, start: 0 }, Span { resized: size, start: 0 }),
         ResizeMode::Shortest => {
@@ -24,25 +29,25 @@ pub(super) fn fit(image: &Image, size: usize, mode: ResizeMode, filter: Interpol
             (kept(image.width(), shorter, size), kept(image.height(), shorter, size))
         }
     };
-    let columns = Windows::new(image.width(), horizontal.resized, horizontal.start, size, filter);
-    let rows = Windows::new(image.height(), vertical.resized, vertical.start, size, filter);
+    let columns = Windows::new(image.width(), horizontal.resized, horizontal.start, size, filter)?;
+    let rows = Windows::new(image.height(), vertical.resized, vertical.start, size, filter)?;
     // Pillow's order of the two passes since version 13; the 8 bits between them make it matter.
     let saved = |length: usize, resized: usize| length.saturating_sub(resized);
     let vertical_first =
         saved(image.height(), vertical.resized) > 2 * saved(image.width(), horizontal.resized);
     let rgb = if vertical_first {
-        vertical_then_horizontal(image, &columns, &rows)
+        vertical_then_horizontal(image, &columns, &rows)?
     } else {
-        horizontal_then_vertical(image, &columns, &rows)
+        horizontal_then_vertical(image, &columns, &rows)?
     };
-    Image::from_parts(size, size, rgb)
+    Ok(Image::from_parts(size, size, rgb))
 }
 
 /// Each source row becomes a line of the output's width, which is added to the output rows that it belongs to.
-fn horizontal_then_vertical(image: &Image, columns: &Windows, rows: &Windows) -> Vec<u8> {
+fn horizontal_then_vertical(image: &Image, columns: &Windows, rows: &Windows) -> Result<Vec<u8>> {
     let row_bytes = 3 * columns.len();
-    let mut sums = vec![HALF; rows.len() * row_bytes];
-    let mut line = vec![0; row_bytes];
+    let mut sums = memory::filled(WHAT, HALF, rows.len() * row_bytes)?;
+    let mut line = memory::filled(WHAT, 0, row_bytes)?;
     // The windows of the output rows start and end in order, so those that hold a source row are neighbours.
     let mut active = 0..0;
     for y in rows.source() {
@@ -61,18 +66,18 @@ fn horizontal_then_vertical(image: &Image, columns: &Windows, rows: &Windows) ->
             );
         }
     }
-    let mut rgb = vec![0; sums.len()];
+    let mut rgb = memory::filled(WHAT, 0, sums.len())?;
     to_pixels(&sums, &mut rgb);
-    rgb
+    Ok(rgb)
 }
 
 /// Each output row is made at the source's width, then resampled to a line of the output.
-fn vertical_then_horizontal(image: &Image, columns: &Windows, rows: &Windows) -> Vec<u8> {
+fn vertical_then_horizontal(image: &Image, columns: &Windows, rows: &Windows) -> Result<Vec<u8>> {
     let row_bytes = 3 * columns.len();
     let needed = 3 * columns.source().start..3 * columns.source().end;
-    let mut sums = vec![HALF; 3 * image.width()];
-    let mut wide = vec![0; 3 * image.width()];
-    let mut rgb = vec![0; rows.len() * row_bytes];
+    let mut sums = memory::filled(WHAT, HALF, 3 * image.width())?;
+    let mut wide = memory::filled(WHAT, 0, 3 * image.width())?;
+    let mut rgb = memory::filled(WHAT, 0, rows.len() * row_bytes)?;
     for (row, line) in rgb.chunks_exact_mut(row_bytes).enumerate() {
         let sums = &mut sums[needed.clone()];
         sums.fill(HALF);
@@ -82,7 +87,7 @@ fn vertical_then_horizontal(image: &Image, columns: &Windows, rows: &Windows) ->
         to_pixels(sums, &mut wide[needed.clone()]);
         columns.resample_line(&wide, line);
     }
-    rgb
+    Ok(rgb)
 }
 
 /// torchvision's arithmetic: the shorter side becomes `size`, the longer `int(size * longer / shorter)`; the crop
@@ -122,7 +127,7 @@ mod tests {
             let image = Image::new(width, height, [7, 130, 255].repeat(width * height)).unwrap();
             for mode in [ResizeMode::Shortest, ResizeMode::Squash] {
                 for filter in [Interpolation::Bicubic, Interpolation::Bilinear] {
-                    let out = fit(&image, 24, mode, filter);
+                    let out = fit(&image, 24, mode, filter).unwrap();
                     assert_eq!((out.width(), out.height()), (24, 24));
                     assert_eq!(out.rgb(), [7, 130, 255].repeat(24 * 24));
                 }
@@ -134,6 +139,6 @@ mod tests {
     fn the_same_size_changes_nothing() {
         let rgb: Vec<u8> = (0..30 * 30 * 3).map(|i| (i * 37 % 251) as u8).collect();
         let image = Image::new(30, 30, rgb).unwrap();
-        assert_eq!(fit(&image, 30, ResizeMode::Shortest, Interpolation::Bicubic), image);
+        assert_eq!(fit(&image, 30, ResizeMode::Shortest, Interpolation::Bicubic).unwrap(), image);
     }
 }

@@ -3,12 +3,11 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
+use clip_model::preprocess::EXTENSIONS;
+
 use super::shard::Shard;
 use super::warnings::Warnings;
 use crate::error::{Error, Result};
-
-/// File names' last parts that are pictures.
-const PICTURES: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
 
 /// A picture with its captions, as a shard holds them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +35,7 @@ impl Part {
         match extension {
             "txt" => Some(Part::Captions),
             "cls" => Some(Part::Class),
-            other => PICTURES.contains(&other).then_some(Part::Image),
+            other => EXTENSIONS.contains(&other).then_some(Part::Image),
         }
     }
 }

@@ -103,7 +103,7 @@ fn without_augmentation_the_pixels_are_those_of_preprocess() {
     let shard = numbers(dir.path(), "one.tar", 7..8);
     let options = LoaderOptions { batch: 1, ..options() };
     let batch = &batches(&[shard], options.clone(), 1)[0];
-    let picture = preprocess::decode(&png(7), true, 1000).unwrap().over([255; 3]);
+    let picture = preprocess::decode(&png(7), true, 1000).unwrap().over([255; 3]).unwrap();
     let mut expected = vec![0.0; 48];
     options.preprocess.apply(&picture, &mut expected).unwrap();
     assert_eq!(batch.images, expected);

@@ -18,7 +18,7 @@ pub struct Arguments {
     /// Model folder
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// Images (JPEG, PNG, WebP, GIF, BMP, TIFF); "-" reads one from standard input
+    /// Images (JPEG, PNG, WebP, GIF, BMP, TIFF, PNM); "-" reads one from standard input
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
     /// Labels, separated by commas; a label with a comma in it goes into a file [default: those stored in DIR]

@@ -25,7 +25,7 @@ fn read_one(clip: &Clip, path: &Path) -> Result<Image> {
     let read = || -> Result<Image> {
         let encoded = input::read(path, files::IMAGE_LIMIT)?;
         let preprocess = &clip.manifest().preprocess;
-        Ok(preprocess.fit(&preprocess.decode(&encoded)?))
+        Ok(preprocess.fit(&preprocess.decode(&encoded)?)?)
     };
     read().with_context(|| shown(path).into_owned())
 }

@@ -57,7 +57,7 @@ mod tests {
     fn off_it_is_the_models_background() {
         let mut canvas = Canvas::new(&disc(20), 20);
         Augment::default().fill_background(&mut ChaCha8Rng::seed_from_u64(1), &mut canvas, [10, 20, 30]);
-        assert_eq!(canvas.to_image().unwrap(), disc(20).over([10, 20, 30]));
+        assert_eq!(canvas.to_image().unwrap(), disc(20).over([10, 20, 30]).unwrap());
     }
 
     #[test]

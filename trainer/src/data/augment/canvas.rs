@@ -114,7 +114,7 @@ pub(super) mod tests {
         let preprocess = Preprocess { size: 32, ..Preprocess::default() };
         let picture = disc(72);
         let canvas = Canvas::fitted(&picture, None, &preprocess).unwrap();
-        let expected = preprocess.fit(&picture.over([200, 30, 60]));
+        let expected = preprocess.fit(&picture.over([200, 30, 60]).unwrap()).unwrap();
         let mut total = 0.0;
         for (at, pixel) in expected.rgb().chunks_exact(3).enumerate() {
             for (c, background) in [200.0, 30.0, 60.0].into_iter().enumerate() {

@@ -48,12 +48,12 @@ pub(super) fn fit(
     preprocess: &Preprocess,
     background: [u8; 3],
 ) -> Result<Image> {
-    let image = picture.over(background);
-    let Some(crop) = crop else { return Ok(preprocess.fit(&image)) };
+    let image = picture.over(background)?;
+    let Some(crop) = crop else { return Ok(preprocess.fit(&image)?) };
     let stride = 3 * image.width();
     let start = crop.top * stride + 3 * crop.left;
     let part = Image::from_strided(crop.width, crop.height, stride, &image.rgb()[start..])?;
-    Ok(Preprocess { resize_mode: ResizeMode::Squash, ..preprocess.clone() }.fit(&part))
+    Ok(Preprocess { resize_mode: ResizeMode::Squash, ..preprocess.clone() }.fit(&part)?)
 }
 
 #[cfg(test)]
@@ -92,9 +92,9 @@ mod tests {
         let picture = disc(16);
         let whole = Crop { left: 0, top: 0, width: 16, height: 16 };
         let fitted = fit(&picture, Some(whole), &preprocess, [255; 3]).unwrap();
-        assert_eq!(fitted, preprocess.fit(&picture.over([255; 3])));
+        assert_eq!(fitted, preprocess.fit(&picture.over([255; 3]).unwrap()).unwrap());
         let part = Crop { left: 4, top: 3, width: 8, height: 8 };
         let fitted = fit(&picture, Some(part), &preprocess, [255; 3]).unwrap();
-        assert_eq!(fitted.rgb()[..3], picture.over([255; 3]).rgb()[3 * (3 * 16 + 4)..][..3]);
+        assert_eq!(fitted.rgb()[..3], picture.over([255; 3]).unwrap().rgb()[3 * (3 * 16 + 4)..][..3]);
     }
 }
