@@ -1,6 +1,9 @@
 //! The one error type of this crate.
 
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use crate::excerpt::excerpt;
 
 /// Shorthand for results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -10,7 +13,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be opened, read, written or renamed.
-    #[error("cannot {action} {}", path.display())]
+    #[error("cannot {action} {}", named(path))]
     Io {
         /// What was attempted: `open`, `read`, `write`, `rename`.
         action: &'static str,
@@ -188,5 +191,56 @@ impl Error {
     /// An [`Error::Io`] for `path`.
     pub fn io(action: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Error::Io { action, path: path.into(), source }
+    }
+    /// An [`Error::Json`] for `path`. A reason that repeats much of the file is shortened.
+    pub fn json(path: &Path, source: serde_json::Error) -> Self {
+        let reason = source.to_string();
+        let source = match excerpt(&reason) {
+            Cow::Borrowed(_) => source,
+            Cow::Owned(short) => {
+                let (line, column) = (source.line(), source.column());
+                serde::de::Error::custom(format!("{short} at line {line} column {column}"))
+            }
+        };
+        Error::Json { path: path.to_owned(), source }
+    }
+}
+
+/// A path in a message, where an empty one would not be seen.
+fn named(path: &Path) -> Cow<'_, str> {
+    match path.as_os_str().is_empty() {
+        true => Cow::Borrowed("\"\": the path is empty"),
+        false => path.to_string_lossy(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_path_is_seen_in_its_message() {
+        let error = Error::io("open", "", std::io::ErrorKind::NotFound.into());
+        assert_eq!(error.to_string(), "cannot open \"\": the path is empty");
+        let error = Error::io("open", "a b", std::io::ErrorKind::NotFound.into());
+        assert_eq!(error.to_string(), "cannot open a b");
+    }
+
+    #[test]
+    fn reasons_of_json_do_not_repeat_the_file() {
+        let reason = |json: &str| {
+            let source = serde_json::from_str::<crate::tokenizer::Cleaning>(json).unwrap_err();
+            let Error::Json { source, .. } = Error::json(Path::new("a"), source) else {
+                panic!("another error")
+            };
+            source.to_string()
+        };
+        assert!(reason("\"b\"").starts_with("unknown variant `b`, expected one of"));
+        let long = reason(&format!("\"{}\"", "b".repeat(1 << 20)));
+        assert!(
+            long.starts_with("unknown variant `bbb") && long.contains(" bytes) at line 1 column"),
+            "{long:.300}"
+        );
+        assert!(long.len() < 300, "{}", long.len());
     }
 }

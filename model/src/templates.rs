@@ -8,10 +8,14 @@ use std::path::Path;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
+use crate::excerpt::excerpt;
 use crate::files;
 
 /// Where the label goes.
 const PLACE: &str = "{}";
+
+/// Bytes of a template: a model sees some 77 tokens of what it makes.
+const LONGEST: usize = 1 << 14;
 
 /// OpenAI's 80 templates for ImageNet, from github.com/openai/CLIP, under the MIT License (`LICENSE-OPENAI-CLIP`).
 const IMAGENET: &str = include_str!("templates/imagenet.txt");
@@ -77,15 +81,21 @@ impl FromStr for Template {
     type Err = Error;
 
     /// # Errors
-    /// [`Error::Prompt`] unless `{}` occurs exactly once.
+    /// [`Error::Prompt`] unless `{}` occurs exactly once, and for a text of more than 16,384 bytes.
     fn from_str(text: &str) -> Result<Self> {
+        let shown = excerpt(text);
+        if text.len() > LONGEST {
+            return Err(Error::Prompt(format!(
+                "template {shown:?} is longer than {LONGEST} bytes: shorten it"
+            )));
+        }
         match text.split(PLACE).collect::<Vec<_>>()[..] {
             [before, after] => Ok(Template { before: before.to_owned(), after: after.to_owned() }),
             [_] => {
-                Err(Error::Prompt(format!("template {text:?} has no {{}}: write {{}} where the label goes")))
+                Err(Error::Prompt(format!("template {shown:?} has no {{}}: write {{}} where the label goes")))
             }
             ref parts => Err(Error::Prompt(format!(
-                "template {text:?} has {} places for a label: leave one {{}}",
+                "template {shown:?} has {} places for a label: leave one {{}}",
                 parts.len() - 1
             ))),
         }
@@ -159,6 +169,27 @@ mod tests {
             assert!(Template::from_str(text).unwrap_err().to_string().ends_with(reason));
         }
         assert_eq!(Template::from_str("{}").unwrap().fill("a {} b"), "a {} b");
+        assert!(Template::from_str("").unwrap_err().to_string().contains("template \"\" has no {}"));
+    }
+
+    #[test]
+    fn absurd_templates_are_named_by_their_beginning() {
+        let places = "{} ".repeat(1 << 13);
+        for (text, reason) in [
+            (
+                format!("a photo of {{}}{}", "a".repeat(1 << 20)),
+                "(1048589 bytes)\" is longer than 16384 bytes",
+            ),
+            ("b".repeat(1 << 20), "is longer than 16384 bytes"),
+            ("é".repeat(1 << 13), "(16384 bytes)\" has no {}"),
+            (places[..15_000].to_owned(), "has 5000 places for a label"),
+        ] {
+            let message = Template::from_str(&text).unwrap_err().to_string();
+            assert!(message.contains(reason) && message.len() < 500, "{message:.500}");
+        }
+        let list = format!("a {{}}\n{}\n", "c".repeat(1 << 20));
+        let message = Template::parse_list(&list, Path::new("list")).unwrap_err().to_string();
+        assert!(message.contains("list, line 2: template \"ccc") && message.len() < 500, "{message:.500}");
     }
 
     #[test]
