@@ -51,7 +51,7 @@ gpu: ## on a machine with an NVIDIA GPU: train there, compare it with the CPU, m
 	scripts/gpu.sh
 
 .PHONY: fuzz
-fuzz: ## fuzz the readers of checkpoints and manifests, a minute each
+fuzz: ## fuzz what reads foreign bytes, each target for two minutes
 	scripts/fuzz.sh
 
 .PHONY: check

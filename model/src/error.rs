@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use crate::excerpt::{excerpt, shown};
+
 /// Shorthand for results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -138,24 +140,6 @@ pub enum Error {
     },
 }
 
-/// A path in a message. An empty one would leave a hole.
-pub fn shown(path: &Path) -> Cow<'_, str> {
-    match path.as_os_str().is_empty() {
-        true => "\"\" (an empty path)".into(),
-        false => path.to_string_lossy(),
-    }
-}
-
-/// A text of the caller's in a message, where a long one is cut.
-pub fn excerpt(text: &str) -> Cow<'_, str> {
-    /// Characters that are shown.
-    const SHOWN: usize = 100;
-    match text.char_indices().nth(SHOWN) {
-        Some((cut, _)) => format!("{}... ({} bytes)", &text[..cut], text.len()).into(),
-        None => text.into(),
-    }
-}
-
 /// How a checkpoint's tensors differ from what its configuration asks for.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct TensorMismatch {
@@ -208,6 +192,18 @@ impl Error {
     pub fn io(action: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Error::Io { action, path: path.into(), source }
     }
+    /// An [`Error::Json`] for `path`. A reason that repeats much of the file is shortened.
+    pub fn json(path: &Path, source: serde_json::Error) -> Self {
+        let reason = source.to_string();
+        let source = match excerpt(&reason) {
+            Cow::Borrowed(_) => source,
+            Cow::Owned(short) => {
+                let (line, column) = (source.line(), source.column());
+                serde::de::Error::custom(format!("{short} at line {line} column {column}"))
+            }
+        };
+        Error::Json { path: path.to_owned(), source }
+    }
 }
 
 #[cfg(test)]
@@ -215,17 +211,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_path_leaves_no_hole() {
+    fn an_empty_path_is_seen_in_its_message() {
         let error = Error::io("open", "", std::io::ErrorKind::NotFound.into());
         assert_eq!(error.to_string(), "cannot open \"\" (an empty path)");
-        assert_eq!(shown("a/b".as_ref()), "a/b");
+        let error = Error::io("open", "a b", std::io::ErrorKind::NotFound.into());
+        assert_eq!(error.to_string(), "cannot open a b");
     }
 
     #[test]
-    fn long_texts_are_cut_at_a_character() {
-        assert_eq!(excerpt("short"), "short");
-        let long = "\u{fc}".repeat(101);
-        assert_eq!(excerpt(&long), format!("{}... (202 bytes)", "\u{fc}".repeat(100)));
-        assert_eq!(excerpt(&long[..200]), long[..200]);
+    fn reasons_of_json_do_not_repeat_the_file() {
+        let reason = |json: &str| {
+            let source = serde_json::from_str::<crate::tokenizer::Cleaning>(json).unwrap_err();
+            let Error::Json { source, .. } = Error::json(Path::new("a"), source) else {
+                panic!("another error")
+            };
+            source.to_string()
+        };
+        assert!(reason("\"b\"").starts_with("unknown variant `b`, expected one of"));
+        let long = reason(&format!("\"{}\"", "b".repeat(1 << 20)));
+        assert!(
+            long.starts_with("unknown variant `bbb") && long.contains(" bytes) at line 1 column"),
+            "{long:.300}"
+        );
+        assert!(long.len() < 300, "{}", long.len());
     }
 }

@@ -3,11 +3,18 @@
 use std::io::Write;
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::config::Config;
+use crate::error::Result;
 use crate::formats::{read_hugging_face_config, read_pickle, read_preprocessor_config, read_torch_file};
+use crate::labels::StoredLabels;
 use crate::manifest::{FILE, Manifest};
 use crate::openclip::{self, OpenClip};
 use crate::shapes::{summarize, text_flops};
+use crate::templates::{Template, parse_labels};
+use crate::tokenizer::{Cleaning, Tokenizer, siglip};
 use crate::weights::Weights;
 
 /// Reads the pickle of a PyTorch file, as plain and as TorchScript.
@@ -25,12 +32,15 @@ pub fn safetensors(bytes: &[u8]) {
     with_file(bytes, |path| drop(Weights::open(path).map(|weights| read_all(&weights))));
 }
 
-/// Reads a model folder's manifest.
+/// Reads a model folder's manifest; what was read is written and read again.
 pub fn manifest(bytes: &[u8]) {
     if let Ok(folder) = tempfile::tempdir()
         && std::fs::write(folder.path().join(FILE), bytes).is_ok()
+        && let Ok(manifest) = Manifest::read(folder.path())
     {
-        drop(Manifest::read(folder.path()));
+        assert!(manifest.files().contains(&FILE));
+        assert!(manifest.write(folder.path()).is_ok());
+        assert_eq!(Manifest::read(folder.path()).ok(), Some(manifest));
     }
 }
 
@@ -63,6 +73,76 @@ pub fn image(bytes: &[u8]) {
 fn list(config: &Config) {
     let summary = summarize(config);
     let _ = (summary.parameters(), text_flops(config, config.text.context_length));
+}
+
+/// Reads a tokenizer.json, also as one of SigLIP's, and encodes texts with it.
+pub fn tokenizer(bytes: &[u8]) {
+    let Ok(json) = std::str::from_utf8(bytes) else { return };
+    let config = r#"{"eos_token": "</s>", "pad_token": "<pad>"}"#;
+    let siglip = siglip::complete(json, config, Cleaning::Canonicalize, 8, 100).ok();
+    for json in std::iter::once(json).chain(siglip.as_deref()) {
+        let Ok(tokenizer) = Tokenizer::from_json(json) else { continue };
+        for cleaning in [Cleaning::None, Cleaning::Canonicalize] {
+            encode_all(tokenizer.clone().with_cleaning(cleaning));
+        }
+    }
+}
+
+/// Reads sentencepiece's compiled normalizer rules, and encodes texts after them.
+pub fn charsmap(bytes: &[u8]) {
+    let json = serde_json::json!({
+        "version": "1.0",
+        "normalizer": {"type": "Precompiled", "precompiled_charsmap": STANDARD.encode(bytes)},
+        "model": {"type": "BPE", "unk_token": null, "merges": [], "vocab": {"<s>": 0, "</s>": 1, "a": 2, "b": 3}},
+    });
+    encode_all(Tokenizer::from_json(&json.to_string()));
+}
+
+fn encode_all(tokenizer: Result<Tokenizer>) {
+    let Ok(tokenizer) = tokenizer else { return };
+    let texts = [
+        "",
+        "a photo of a cat.",
+        "  Women’s\t“ΣΑΣ” cafÃ© &amp; 日本 👍🏽 \u{0}<s></s>",
+        "ab ba ".repeat(40).as_str(),
+    ]
+    .map(str::to_owned);
+    for text in &texts {
+        let ids = tokenizer.encode(text, 77);
+        assert!(ids.len() <= 77 && ids.iter().all(|&id| (id as usize) < tokenizer.vocab_size()));
+        assert!(tokenizer.encode_padded(text, 16).len() >= 16);
+    }
+    assert_eq!(tokenizer.encode_batch(&texts, 5).rows, texts.len());
+    drop((tokenizer.to_json(), tokenizer.to_config_json(77)));
+}
+
+/// Reads bytes as lists of templates and labels, and cleans and encodes them as a text.
+pub fn texts(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let name = Path::new("list");
+    let templates = Template::parse_list(&text, name).unwrap_or_default();
+    let labels = parse_labels(&text, name).unwrap_or_default();
+    for (template, label) in templates.iter().zip(&labels) {
+        assert_eq!(template.to_string().parse().ok().as_ref(), Some(template));
+        Tokenizer::openai().encode(&template.fill(label), 77);
+    }
+    if let Err(error) = text.parse::<Template>() {
+        assert!(error.to_string().len() < 2000);
+    }
+    for cleaning in [Cleaning::Whitespace, Cleaning::Lower, Cleaning::Canonicalize] {
+        let clean = cleaning.apply(&text);
+        assert!(!clean.starts_with(' ') && !clean.ends_with(' ') && !clean.contains("  "));
+    }
+    Tokenizer::openai().encode(&text, 77);
+}
+
+/// Reads a file of two labels for a model of three dimensions.
+pub fn stored_labels(bytes: &[u8]) {
+    with_file(bytes, |path| {
+        if let Ok(labels) = StoredLabels::read(path, 2, 3) {
+            assert_eq!((labels.labels.len(), labels.embeddings.len()), (2, 6));
+        }
+    });
 }
 
 fn with_file(bytes: &[u8], read: impl FnOnce(&Path)) {

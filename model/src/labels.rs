@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Dtype, Weights};
 use crate::error::{Error, Result};
+use crate::excerpt::excerpt;
 use crate::files;
 
 /// The tensor's name.
@@ -70,8 +71,8 @@ impl StoredLabels {
         let bad = |reason: String| Error::Labels { path: path.to_owned(), reason };
         let weights = Weights::open(path)?;
         let note = weights.note(NOTE).ok_or_else(|| bad(format!("there is no {NOTE:?} in its metadata")))?;
-        let Note { labels, templates } =
-            serde_json::from_str(note).map_err(|e| bad(format!("{NOTE:?} in its metadata: {e}")))?;
+        let Note { labels, templates } = serde_json::from_str(note)
+            .map_err(|e| bad(format!("{NOTE:?} in its metadata: {}", excerpt(&e.to_string()))))?;
         let tensor = weights.get(TENSOR).ok_or_else(|| bad(format!("there is no tensor {TENSOR:?}")))?;
         if tensor.dtype != Dtype::F32 || tensor.shape != [count, embed_dim] {
             return Err(bad(format!(
@@ -97,6 +98,7 @@ impl StoredLabels {
             let length = row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
             // NaN lies in no range.
             if !(1.0 - LENGTH_TOLERANCE..=1.0 + LENGTH_TOLERANCE).contains(&length) {
+                let label = excerpt(label);
                 return bad(format!("the embedding of {label:?} has length {length}, expected 1"));
             }
         }
@@ -161,6 +163,23 @@ mod tests {
                 assert!(found.contains("dog") && found.contains(shown), "{found}");
             }
         }
+    }
+
+    #[test]
+    fn long_labels_are_named_by_their_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels");
+        let mut spoilt = stored();
+        (spoilt.labels[1], spoilt.embeddings[4]) = ("dog ".repeat(1 << 18), 2.0);
+        let found = message(spoilt.write(&path, 3));
+        assert!(
+            found.contains("dog dog") && found.contains("(1048576 bytes)") && found.len() < 500,
+            "{found:.500}"
+        );
+        let unknown = format!(r#"{{"labels": [], "{}": 1}}"#, "a".repeat(1 << 20));
+        put(&path, TENSOR, &stored().embeddings, &unknown);
+        let found = message(StoredLabels::read(&path, 2, 3));
+        assert!(found.contains("unknown field `aaa") && found.len() < 500, "{found:.500}");
     }
 
     /// A file that [`StoredLabels::write`] would not write.

@@ -11,6 +11,7 @@ pub mod checkpoint;
 pub mod clip;
 pub mod config;
 mod error;
+mod excerpt;
 pub mod files;
 mod formats;
 #[doc(hidden)]
@@ -31,7 +32,8 @@ mod weights;
 
 pub use checkpoint::Checkpoint;
 pub use config::Config;
-pub use error::{Error, Result, excerpt, shown};
+pub use error::{Error, Result};
+pub use excerpt::{excerpt, shown};
 pub use manifest::Manifest;
 pub use preprocess::Preprocess;
 pub use tokenizer::Tokenizer;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::excerpt::excerpt;
 use crate::files;
 use crate::preprocess::Preprocess;
 use crate::tokenizer::{Cleaning, Tokenizer};
@@ -202,7 +203,7 @@ impl Manifest {
         }
         let path = folder.join(FILE);
         let bytes = files::read(&path, files::TEXT_LIMIT)?;
-        let json = |source| Error::Json { path: path.clone(), source };
+        let json = |source| Error::json(&path, source);
         let Version { schema } = serde_json::from_slice(&bytes).map_err(json)?;
         if schema != SCHEMA {
             return Err(Error::SchemaVersion { path, found: schema, known: SCHEMA });
@@ -239,7 +240,7 @@ impl Manifest {
         for file in self.files() {
             // A manifest from elsewhere must not make us open files outside its own folder.
             if Path::new(file).components().count() != 1 || Path::new(file).file_name().is_none() {
-                return bad(format!("{file:?} is not a plain file name"));
+                return bad(format!("{:?} is not a plain file name", excerpt(file)));
             }
         }
         if !(self.logit_scale.is_finite() && self.logit_scale > 0.0) {

@@ -7,11 +7,15 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::error::{Error, Result, excerpt};
+use crate::error::{Error, Result};
+use crate::excerpt::excerpt;
 use crate::{files, memory};
 
 /// Where the label goes.
 const PLACE: &str = "{}";
+
+/// Bytes of a template: a model sees some 77 tokens of what it makes.
+const LONGEST: usize = 1 << 14;
 
 /// OpenAI's 80 templates for ImageNet, from github.com/openai/CLIP, under the MIT License (`LICENSE-OPENAI-CLIP`).
 const IMAGENET: &str = include_str!("templates/imagenet.txt");
@@ -82,18 +86,18 @@ impl FromStr for Template {
     type Err = Error;
 
     /// # Errors
-    /// [`Error::Prompt`] unless `{}` occurs exactly once.
+    /// [`Error::Prompt`] unless `{}` occurs exactly once, and for a text of more than 16,384 bytes.
     fn from_str(text: &str) -> Result<Self> {
+        let shown = excerpt(text);
+        let refuse = |reason: String| Err(Error::Prompt(format!("template {shown:?} {reason}")));
+        if text.len() > LONGEST {
+            return refuse(format!("is longer than {LONGEST} bytes: shorten it"));
+        }
         match text.split_once(PLACE) {
-            None => Err(Error::Prompt(format!(
-                "template {:?} has no {{}}: write {{}} where the label goes",
-                excerpt(text)
-            ))),
-            Some((_, after)) if after.contains(PLACE) => Err(Error::Prompt(format!(
-                "template {:?} has {} places for a label: leave one {{}}",
-                excerpt(text),
-                text.matches(PLACE).count()
-            ))),
+            None => refuse("has no {}: write {} where the label goes".to_owned()),
+            Some((_, after)) if after.contains(PLACE) => {
+                refuse(format!("has {} places for a label: leave one {{}}", text.matches(PLACE).count()))
+            }
             Some((before, after)) => {
                 let copy = |part| memory::text("a template", part);
                 Ok(Template { before: copy(before)?, after: copy(after)? })
@@ -169,6 +173,27 @@ mod tests {
             assert!(Template::from_str(text).unwrap_err().to_string().ends_with(reason));
         }
         assert_eq!(Template::from_str("{}").unwrap().fill("a {} b"), "a {} b");
+        assert!(Template::from_str("").unwrap_err().to_string().contains("template \"\" has no {}"));
+    }
+
+    #[test]
+    fn absurd_templates_are_named_by_their_beginning() {
+        let places = "{} ".repeat(1 << 13);
+        for (text, reason) in [
+            (
+                format!("a photo of {{}}{}", "a".repeat(1 << 20)),
+                "(1048589 bytes)\" is longer than 16384 bytes",
+            ),
+            ("b".repeat(1 << 20), "is longer than 16384 bytes"),
+            ("é".repeat(1 << 13), "(16384 bytes)\" has no {}"),
+            (places[..15_000].to_owned(), "has 5000 places for a label"),
+        ] {
+            let message = Template::from_str(&text).unwrap_err().to_string();
+            assert!(message.contains(reason) && message.len() < 500, "{message:.500}");
+        }
+        let list = format!("a {{}}\n{}\n", "c".repeat(1 << 20));
+        let message = Template::parse_list(&list, Path::new("list")).unwrap_err().to_string();
+        assert!(message.contains("list, line 2: template \"ccc") && message.len() < 500, "{message:.500}");
     }
 
     #[test]

@@ -219,3 +219,67 @@ fn the_built_in_vocabulary_can_be_told_too() {
     assert!(whitespace.clone().with_cleaning(Cleaning::Lower).unwrap().is_openai());
     assert_eq!(whitespace.encode("&Eacute;", CONTEXT_LENGTH), openai.encode("&eacute;", CONTEXT_LENGTH));
 }
+
+/// Ids that cannot be right are refused with words before anything is computed with them, and quickly.
+#[test]
+fn ids_that_make_no_sense_are_refused() {
+    let file = |vocab: &str, rest: &str| {
+        let model = format!(r#"{{"type": "BPE", "vocab": {vocab}, "merges": []}}"#);
+        format!(r#"{{"version": "1.0", "model": {model}{rest}}}"#)
+    };
+    let added = |id: &str| {
+        format!(
+            r#", "added_tokens": [{{"id": {id}, "content": "</s>", "single_word": false, "lstrip": false,
+               "rstrip": false, "normalized": false, "special": true}}]"#
+        )
+    };
+    let whole = r#"{"<s>": 0, "</s>": 1, "a": 2}"#;
+    let start = std::time::Instant::now();
+    for (json, named) in [
+        (
+            file(r#"{"<s>": 0, "</s>": 4294967295}"#, ""),
+            r#"token "</s>" has id 4294967295, expected 0 to 16777215"#,
+        ),
+        (
+            file(r#"{"<s>": 0, "</s>": 18446744073709551615}"#, ""),
+            r#"token "</s>" has id 9223372036854775807"#,
+        ),
+        (file(r#"{"<s>": -1, "</s>": 1}"#, ""), r#"token "<s>" has id -1"#),
+        (file(r#"{"<s>": 0.5, "</s>": 1}"#, ""), r#"token "<s>" has an id that is no whole number"#),
+        (file(r#"{"<s>": 1, "</s>": 1}"#, ""), r#"tokens "<s>" and "</s>" have the same id 1"#),
+        (file(whole, &added("4294967295")), r#"token "</s>" has id 4294967295"#),
+        (file(whole, &added("-5")), r#"token "</s>" has id -5"#),
+    ] {
+        let message = Tokenizer::from_json(&json).unwrap_err().to_string();
+        assert!(message.contains(named), "{message}");
+    }
+    assert!(Tokenizer::from_json(&file(whole, &added("1"))).is_ok());
+    let far =
+        r#", "post_processor": {"type": "BertProcessing", "sep": ["</s>", 4294967295], "cls": ["<s>", 0]}"#;
+    let message = Tokenizer::from_json(&file(whole, far)).unwrap_err().to_string();
+    assert!(message.contains("4294967295"), "{message}");
+    assert!(start.elapsed().as_secs() < 5);
+}
+
+/// At what crate tokenizers panics, the file is refused.
+#[test]
+fn files_whose_parts_contradict_each_other_are_refused() {
+    let file = |rest: &str| {
+        let model = r#"{"type": "BPE", "vocab": {"<s>": 0, "</s>": 1, "a": 2}, "merges": []}"#;
+        format!(r#"{{"version": "1.0", "model": {model}, {rest}}}"#)
+    };
+    for rest in [
+        r#""pre_tokenizer": {"type": "FixedLength", "length": 0}"#,
+        r#""post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x", "type_id": 0}}],
+           "pair": [], "special_tokens": {}}"#,
+    ] {
+        let message = Tokenizer::from_json(&file(rest)).unwrap_err().to_string();
+        assert!(message.contains("its parts contradict each other"), "{message}");
+    }
+    let message =
+        Tokenizer::from_json(&file(r#""pre_tokenizer": {"type": "Whitespace"}"#)).map(|t| t.vocab_size());
+    assert_eq!(message.unwrap(), 3);
+    let long = file(&format!(r#""normalizer": {{"type": "{}"}}"#, "x".repeat(1 << 20)));
+    let message = Tokenizer::from_json(&long).unwrap_err().to_string();
+    assert!(message.len() < 500, "{}", message.len());
+}

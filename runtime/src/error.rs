@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use clip_model::excerpt;
+
 /// Shorthand for results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -143,7 +145,7 @@ pub enum Error {
     #[error("the list of labels is empty: name at least one")]
     NoLabels,
     /// A label whose embeddings cancel each other, so that their mean has no direction.
-    #[error("the templates of label {label:?} have embeddings that cancel each other")]
+    #[error("the templates of label {:?} have embeddings that cancel each other", excerpt(label))]
     LabelWithoutDirection {
         /// The label.
         label: String,

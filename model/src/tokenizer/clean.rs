@@ -36,7 +36,7 @@ impl Cleaning {
     }
 
     /// Cleans `text`.
-    pub(super) fn apply(self, text: &str) -> Cow<'_, str> {
+    pub(crate) fn apply(self, text: &str) -> Cow<'_, str> {
         if self == Cleaning::None {
             return Cow::Borrowed(text);
         }
@@ -55,12 +55,14 @@ impl Cleaning {
     }
 
     /// Whether the front of a text, up to a space, is cleaned as it is within the text: what comes later in the same line may say
-    /// in which encoding the front was decoded, or that its references are HTML's.
+    /// in which encoding the front was decoded, that a space in it was half of a character, or that its references are HTML's.
     pub(super) fn cuts_between(self, front: &str, rest: &str) -> bool {
+        if self == Cleaning::None {
+            return true;
+        }
         let line = rest.split('\n').next().unwrap_or_default();
-        let ends_plainly = front.bytes().next_back().is_none_or(|b| b.is_ascii());
-        self == Cleaning::None
-            || is_plain(line) && ends_plainly && !(front.contains('&') && line.contains('<'))
+        let word = front.rsplit(' ').next().unwrap_or_default();
+        is_plain(line) && is_plain(word) && word.len() > 1 && !(front.contains('&') && line.contains('<'))
     }
 }
 

@@ -1,10 +1,13 @@
 //! A tokenizer read from a `tokenizer.json`, run by the `tokenizers` crate.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use tokenizers::{PaddingDirection, Tokenizer};
 
 use super::clean::Cleaning;
-use super::{charsmap, front, json};
+use super::{charsmap, front, json, limits};
 use crate::error::{Error, Result};
+use crate::excerpt::excerpt;
 
 /// Names of the start token, of CLIP's tokenizers first.
 const STARTS: [&str; 5] = ["<|startoftext|>", "<start_of_text>", "[CLS]", "<s>", "<bos>"];
@@ -12,6 +15,9 @@ const STARTS: [&str; 5] = ["<|startoftext|>", "<start_of_text>", "[CLS]", "<s>",
 const ENDS: [&str; 5] = ["<|endoftext|>", "<end_of_text>", "[SEP]", "</s>", "<eos>"];
 /// Names of a token that does nothing but pad.
 const PADS: [&str; 3] = ["<|pad|>", "[PAD]", "<pad>"];
+
+/// An ordinary text, which every tokenizer can encode.
+const PROBE: &str = "A photo of 2 cats.";
 
 /// The tokenizer of a file, with the ids that CLIP needs of it.
 #[derive(Debug)]
@@ -34,13 +40,17 @@ pub(super) struct FileTokenizer {
 impl FileTokenizer {
     pub(super) fn from_json(json: &str) -> Result<Self> {
         charsmap::check(json).map_err(refuse)?;
-        let mut inner: Tokenizer =
-            json.parse().map_err(|e| refuse(format!("not a usable tokenizer.json: {e}")))?;
+        limits::check(json).map_err(refuse)?;
+        let usable = |e: tokenizers::Error| refuse(format!("not a usable tokenizer.json: {e}"));
+        let mut inner: Tokenizer = guarded(|| json.parse()).ok_or_else(panicked)?.map_err(usable)?;
         let padding = inner.get_padding().cloned();
         // Cutting and padding are done here, to the caller's length instead of the file's.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| refuse(e.to_string()))?;
 
+        // What fails at an ordinary text would fail at all of them.
+        let probe = guarded(|| inner.encode_fast(PROBE, false)).ok_or_else(panicked)?;
+        probe.map_err(|e| refuse(format!("cannot encode {PROBE:?}: {e}")))?;
         let (start, end) = start_and_end(&inner)?;
         let pads_in_front = start.is_none()
             && padding.as_ref().is_some_and(|p| matches!(p.direction, PaddingDirection::Left));
@@ -91,23 +101,32 @@ impl FileTokenizer {
     }
 
     fn encode_cleaned(&self, text: &str) -> Vec<i32> {
-        match self.inner.encode_fast(text, false) {
+        match guarded(|| self.inner.encode_fast(text, false)).ok_or(()) {
             // Every id is at most the highest, which was checked to fit.
-            Ok(encoding) => encoding.get_ids().iter().map(|&id| id as i32).collect(),
-            Err(_) => Vec::new(),
+            Ok(Ok(encoding)) => encoding.get_ids().iter().map(|&id| id as i32).collect(),
+            _ => Vec::new(),
         }
     }
 }
 
 fn refuse(reason: String) -> Error {
-    Error::Tokenizer(reason)
+    Error::Tokenizer(excerpt(&reason).into_owned())
+}
+
+/// What `work` gives, or nothing when it panics, as crate tokenizers does at some files that make no sense.
+fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
+fn panicked() -> Error {
+    refuse("not a usable tokenizer.json: its parts contradict each other".to_owned())
 }
 
 /// The ids before (unless there is none) and behind every text: what the file's post-processor puts around an empty one, or
 /// the usual tokens where it has no post-processor.
 fn start_and_end(tokenizer: &Tokenizer) -> Result<(Option<u32>, u32)> {
-    let around_nothing =
-        tokenizer.encode_fast("", true).map_err(|e| refuse(format!("cannot encode an empty text: {e}")))?;
+    let around_nothing = guarded(|| tokenizer.encode_fast("", true)).ok_or_else(panicked)?;
+    let around_nothing = around_nothing.map_err(|e| refuse(format!("cannot encode an empty text: {e}")))?;
     match *around_nothing.get_ids() {
         [start, end] => Ok((Some(start), end)),
         [end] => Ok((None, end)),

@@ -17,6 +17,7 @@ mod file;
 mod front;
 mod html;
 mod json;
+mod limits;
 mod mojibake;
 pub(crate) mod siglip;
 mod train;
@@ -25,6 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::excerpt::excerpt;
 use crate::files;
 use bpe::Bpe;
 pub use clean::Cleaning;
@@ -83,7 +85,7 @@ impl Tokenizer {
         let ids = serde_json::from_str(&files::read_text(&vocabulary)?)
             .map_err(|source| Error::Json { path: vocabulary.clone(), source })?;
         let json = json::from_vocabulary(&ids, &files::read_text(&merges)?)
-            .map_err(|reason| Error::Tokenizer(format!("{}: {reason}", vocabulary.display())))?;
+            .map_err(|reason| Error::Tokenizer(format!("{}: {}", vocabulary.display(), excerpt(&reason))))?;
         Self::from_json(&json)
     }
 
@@ -109,7 +111,7 @@ impl Tokenizer {
         }
         let read = |name: &str| files::read_text(&folder.join(name));
         let (json, config) = (read("tokenizer.json")?, read("tokenizer_config.json")?);
-        let fail = |reason| Error::Tokenizer(format!("{}: {reason}", path.display()));
+        let fail = |reason: String| Error::Tokenizer(format!("{}: {}", path.display(), excerpt(&reason)));
         let whole = siglip::complete(&json, &config, cleaning, context_length, rows).map_err(fail)?;
         Self::from_json(&whole)?.with_cleaning(cleaning)
     }

@@ -13,7 +13,7 @@ const PUNCTUATION: &str = r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]"##;
 /// OpenCLIP's, or with [`Cleaning::None`] that of transformers, which has SigLIP's sentencepiece vocabulary take texts in lower case
 /// without ASCII punctuation, and SigLIP 2's (Gemma's byte-pair vocabulary) in lower case only. `config` is its `tokenizer_config.json`; texts have
 /// `context_length` tokens, and the token embedding `rows`.
-pub(super) fn complete(
+pub(crate) fn complete(
     json: &str,
     config: &str,
     cleaning: Cleaning,
