@@ -123,20 +123,18 @@ fn exchange(mut places: Vec<Place>) -> Result<()> {
     // Nor may files that came into the older folder meanwhile be lost.
     places.iter().filter(|place| place.replaced).try_for_each(|place| check(&place.folder, true))?;
     // Between the renames, a model is without its name.
+    let mut last = 0;
     let exchanged = temporary::uninterrupted(|| {
-        for (i, place) in places.iter().enumerate() {
-            if let Err(e) = place.exchange() {
-                places[..=i].iter().rev().for_each(Place::undo);
-                return Err(cannot("replace", &place.folder)(e));
-            }
-        }
-        Ok(())
+        places.iter().enumerate().try_for_each(|(i, place)| {
+            last = i;
+            place.exchange().inspect_err(|_| places[..=i].iter().rev().for_each(Place::undo))
+        })
     });
     if exchanged.is_err() {
         // Better kept aside than removed.
         places.iter_mut().filter(|place| place.old().exists()).for_each(|place| place.aside.keep());
     }
-    exchanged
+    exchanged.map_err(cannot("replace", &places[last].folder))
 }
 
 fn cannot(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {

@@ -52,7 +52,7 @@ pub enum Error {
     TrialApart(String),
     /// A number that the model computes is beyond half precision: it was not kept.
     #[error(
-        "the exported model was not kept: float16 ends at 65504, and its node {value}{} in {file} gives {number}: export it with --precision fp32 or int8",
+        "the exported fp16 model was not kept: float16 ends at 65504, and its node {value}{} in {file} gives {number}: export it with --precision fp32 or int8",
         behind.as_ref().map_or_else(String::new, |tensor| format!(" (behind {tensor})"))
     )]
     Overflow {
@@ -142,6 +142,6 @@ pub enum Error {
         reason: String,
     },
     /// The exported model is too far from the checkpoint in single precision: it was not kept.
-    #[error("the exported model was not kept: {}", .0.failures.join("; "))]
+    #[error("the exported {} model was not kept: {}", .0.precision.name(), .0.failures.join("; "))]
     Gate(Box<crate::gate::Report>),
 }

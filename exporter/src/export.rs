@@ -68,7 +68,7 @@ pub enum Progress {
 /// or a tensor has an unsupported number format; [`Error::Labels`] or [`Error::LabelsApart`] when the labels cannot be encoded;
 /// [`Error::Calibration`] and [`Error::NotFinite`] when a model cannot be quantized; [`Error::Trial`] or
 /// [`Error::TrialApart`] when the exported encoders do not run, or give something else than embeddings (weights that are
-/// not finite), or ONNX Runtime is missing; [`Error::Gate`] when they are too far from single precision;
+/// not finite), or ONNX Runtime is missing; [`Error::Gate`] when they are too far from single precision, [`Error::Overflow`] when half precision cannot hold what they compute;
 /// [`Error::Model`] for the rest.
 pub fn export(
     checkpoint: &Checkpoint,
@@ -95,7 +95,7 @@ pub fn export_each(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<Manifest>> {
     options.iter().try_for_each(Options::check)?;
-    let names: Vec<&str> = options.iter().map(|options| options.numbers.name()).collect();
+    let names: Vec<&str> = options.iter().map(|options| options.numbers.precision().name()).collect();
     let replace = options.iter().all(|options| options.replace);
     destination::write_each(folder, &names, replace, |i, folder| {
         Plan::new(checkpoint, &options[i])?.make(folder, progress)

@@ -63,15 +63,6 @@ impl Numbers {
             Numbers::Int8(_) => Precision::Int8,
         }
     }
-
-    /// As the command line calls it, and folders.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Numbers::Fp32 => "fp32",
-            Numbers::Fp16 => "fp16",
-            Numbers::Int8(_) => "int8",
-        }
-    }
 }
 
 /// The encoder that a folder holds, when it holds only one.

@@ -154,7 +154,7 @@ fn what_misses_a_threshold_is_refused_with_its_numbers() {
     Work::new().refused(
         1,
         &["--precision", "fp16", "--min-cosine", "1.1"],
-        "the lowest cosine of 8 images is",
+        "the exported fp16 model was not kept: the lowest cosine of 8 images is",
     );
     // Nor is the folder that was to hold several kept, whichever of them is refused.
     for several in ["fp16,fp32", "fp32,fp16"] {

@@ -190,6 +190,17 @@ pub enum Precision {
     Int8,
 }
 
+impl Precision {
+    /// As the manifest and the command line call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::Fp32 => "fp32",
+            Precision::Fp16 => "fp16",
+            Precision::Int8 => "int8",
+        }
+    }
+}
+
 impl Manifest {
     /// Reads `folder/clip.json`.
     ///

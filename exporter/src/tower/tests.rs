@@ -286,3 +286,33 @@ fn half_precision_rounds_and_no_more() {
         }
     }
 }
+
+/// What a graph gives besides its result is, for every value that would be float16, how large its numbers are.
+#[test]
+fn peaks_are_those_of_every_tower() {
+    for config in configs() {
+        let parameters = parameters(&config);
+        let length = config.text.context_length;
+        let side = config.image.image_size();
+        let pixels = testing::numbers(&[1, 3, side, side], images(&config).swap_remove(0));
+        let ids = testing::ids(&[1, length], text_ids(&config, length));
+        let graphs = [(image_of(&config), IMAGE, pixels), (text(&config, Form::default()), IDS, ids)];
+        for (graph, name, input) in graphs {
+            let plain = testing::run(
+                &mut testing::open(&graph, parameters.clone()),
+                vec![(name.to_owned(), input.clone())],
+            );
+            let products = graph.nodes().iter().filter(|n| n.op == "Gemm" && !n.exact).count();
+            let mut session = testing::open(&graph.with_peaks(), parameters.clone());
+            let outputs = session.run(&[(name, &input)]).unwrap();
+            assert_close(&outputs[0].values, &plain, TOLERANCE, name);
+            let peaks = &outputs[1..];
+            assert!(peaks.len() > products, "{} of {products}", peaks.len());
+            for peak in peaks {
+                assert!(peak.name.starts_with(crate::onnx::PEAK) && peak.values.len() == 1, "{}", peak.name);
+                // The causal mask is infinite, and what it is added to.
+                assert!(peak.values[0] >= 0.0, "{} {}", peak.name, peak.values[0]);
+            }
+        }
+    }
+}
