@@ -123,7 +123,7 @@ struct Sibling {
 impl Listing {
     /// Asked once and not again, so that a mistyped name or a missing network shows at once.
     fn ask(connection: &Connection, settings: &Settings, id: &Id) -> Result<Listing> {
-        let revision = id.revision().replace('/', "%2F");
+        let revision = id::percent_encoded(id.revision());
         let url = format!("{}/api/models/{}/revision/{revision}", settings.endpoint, id.name());
         let bad = |what: String| Error::HubAnswer { url: url.clone(), what };
         let mut response = connection.get(&url, 0).map_err(|e| e.error)?;

@@ -378,11 +378,14 @@ fn revisions_are_branches_tags_and_commits() {
     let hub = hub(model());
     let work = Work::new(&hub.url);
     let refs = work.settings.cache.join("models--me--mine/refs");
+    work.fetch(&format!("{NAME}@fix#1")).unwrap();
+    assert_eq!(hub.requests()[0].path, "/api/models/me/mine/revision/fix%231");
+    assert_eq!(std::fs::read_to_string(refs.join("fix#1")).unwrap(), model().commit);
     let folder = work.fetch(&format!("{NAME}@refs/pr/4")).unwrap();
     assert_eq!(hub.requests()[0].path, "/api/models/me/mine/revision/refs%2Fpr%2F4");
     assert_eq!(std::fs::read_to_string(refs.join("refs/pr/4")).unwrap(), model().commit);
     assert_eq!(work.fetch(&format!("{NAME}@{}", model().commit)).unwrap(), folder);
-    assert_eq!(names(&refs), ["refs"], "a commit is no reference");
+    assert_eq!(names(&refs), ["fix#1", "refs"], "a commit is no reference");
     assert!(work.refusal(&format!("{NAME}@v9")).contains("no revision v9"));
 }
 
