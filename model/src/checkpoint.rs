@@ -6,11 +6,9 @@
 //! Names and shapes are checked in full before any weight is read. The files must not be changed by another program
 //! while they are open; our own writers never do, they replace files by renaming.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
+use std::io::{self, Write};
 use std::path::Path;
-
-use safetensors::tensor::View;
 
 use crate::config::{Activation, Config, EndOfText, Family};
 use crate::error::{Error, Result, TensorMismatch};
@@ -22,8 +20,8 @@ use crate::shapes::summarize;
 use crate::tokenizer::Tokenizer;
 
 pub use crate::formats::Layout;
-use crate::weights::same_shape;
 pub use crate::weights::{Dtype, TensorRef, Weights};
+use crate::weights::{Entry, same_shape, write_safetensors};
 
 /// The name of the weights in a checkpoint folder.
 pub const WEIGHTS: &str = "open_clip_model.safetensors";
@@ -168,7 +166,7 @@ fn is_counter(name: &str) -> bool {
     name.ends_with(".num_batches_tracked")
 }
 
-/// A tensor to be written: its name, shape and row-major elements.
+/// A tensor in memory: its name, shape and row-major elements.
 #[derive(Debug, Clone)]
 pub struct Values {
     /// State-dict name.
@@ -179,20 +177,68 @@ pub struct Values {
     pub data: Vec<f32>,
 }
 
-/// Writes a safetensors file of float32 tensors, atomically. `metadata` may carry a few strings.
-pub fn write_weights(path: &Path, tensors: &[Values], metadata: HashMap<String, String>) -> Result<()> {
-    write_entries(path, tensors.iter().map(|t| (t.name.clone(), Entry::Single(t))), metadata)
+/// A tensor to be written, whose values are asked for when its turn comes: they need not all be in memory.
+pub trait Source {
+    /// State-dict name.
+    fn name(&self) -> &str;
+
+    /// Shape, outermost axis first.
+    fn shape(&self) -> &[usize];
+
+    /// Passes the elements on, row-major, in pieces of any size.
+    fn read(&self, sink: &mut dyn FnMut(&[f32]) -> io::Result<()>) -> io::Result<()>;
 }
 
-fn write_entries<'a>(
-    path: &Path,
-    entries: impl IntoIterator<Item = (String, Entry<'a>)>,
-    mut metadata: HashMap<String, String>,
-) -> Result<()> {
-    metadata.entry("format".into()).or_insert_with(|| "pt".into());
-    let bytes = safetensors::serialize(entries, Some(metadata))
-        .map_err(|source| Error::Safetensors { path: path.to_owned(), source })?;
-    files::write_atomically(path, |out| std::io::Write::write_all(out, &bytes))
+impl Source for Values {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn read(&self, sink: &mut dyn FnMut(&[f32]) -> io::Result<()>) -> io::Result<()> {
+        sink(&self.data)
+    }
+}
+
+/// Writes a safetensors file of float32 tensors, atomically and one after another. `metadata` may carry a few strings.
+///
+/// # Errors
+/// [`Error::Io`] when the disk is full or a tensor has another number of values than its shape says.
+pub fn write_weights(path: &Path, tensors: &[impl Source], metadata: HashMap<String, String>) -> Result<()> {
+    let entries = tensors.iter().map(|t| (entry(t, Dtype::F32), t)).collect();
+    write_safetensors(path, entries, metadata, |tensor, out| write_singles(*tensor, out))
+}
+
+fn entry(tensor: &impl Source, dtype: Dtype) -> Entry {
+    Entry { name: tensor.name().to_owned(), dtype, shape: tensor.shape().to_vec() }
+}
+
+fn write_singles(tensor: &impl Source, out: &mut dyn Write) -> io::Result<()> {
+    write_numbers(tensor, out, |value: f32| value.to_le_bytes())
+}
+
+/// Writes all elements of a tensor, each as the bytes that `encode` makes of it.
+fn write_numbers<const N: usize>(
+    tensor: &impl Source,
+    out: &mut dyn Write,
+    encode: impl Fn(f32) -> [u8; N],
+) -> io::Result<()> {
+    /// Elements that are encoded at once.
+    const PIECE: usize = 1 << 18;
+    let mut buffer = Vec::new();
+    tensor.read(&mut |values| {
+        for piece in values.chunks(PIECE) {
+            buffer.resize(piece.len() * N, 0);
+            for (bytes, &value) in buffer.as_chunks_mut().0.iter_mut().zip(piece) {
+                *bytes = encode(value);
+            }
+            out.write_all(&buffer)?;
+        }
+        Ok(())
+    })
 }
 
 /// Writes a checkpoint folder in OpenCLIP's hub layout. The folder appears whole or not at all, and must not exist.
@@ -205,7 +251,7 @@ pub fn write(
     folder: &Path,
     openclip: &OpenClip,
     tokenizer: &Tokenizer,
-    tensors: &[Values],
+    tensors: &[impl Source],
     steps: u64,
 ) -> Result<()> {
     files::create_folder_atomically(folder, |folder| {
@@ -224,12 +270,16 @@ pub enum WeightFormat {
     Fp16,
 }
 
-/// Writes a checkpoint's files into an existing folder, each atomically, in place of older ones.
+/// Writes a checkpoint's files into an existing folder, each atomically, in place of older ones. Tensors are written one after
+/// another, so that little more than a piece of one is in memory at any time.
+///
+/// # Errors
+/// As [`write`].
 pub fn write_into(
     folder: &Path,
     openclip: &OpenClip,
     tokenizer: &Tokenizer,
-    tensors: &[Values],
+    tensors: &[impl Source],
     steps: u64,
     format: WeightFormat,
 ) -> Result<()> {
@@ -239,57 +289,23 @@ pub fn write_into(
     for (name, text) in [(TOKENIZER, json), (TOKENIZER_CONFIG, config)] {
         files::write_atomically(&folder.join(name), |out| std::io::Write::write_all(out, text.as_bytes()))?;
     }
-    let statistics = tensors.iter().filter_map(|t| t.name.strip_suffix(".running_mean"));
-    let count = (steps as i64).to_le_bytes();
-    let counters = statistics.map(|norm| (format!("{norm}.num_batches_tracked"), Entry::Counter(count)));
-    let values = tensors.iter().map(|t| {
-        let halve = format == WeightFormat::Fp16 && t.shape.len() >= 2;
-        (t.name.clone(), if halve { Entry::Half(t) } else { Entry::Single(t) })
-    });
-    write_entries(&folder.join(WEIGHTS), values.chain(counters), HashMap::new())?;
+    let mut entries = Vec::new();
+    for tensor in tensors {
+        if let Some(norm) = tensor.name().strip_suffix(".running_mean") {
+            let name = format!("{norm}.num_batches_tracked");
+            entries.push((Entry { name, dtype: Dtype::I64, shape: vec![] }, None));
+        }
+        let half = format == WeightFormat::Fp16 && tensor.shape().len() >= 2;
+        entries.push((entry(tensor, if half { Dtype::F16 } else { Dtype::F32 }), Some((tensor, half))));
+    }
+    write_safetensors(&folder.join(WEIGHTS), entries, HashMap::new(), |source, out| match source {
+        // PyTorch's `num_batches_tracked`, which OpenCLIP insists on finding.
+        None => out.write_all(&(steps as i64).to_le_bytes()),
+        Some((tensor, false)) => write_singles(*tensor, out),
+        Some((tensor, true)) => write_numbers(*tensor, out, |value| half::f16::from_f32(value).to_le_bytes()),
+    })?;
     // What was written is opened as any reader would: a checkpoint that cannot be read back must not get its name.
     Checkpoint::open(folder).map(|_| ())
-}
-
-/// What a file of weights is made of.
-enum Entry<'a> {
-    Single(&'a Values),
-    Half(&'a Values),
-    /// PyTorch's `num_batches_tracked`, an `i64` scalar that OpenCLIP insists on finding.
-    Counter([u8; 8]),
-}
-
-impl View for Entry<'_> {
-    fn dtype(&self) -> Dtype {
-        match self {
-            Entry::Single(_) => Dtype::F32,
-            Entry::Half(_) => Dtype::F16,
-            Entry::Counter(_) => Dtype::I64,
-        }
-    }
-    fn shape(&self) -> &[usize] {
-        match self {
-            Entry::Single(values) | Entry::Half(values) => &values.shape,
-            Entry::Counter(_) => &[],
-        }
-    }
-    fn data(&self) -> Cow<'_, [u8]> {
-        match self {
-            Entry::Single(values) => Cow::Owned(values.data.iter().flat_map(|v| v.to_le_bytes()).collect()),
-            Entry::Half(values) => {
-                let halves = values.data.iter().map(|&v| half::f16::from_f32(v));
-                Cow::Owned(halves.flat_map(|v| v.to_le_bytes()).collect())
-            }
-            Entry::Counter(bytes) => Cow::Borrowed(bytes),
-        }
-    }
-    fn data_len(&self) -> usize {
-        match self {
-            Entry::Single(values) => values.data.len() * 4,
-            Entry::Half(values) => values.data.len() * 2,
-            Entry::Counter(bytes) => bytes.len(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -129,6 +129,42 @@ mod tests {
         );
     }
 
+    proptest::proptest! {
+        /// A file may say anything of the shape of a tensor that has no elements.
+        #[test]
+        fn any_shapes_are_refused_or_make_a_valid_configuration(
+            bits in proptest::collection::vec(0u32..65, 24),
+            resnet in proptest::bool::ANY,
+        ) {
+            let shape = |name: &str| {
+                let number = name.bytes().fold(0usize, |n, b| n.wrapping_mul(31).wrapping_add(b.into()));
+                let layer = name.split('.').find_map(|part| part.parse::<usize>().ok()).unwrap_or(0);
+                let absent = layer > 2 || resnet && name == "visual.proj";
+                // Zero, powers of two, and the numbers below them.
+                let size = |i: usize| match bits[(number + i) % bits.len()] {
+                    64 => usize::MAX,
+                    b if i % 2 == 0 => 1 << b,
+                    b => (1 << b) - 1,
+                };
+                (!absent).then(|| (0..4).map(size).collect())
+            };
+            if let Ok(config) = infer(shape, Activation::Gelu) {
+                summarize(&config);
+            }
+            // The widths whose heads are known.
+            let known = |name: &str| {
+                let mut shape: Vec<usize> = shape(name)?;
+                if ["visual.conv1.weight", "ln_final.weight"].contains(&name) {
+                    shape[0] = 512;
+                }
+                Some(shape)
+            };
+            if let Ok(config) = infer(known, Activation::Gelu) {
+                summarize(&config);
+            }
+        }
+    }
+
     #[test]
     fn a_missing_tensor_is_named() {
         let message = infer(|_| None, Activation::Gelu).unwrap_err().to_string();

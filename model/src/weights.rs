@@ -5,6 +5,7 @@
 //! (stacked, transposed, strided) cost no copy.
 
 mod view;
+mod write;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -16,10 +17,12 @@ use safetensors::tensor::Metadata;
 
 use crate::error::{Error, Result, TensorMismatch};
 use crate::files;
+use crate::memory;
 
 pub use safetensors::Dtype;
 use view::width;
 pub(crate) use view::{View, read_at, row_major};
+pub(crate) use write::{Entry, write_safetensors};
 
 /// The tensors of one or several files.
 #[derive(Debug, Default)]
@@ -246,7 +249,7 @@ fn safetensors_header((path, file): &(PathBuf, File)) -> Result<(Metadata, u64)>
     if data > size {
         return Err(fail(SafeTensorError::InvalidHeaderLength));
     }
-    let mut header = vec![0; length as usize];
+    let mut header = memory::filled("a safetensors header", 0, length as usize)?;
     read_at(file, path, &mut header, LENGTH as u64)?;
     let metadata: Metadata = serde_json::from_slice(&header)
         .map_err(|e| fail(SafeTensorError::InvalidHeaderDeserialization(e)))?;
@@ -324,9 +327,9 @@ impl TensorRef<'_> {
     /// All elements as `f32`, row-major; exact for F32, F16 and BF16, rounded to the nearest for F64.
     ///
     /// # Errors
-    /// As [`Self::read_f32`].
+    /// As [`Self::read_f32`]; [`Error::Memory`] when they do not fit.
     pub fn to_f32(&self) -> Result<Vec<f32>> {
-        let mut values = Vec::with_capacity(self.shape.iter().product());
+        let mut values = memory::with_capacity("a tensor's values", self.shape.iter().product())?;
         self.read_f32(None, &mut |bytes| {
             values.extend(bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)));
             Ok::<(), Error>(())

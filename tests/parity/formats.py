@@ -3,7 +3,8 @@
     python tests/parity/formats.py target/release/examples
 
 Small networks with random weights are saved by Python as others save theirs: Hugging Face folders (safetensors,
-pytorch_model.bin, shards), a TorchScript archive of OpenAI's architecture in half precision, state dicts of a trainer.
+pytorch_model.bin, shards; other layer norms, an added token, double precision), a TorchScript archive of OpenAI's
+architecture in half precision, state dicts of a trainer.
 clip-export opens each, and clip-runtime's embeddings (runtime/examples/embed.rs) are compared with those of the model
 that was saved. Then clip-export writes checkpoints out with --to, and open_clip and transformers open them.
 """
@@ -11,6 +12,7 @@ that was saved. Then clip-export writes checkpoints out with --to, and open_clip
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -106,9 +108,9 @@ def compare(what: str, found, reference: Reference) -> None:
 # Our side
 
 
-def check(ours: Ours, what: str, checkpoint: Path, reference: Reference, *options: str) -> None:
+def check(ours: Ours, what: str, checkpoint: Path, reference: Reference, *options: str, texts: list[str] = TEXTS) -> None:
     """Exports a checkpoint and compares its embeddings."""
-    found = ours.embed(ours.export(checkpoint, *options), reference.paths, TEXTS)
+    found = ours.embed(ours.export(checkpoint, *options), reference.paths, texts)
     compare(what, [np.array(rows, np.float32) for rows in found], reference)
 
 
@@ -156,6 +158,60 @@ def hugging_face(ours: Ours, folder: Path) -> None:
         torch.save(CLIPModel.from_pretrained(whole).state_dict(), torch_file / "pytorch_model.bin")
         check(ours, f"Hugging Face, {kind}, pytorch_model.bin, vocab.json", torch_file, reference)
     compare_open_clip("  written --to open-clip, opened by open_clip", ours.convert(whole, "open-clip"), reference)
+
+
+def change(path: Path, change) -> None:
+    fields = json.loads(path.read_text())
+    change(fields)
+    path.write_text(json.dumps(fields))
+
+
+def as_transformers(reference: Reference, checkpoint: Path, texts: list[str] = TEXTS) -> None:
+    """What transformers makes of a folder is what is compared with."""
+    ids = AutoTokenizer.from_pretrained(checkpoint)(texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt")
+    model = CLIPModel.from_pretrained(checkpoint, dtype=torch.float32).eval()
+    reference.rows = encode_transformers(model, reference.pixels, ids["input_ids"])
+
+
+def others(ours: Ours, folder: Path) -> None:
+    """Hugging Face's folders of fine-tuned and otherwise changed models."""
+    reference = Reference(vit(False), folder)
+    plain, doubles, norms = (folder / f"hf-{name}" for name in ("plain", "doubles", "norms"))
+    save_hugging_face(reference, plain)
+    shutil.copytree(plain, doubles)
+    CLIPModel.from_pretrained(plain).double().save_pretrained(doubles)
+    check(ours, "Hugging Face, double precision", doubles, reference)
+
+    shutil.copytree(plain, norms)
+    change(norms / "config.json", lambda fields: fields["vision_config"].update(layer_norm_eps=0.02))
+    change(norms / "config.json", lambda fields: fields["text_config"].update(layer_norm_eps=0.05))
+    before = reference.rows
+    as_transformers(reference, norms)
+    assert all(np.abs(a - b).max() > 10 * ABSOLUTE for a, b in zip(before, reference.rows))
+    check(ours, "Hugging Face, other layer_norm_eps", norms, reference)
+    compare_open_clip("  written --to open-clip, opened by open_clip", ours.convert(norms, "open-clip"), reference)
+    compare_transformers("  written --to hf, opened by transformers", ours.convert(norms, "hf"), reference)
+
+    texts = ["a cat <mark>", "<mark> two red cars", "a photo of a dog."]
+    rows = []
+    for end, pooled in ((49407, "the end of text"), (2, "the highest id")):
+        grown = folder / f"hf-grown-{end}"
+        shutil.copytree(plain, grown)
+        tokenizer = AutoTokenizer.from_pretrained(plain)
+        tokenizer.add_special_tokens({"additional_special_tokens": ["<mark>"]})
+        tokenizer.save_pretrained(grown)
+        model = CLIPModel.from_pretrained(plain)
+        embeddings = model.text_model.embeddings
+        table = torch.cat([embeddings.token_embedding.weight.data, embeddings.token_embedding.weight.data[:1] * 3])
+        embeddings.token_embedding = nn.Embedding.from_pretrained(table)
+        model.config.text_config.update({"vocab_size": len(tokenizer), "eos_token_id": end})
+        model.save_pretrained(grown)
+        as_transformers(reference, grown, texts)
+        rows.append(reference.rows[1])
+        check(ours, f"Hugging Face, a token above the end of text, pooled at {pooled}", grown, reference, texts=texts)
+        compare_open_clip("  written --to open-clip, opened by open_clip", ours.convert(grown, "open-clip"), reference, texts)
+        compare_transformers("  written --to hf, opened by transformers", ours.convert(grown, "hf"), reference, texts)
+    assert np.abs(rows[0] - rows[1])[:2].max() > 10 * ABSOLUTE
 
 
 # OpenAI
@@ -275,6 +331,15 @@ def trainer(ours: Ours, folder: Path) -> None:
     refused(ours, path, "--gelu or --quickgelu")
     torch.save(weights, folder / "plain.bin", _use_new_zipfile_serialization=False)
     check(ours, "state dict, before zip archives", folder / "plain.bin", reference, "--gelu")
+    torch.save(torch.compile(reference.model).state_dict(), folder / "compiled.pt")
+    check(ours, "state dict of a compiled model, _orig_mod.", folder / "compiled.pt", reference, "--gelu")
+    torch.save({name: value.double() for name, value in weights.items()}, folder / "doubles.pt")
+    check(ours, "state dict, double precision", folder / "doubles.pt", reference, "--gelu")
+    marked = {name: nn.Parameter(value.clone()) for name, value in weights.items()}
+    for value in marked.values():
+        value.mark = "of somebody's"
+    torch.save(marked, folder / "marked.pt")
+    check(ours, "state dict, parameters with attributes", folder / "marked.pt", reference, "--gelu")
     # Not contiguous, and all in one storage.
     strided = {name: value.T.contiguous().T if value.dim() == 2 else value for name, value in weights.items()}
     torch.save(strided, folder / "strided.pt")
@@ -301,19 +366,19 @@ def trainer(ours: Ours, folder: Path) -> None:
 # What clip-export wrote, in the hands of others
 
 
-def compare_open_clip(what: str, checkpoint: Path, reference: Reference) -> None:
+def compare_open_clip(what: str, checkpoint: Path, reference: Reference, texts: list[str] = TEXTS) -> None:
     model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{checkpoint}")
     tokenize = open_clip.get_tokenizer(f"local-dir:{checkpoint}", context_length=model.context_length)
     pixels = torch.stack([preprocess(Image.open(path)) for path in reference.paths])
-    compare(what, encode(model.eval(), pixels, tokenize(TEXTS)), reference)
+    compare(what, encode(model.eval(), pixels, tokenize(texts)), reference)
 
 
-def compare_transformers(what: str, checkpoint: Path, reference: Reference) -> None:
+def compare_transformers(what: str, checkpoint: Path, reference: Reference, texts: list[str] = TEXTS) -> None:
     model = CLIPModel.from_pretrained(checkpoint).eval()
     processor = CLIPImageProcessor.from_pretrained(checkpoint)
     pixels = processor([Image.open(path) for path in reference.paths], return_tensors="pt")["pixel_values"]
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    ids = tokenizer(TEXTS, padding="max_length", truncation=True, max_length=77, return_tensors="pt")["input_ids"]
+    ids = tokenizer(texts, padding="max_length", truncation=True, max_length=77, return_tensors="pt")["input_ids"]
     compare(what, encode_transformers(model, pixels, ids), reference)
 
 
@@ -324,7 +389,7 @@ def main() -> int:
     started = time.monotonic()
     print(f"limit: max abs difference {ABSOLUTE:.0e}; seed {SEED}")
     print(f"  {'':58} {'images':>8} {'texts':>8}")
-    for part in (hugging_face, openai, trainer):
+    for part in (hugging_face, others, openai, trainer):
         with tempfile.TemporaryDirectory(prefix="clip-parity-") as folder:
             part(Ours(arguments.examples, Path(folder)), Path(folder))
     print(f"{len(failures)} failures, {time.monotonic() - started:.0f} s")

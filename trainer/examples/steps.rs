@@ -61,7 +61,7 @@ fn main() -> Result<()> {
         out,
         &openclip,
         &initial.tokenizer()?,
-        &network.parameters.values()?,
+        &network.parameters.stored(),
         optimizer.updates,
     )?;
     results.push(("losses".to_owned(), Tensor::from_slice(&losses)));

@@ -1,8 +1,9 @@
 //! The tensors of a network: learned ones, laid out for the optimiser, and the running statistics of batch norms.
 
 use std::collections::HashMap;
+use std::io;
 
-use clip_model::checkpoint::Values;
+use clip_model::checkpoint::Source;
 use clip_model::shapes;
 use tch::{Device, Kind, Tensor};
 
@@ -93,14 +94,49 @@ impl Parameters {
         group.names.iter().map(|name| &self.tensors[name])
     }
 
-    /// A copy of every tensor in main memory, to be written to a file.
-    pub fn values(&self) -> Result<Vec<Values>> {
-        let values = |name: &String| {
-            let tensor = self.tensor(name);
-            let shape = tensor.size().into_iter().map(|n| n as usize).collect();
-            Ok(Values { name: name.clone(), shape, data: to_vec(tensor)? })
-        };
-        self.names.iter().map(values).collect()
+    /// Every tensor, to be written to a file.
+    pub fn stored(&self) -> Vec<Stored<'_>> {
+        self.names.iter().map(|name| Stored::new(name.clone(), self.tensor(name))).collect()
+    }
+}
+
+/// A tensor that is to be written to a file from where it is.
+#[derive(Debug)]
+pub struct Stored<'a> {
+    name: String,
+    shape: Vec<usize>,
+    tensor: &'a Tensor,
+}
+
+impl<'a> Stored<'a> {
+    /// `tensor`, under this name.
+    pub fn new(name: String, tensor: &'a Tensor) -> Stored<'a> {
+        Stored { name, shape: tensor.size().into_iter().map(|n| n as usize).collect(), tensor }
+    }
+}
+
+impl Source for Stored<'_> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn read(&self, sink: &mut dyn FnMut(&[f32]) -> io::Result<()>) -> io::Result<()> {
+        /// Elements that are copied to main memory at once.
+        const PIECE: i64 = 1 << 20;
+        let flat = self.tensor.f_detach().and_then(|t| t.f_reshape([-1])).map_err(io::Error::other)?;
+        let length = flat.numel() as i64;
+        let mut start = 0;
+        while start < length {
+            let count = PIECE.min(length - start);
+            let piece = flat.f_narrow(0, start, count).map_err(io::Error::other)?;
+            sink(&to_vec(&piece).map_err(io::Error::other)?)?;
+            start += count;
+        }
+        Ok(())
     }
 }
 

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use clip_model::checkpoint::{self, Values, Weights};
+use clip_model::checkpoint::{self, Weights};
 use clip_model::config::{Config, Family};
 use clip_model::openclip::OpenClip;
 use clip_model::shapes::summarize;
@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::init;
 use crate::network::Network;
 use crate::optimizer::{AdamW, Moments};
-use crate::parameters::{Parameters, to_vec};
+use crate::parameters::{Parameters, Stored};
 use crate::settings::{Settings, WeightFormat};
 
 /// Where in the output folder the training state is.
@@ -264,17 +264,12 @@ fn moments_mut(optimizer: &mut AdamW) -> [(String, &mut Tensor); 4] {
 impl Run {
     /// Writes the training state, then the checkpoint.
     pub fn save(&self) -> Result<()> {
-        let mut tensors = self.network.parameters.values()?;
+        let mut tensors = self.network.parameters.stored();
         let published = tensors.len();
         let AdamW { decayed, plain, .. } = &self.optimizer;
         for (group, moments) in [("decayed", decayed), ("plain", plain)] {
             for (moment, tensor) in [("first", &moments.first), ("second", &moments.second)] {
-                let data = to_vec(tensor)?;
-                tensors.push(Values {
-                    name: format!("optimizer.{group}.{moment}"),
-                    shape: vec![data.len()],
-                    data,
-                });
+                tensors.push(Stored::new(format!("optimizer.{group}.{moment}"), tensor));
             }
         }
         let notes = HashMap::from([

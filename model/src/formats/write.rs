@@ -1,18 +1,16 @@
 //! Writes an open checkpoint in the layout of OpenCLIP's or of Hugging Face's hub.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
-
-use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::{huggingface, open_clip};
 use crate::checkpoint::{Checkpoint, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files;
 use crate::openclip::OpenClip;
 use crate::shapes::summarize;
-use crate::weights::{Dtype, Origin};
+use crate::weights::{Dtype, Entry, Origin, write_safetensors};
 
 /// A layout in which checkpoints are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +29,6 @@ enum Source {
     Transposed(String),
     /// PyTorch's count of batches seen by a batch norm, which OpenCLIP insists on finding.
     Counter,
-}
-
-struct Tensor {
-    name: String,
-    shape: Vec<usize>,
-    source: Source,
 }
 
 impl Checkpoint {
@@ -75,20 +67,22 @@ impl Checkpoint {
                 }
                 Layout::HuggingFace => folder.join(huggingface::WEIGHTS),
             };
-            self.write_weights(&weights, layout)?;
+            write_safetensors(&weights, self.tensors_as(layout), HashMap::new(), |source, out| {
+                self.write_values(source, out)
+            })?;
             // What was written is opened as any reader would.
             Checkpoint::open(folder).map(|_| ())
         })
     }
 
-    fn tensors_as(&self, layout: Layout) -> Vec<Tensor> {
+    fn tensors_as(&self, layout: Layout) -> Vec<(Entry, Source)> {
         let mut tensors = Vec::new();
         for ours in summarize(&self.config).tensors {
             if layout == Layout::OpenClip
                 && let Some(norm) = ours.name.strip_suffix(".running_mean")
             {
                 let name = format!("{norm}.num_batches_tracked");
-                tensors.push(Tensor { name, shape: vec![], source: Source::Counter });
+                tensors.push((Entry { name, dtype: Dtype::I64, shape: vec![] }, Source::Counter));
             }
             let origin = match layout {
                 Layout::OpenClip => open_clip::origin(self.config.family, &ours.name),
@@ -105,53 +99,28 @@ impl Checkpoint {
                         Source::Rows(ours.name.clone(), Some(rows))
                     }
                 };
-                tensors.push(Tensor { name: name.to_owned(), shape, source });
+                tensors.push((Entry { name: name.to_owned(), dtype: Dtype::F32, shape }, source));
             }
         }
         tensors
     }
 
-    /// Writes a safetensors file, one tensor after another.
-    fn write_weights(&self, path: &Path, layout: Layout) -> Result<()> {
-        let tensors = self.tensors_as(layout);
-        let mut end = 0;
-        let infos = tensors.iter().map(|tensor| {
-            let dtype = if let Source::Counter = tensor.source { Dtype::I64 } else { Dtype::F32 };
-            let start = end;
-            end += tensor.shape.iter().product::<usize>() * dtype.bitsize() / 8;
-            (
-                tensor.name.clone(),
-                TensorInfo { dtype, shape: tensor.shape.clone(), data_offsets: (start, end) },
-            )
-        });
-        let notes = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        let fail = |source| Error::Safetensors { path: path.to_owned(), source };
-        let metadata = Metadata::new(Some(notes), infos.collect()).map_err(fail)?;
-        let mut header =
-            serde_json::to_vec(&metadata).map_err(|source| Error::Json { path: path.to_owned(), source })?;
-        // Tensors begin at a multiple of eight bytes.
-        header.resize(header.len().next_multiple_of(8), b' ');
-        files::write_atomically(path, |out| {
-            out.write_all(&(header.len() as u64).to_le_bytes())?;
-            out.write_all(&header)?;
-            for tensor in &tensors {
-                match &tensor.source {
-                    Source::Counter => out.write_all(&0i64.to_le_bytes())?,
-                    Source::Rows(name, rows) => {
-                        self.tensor(name)?.read_f32(rows.clone(), &mut |bytes| out.write_all(bytes))?;
-                    }
-                    Source::Transposed(name) => {
-                        let ours = self.tensor(name)?;
-                        let (values, columns) = (ours.to_f32()?, ours.shape[1]);
-                        for column in 0..columns {
-                            for value in values.iter().skip(column).step_by(columns) {
-                                out.write_all(&value.to_le_bytes())?;
-                            }
-                        }
+    fn write_values(&self, source: &Source, out: &mut dyn Write) -> io::Result<()> {
+        match source {
+            Source::Counter => out.write_all(&0i64.to_le_bytes()),
+            Source::Rows(name, rows) => {
+                self.tensor(name)?.read_f32(rows.clone(), &mut |bytes| out.write_all(bytes))
+            }
+            Source::Transposed(name) => {
+                let ours = self.tensor(name)?;
+                let (values, columns) = (ours.to_f32()?, ours.shape[1]);
+                for column in 0..columns {
+                    for value in values.iter().skip(column).step_by(columns) {
+                        out.write_all(&value.to_le_bytes())?;
                     }
                 }
+                Ok(())
             }
-            Ok(())
-        })
+        }
     }
 }

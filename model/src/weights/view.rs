@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use safetensors::Dtype;
 
 use crate::error::{Error, Result};
+use crate::memory;
 
 /// Bytes that are read at once; a multiple of every number format's width.
 const PIECE: usize = 1 << 22;
@@ -71,7 +72,7 @@ impl View {
             }
             return Ok(());
         }
-        let mut span = vec![0; self.span().unwrap_or(0) * width];
+        let mut span = memory::filled("a tensor's values", 0, self.span().unwrap_or(0) * width)?;
         read_at(file, path, &mut span, self.start)?;
         let mut piece = Vec::with_capacity(PIECE.min((rows.end - rows.start) * row * width));
         for element in rows.start * row..rows.end * row {
