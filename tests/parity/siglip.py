@@ -45,7 +45,7 @@ SEED = 2303_15343
 CONTEXT_LENGTH = 16
 TEXTS = [
     "", "a cat", "A photo of a DOG.", "two red_cars, one blue house!", "it's 12 o'clock?", "  many   spaces\n", "word " * 50,
-    "ÄÖÜ straße", "日本", "½ ™", "tabs\tand\u00a0spaces", "éclair…", "(a) [b] {c} \\ / ^ ` ~ | @ # $ % & * + = ; : \" '",
+    "ÄÖÜ straße", "日本", "½ ™", "tabs\tand\u00a0spaces", "e\u0301clair…", "women’s “hat”", "cat &amp;amp; dog", "cafÃ©", "(a) [b] {c} \\ / ^ ` ~ | @ # $ % & * + = ; : \" '",
 ]
 VOCABULARY = [
     "a photo of a cat", "a photo of a dog and two red cars in front of one blue house", "it is twelve o clock",
