@@ -458,3 +458,31 @@ fn a_library_that_does_not_serve_is_refused() {
     refused(&info(&build("old.so", "1.16.3", "0")), &["old.so is ONNX Runtime 1.16.3", "1.17"]);
     refused(&info(&build("odd.so", "1.99.0", "0")), &["odd.so", "1.99.0 has no interface 17"]);
 }
+
+#[test]
+fn a_check_is_recorded_in_the_cache_where_the_folder_takes_no_record() {
+    let folder = colours::changed(|_, _| ());
+    let home = tempfile::tempdir().unwrap();
+    // A folder of that name is in the way, as it would be on a file system that is only read.
+    std::fs::create_dir(folder.path().join(".checked.json")).unwrap();
+    // Younger files are not trusted.
+    std::thread::sleep(std::time::Duration::from_millis(3100));
+    let info = || {
+        let mut command = Command::new(CLIP_RUN);
+        command.arg("info").arg(folder.path()).arg("--trust-unchanged").env("XDG_CACHE_HOME", home.path());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+    };
+    info();
+    let checked = home.path().join("libclip/checked");
+    let records =
+        || std::fs::read_dir(&checked).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let [record] = &records()[..] else { panic!("{:?}", records()) };
+    let text = std::fs::read_to_string(record).unwrap();
+    assert!(text.contains("visual.onnx"), "{text}");
+    // Nothing differs, so that nothing is written anew.
+    let written = record.metadata().unwrap().modified().unwrap();
+    info();
+    assert_eq!(records(), [record.clone()]);
+    assert_eq!(record.metadata().unwrap().modified().unwrap(), written);
+}
