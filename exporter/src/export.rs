@@ -68,8 +68,8 @@ pub enum Progress {
 /// or a tensor has an unsupported number format; [`Error::Labels`] or [`Error::LabelsApart`] when the labels cannot be encoded;
 /// [`Error::Calibration`] and [`Error::NotFinite`] when a model cannot be quantized; [`Error::Trial`] or
 /// [`Error::TrialApart`] when the exported encoders do not run, or give something else than embeddings (weights that are
-/// not finite), or ONNX Runtime is missing; [`Error::Gate`] when they are too far from single precision, [`Error::Overflow`] when half precision cannot hold what they compute;
-/// [`Error::Model`] for the rest.
+/// not finite), or ONNX Runtime is missing; [`Error::Gate`] when they are too far from single precision, [`Error::Overflow`]
+/// when half precision cannot hold what they compute; [`Error::Model`] for the rest.
 pub fn export(
     checkpoint: &Checkpoint,
     folder: &Path,
