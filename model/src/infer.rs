@@ -143,7 +143,7 @@ mod tests {
                 // Zero, powers of two, and the numbers below them.
                 let size = |i: usize| match bits[(number + i) % bits.len()] {
                     64 => usize::MAX,
-                    b if i % 2 == 0 => 1 << b,
+                    b if i.is_multiple_of(2) => 1 << b,
                     b => (1 << b) - 1,
                 };
                 (!absent).then(|| (0..4).map(size).collect())

@@ -75,7 +75,13 @@ proptest! {
         archive in mutated(archive()),
         safetensors in mutated(safetensors()),
         manifest in mutated(MANIFEST.into()),
+        open_clip in mutated(include_bytes!("../../fuzz/seeds/open_clip_config/eos.json").to_vec()),
+        hugging_face in mutated(include_bytes!("../../fuzz/seeds/hugging_face_config/clip.json").to_vec()),
+        preprocessor in mutated(include_bytes!("../../fuzz/seeds/preprocessor_config/shortest.json").to_vec()),
     ) {
+        fuzzing::open_clip_config(&open_clip);
+        fuzzing::hugging_face_config(&hugging_face);
+        fuzzing::preprocessor_config(&preprocessor);
         fuzzing::pickle(&pickle);
         fuzzing::torch_file(&legacy);
         fuzzing::torch_file(&archive);
