@@ -19,7 +19,7 @@ pub fn each<T: Send, R: Send>(
         done
     };
     let mut done = thread::scope(|scope| {
-        let start = |_| thread::Builder::new().spawn_scoped(scope, &run).ok();
+        let start = |_| thread::Builder::new().spawn_scoped(scope, run).ok();
         let threads: Vec<_> = (0..helpers).map_while(start).collect();
         let own = run();
         threads.into_iter().flat_map(join).chain(own).collect::<Vec<_>>()
