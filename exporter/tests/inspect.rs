@@ -20,7 +20,7 @@ fn write(folder: &Path, tokenizer: &Tokenizer) {
     let config = config(tokenizer.vocab_size());
     let tensors: Vec<Values> = shapes::summarize(&config).tensors.into_iter().map(parameter).collect();
     let preprocess = Preprocess { size: 16, ..Preprocess::default() };
-    let openclip = OpenClip { config, preprocess, own_tokenizer: true };
+    let openclip = OpenClip { config, preprocess, own_tokenizer: !tokenizer.is_openai() };
     checkpoint::write(folder, &openclip, tokenizer, &tensors, 0).unwrap();
 }
 
