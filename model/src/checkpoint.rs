@@ -274,7 +274,7 @@ pub enum WeightFormat {
 /// another, so that little more than a piece of one is in memory at any time.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_into(
     folder: &Path,
     openclip: &OpenClip,

@@ -38,6 +38,10 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Io`] when `folder` exists or cannot be written; [`Error::Config`] for a network that `layout` has no
     /// place for; [`Error::Tokenizer`] as [`Checkpoint::tokenizer`].
+    ///
+    /// [`Error::Io`]: crate::Error::Io
+    /// [`Error::Config`]: crate::Error::Config
+    /// [`Error::Tokenizer`]: crate::Error::Tokenizer
     pub fn write_as(&self, folder: &Path, layout: Layout) -> Result<()> {
         let tokenizer = self.tokenizer()?;
         let mut texts = vec![
