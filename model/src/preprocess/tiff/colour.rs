@@ -51,6 +51,13 @@ impl YCbCr {
     }
 }
 
+/// One pixel of JFIF's YCbCr, in the fixed point of 6 bits that Pillow has for it (`ImagingConvertYCbCr2RGB`).
+pub(super) fn jfif_to_rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
+    let part = |code: u8, factor: f64| ((f64::from(code) - 128.0) * factor * 64.0 + 0.5) as i32;
+    let parts = [part(cr, 1.402), part(cb, -0.34414) + part(cr, -0.71414), part(cb, 1.772)];
+    parts.map(|part| (i32::from(y) + (part >> 6)).clamp(0, 255) as u8)
+}
+
 /// CIE L*a*b* with the white D50, a and b stored as signed numbers, to sRGB.
 pub(super) fn lab_to_rgb([lightness, a, b]: [u8; 3]) -> [u8; 3] {
     // D50, and the matrix from XYZ of that white to linear sRGB (Bradford adaptation, IEC 61966-2-1 and ICC.1).
@@ -100,6 +107,25 @@ mod tests {
                 // At the edge of sRGB a rounded a* or b* is several levels of a dark channel.
                 assert!(found.abs_diff(expected) <= 10, "{lab:?}: {found}, expected {expected}");
             }
+        }
+    }
+
+    #[test]
+    fn jfif_is_rounded_as_pillow_does() {
+        // Image.frombytes("YCbCr", (1, 1), bytes(...)).convert("RGB") of Pillow 13.0.
+        for (ycbcr, rgb) in [
+            ([0, 0, 0], [0, 135, 0]),
+            ([255, 255, 255], [255, 120, 255]),
+            ([76, 85, 255], [254, 0, 0]),
+            ([128, 128, 128], [128, 128, 128]),
+            ([68, 32, 130], [70, 99, 0]),
+            ([60, 253, 230], [203, 0, 255]),
+            ([241, 194, 107], [211, 233, 255]),
+            ([199, 221, 1], [20, 255, 255]),
+            ([228, 136, 117], [212, 233, 242]),
+            ([52, 162, 15], [0, 121, 112]),
+        ] {
+            assert_eq!(jfif_to_rgb(ycbcr), rgb, "{ycbcr:?}");
         }
     }
 

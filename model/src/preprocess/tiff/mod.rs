@@ -12,7 +12,8 @@ mod samples;
 
 pub(super) use directory::Directory;
 
-use colour::{YCbCr, lab_to_rgb, unmultiplied};
+use chunk::Compression;
+use colour::{YCbCr, jfif_to_rgb, lab_to_rgb, unmultiplied};
 use layout::{Alpha, Colours, Layout, Packing};
 
 use super::jpeg::cmyk_to_rgb;
@@ -91,6 +92,13 @@ impl Picture<'_> {
             Colours::Cmyk => {
                 cmyk_to_rgb(&mut samples);
                 raster(3, samples)
+            }
+            // Pillow reads these itself, and takes them for JFIF's whatever the file says; the others are libtiff's.
+            Colours::YCbCr
+                if layout.packing == Packing::Plain(Compression::None) && layout.sharing == (1, 1) =>
+            {
+                convert(&mut samples, &jfif_to_rgb);
+                raster(base + alpha, samples)
             }
             Colours::YCbCr if !converted_by_jpeg => {
                 let table = self.ycbcr();
