@@ -131,8 +131,8 @@ typedef int32_t clip_status;
 typedef struct {
     /// sizeof(clip_open_options), so that programs built with an older header go on working.
     size_t struct_size;
-    /// Threads that one call computes with; 0 for one for each physical core that the process may use. At most 1024,
-    /// and more than the process may use processors are not started.
+    /// Threads that one call computes with; 0 for one for each physical core that the process may use. No more are
+    /// started than there are processors that it may use; above 1024 is an error.
     size_t threads;
     /// Path of libonnxruntime.so, version 1.17 or later; NULL to look in the environment variable ORT_DYLIB_PATH,
     /// beside this library and the program, in ../lib of a program in a folder bin, and where the system looks.
