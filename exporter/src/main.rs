@@ -62,7 +62,8 @@ struct Arguments {
     #[arg(short, long, value_name = "FOLDER", value_parser = output_folder)]
     output: PathBuf,
 
-    /// Write no model folder but the checkpoint itself in another layout, in single precision
+    /// Write no model folder but the checkpoint itself in another layout, in single precision. Who opens it cleans the texts:
+    /// open_clip makes curly quotation marks straight, and repairs HTML and wrong encodings; transformers does not
     #[arg(long, value_name = "LAYOUT", conflicts_with_all = [
         "name", "force", "only", "combined", "labels", "uint8_input", "batch", "external_data", "precision", "calibration_images", "calibration_texts"
     ])]
