@@ -217,6 +217,9 @@ mod tests {
         for (text, expected) in [
             ("cafÃ© Ãœber Ã±", "café Über ñ"),
             ("womenâ€™s â€œhatâ€\u{9d} â€” naÃ¯ve", "women’s “hat” — naïve"),
+            ("a womanâ€™s hat", "a woman’s hat"),
+            ("a red car â€” parked", "a red car — parked"),
+            ("price 5â‚¬", "price 5€"),
             ("â€œlostâ€�", "“lost�"),
             ("voilÃ le travail", "voilà le travail"),
             ("pain Ã la mode, Ã quele dia", "pain à la mode, àquele dia"),

@@ -53,10 +53,11 @@ def entities() -> str:
 
 def compact(pattern: str) -> str:
     """A verbose pattern of Python's without comments and white space outside of its classes, as crate regex reads it."""
-    pieces = re.findall(r"\[[^\]]*\]|[^\[]+", pattern)
-    outside = [re.sub(r"#.*|[ \n]", "", piece) if piece[0] != "[" else piece for piece in pieces]
+    # A class, a comment, white space, or any other character, whichever comes first: comments hold brackets, too.
+    pieces = re.findall(r"(\[[^\]]*\])|#.*|[ \n]|(.)", pattern)
+    plain = "".join(class_ or character for class_, character in pieces)
     # Python's \w is a letter, a number or an underscore, its \s has four separators besides Unicode's white space.
-    return "".join(outside).replace(r"\w", r"[\p{L}\p{N}_]").replace(r"\s", r"[\s\x1c-\x1f]")
+    return plain.replace(r"\w", r"[\p{L}\p{N}_]").replace(r"\s", r"[\s\x1c-\x1f]")
 
 
 def encoding(name: str) -> dict:
