@@ -44,11 +44,11 @@ pub enum Error {
     /// The same, found by another process.
     #[error("the labels could not be encoded: {0}")]
     LabelsApart(String),
-    /// The exported model does not run, or gives what is no embedding: it was not kept.
-    #[error("the exported model failed its trial run and was not kept")]
+    /// A model does not run, or gives what is no embedding. One that was being exported is not kept.
+    #[error("the model failed its trial run")]
     Trial(#[source] clip_runtime::Error),
     /// The same, found by another process.
-    #[error("the exported model failed its trial run and was not kept: {0}")]
+    #[error("the model failed its trial run: {0}")]
     TrialApart(String),
     /// A number that the model computes is beyond half precision: it was not kept.
     #[error(

@@ -193,7 +193,7 @@ impl Report {
         // What is not a number reaches nothing.
         let mut ask = |what: String, found: f32, least: f32| {
             if found.is_nan() || found < least {
-                missed.push(format!("{what} is {found:.5}, at least {least} was asked for"));
+                missed.push(format!("{what} is {found}, at least {least} was asked for"));
             }
         };
         for (name, closeness) in [("images", &self.images), ("texts", &self.texts)] {
@@ -312,7 +312,7 @@ mod tests {
         };
         let missed = report.missed();
         assert_eq!(missed.len(), 3, "{missed:?}");
-        assert!(missed[0].contains("lowest cosine of 7 images is 0.90000"), "{missed:?}");
+        assert!(missed[0].contains("lowest cosine of 7 images is 0.9,"), "{missed:?}");
         assert!(report.slower().unwrap().contains("3.0 ms"));
         report.speed = Some(Speed { fp32_ms: 3.0, exported_ms: 2.0 });
         assert_eq!(report.slower(), None);

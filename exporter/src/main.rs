@@ -158,6 +158,7 @@ fn dispatch() -> anyhow::Result<()> {
 fn output_folder(path: &str) -> Result<PathBuf, String> {
     match path {
         input::STDIO => Err("a folder cannot be written to standard output".to_owned()),
+        "" => Err("the path of a folder cannot be empty".to_owned()),
         path => Ok(path.into()),
     }
 }

@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let manifest = Manifest::read(folder)?;
     // Opening checks every hash.
-    trial::run(folder, None).with_context(|| format!("{} is not whole", folder.display()))?;
+    trial::run(folder, None).with_context(|| format!("{} cannot be used", folder.display()))?;
     let whole = format!("{}: hashes are right, and its encoders run", folder.display());
     let Some(checkpoint) = &arguments.against else {
         let json = json!({ "folder": folder, "whole": true });

@@ -33,12 +33,12 @@ fn a_signal_leaves_nothing_behind() {
     // 120 MB, which take a while to be written.
     let checkpoint = checkpoint::wide(root.path(), 1120);
     let out = root.path().join("out");
-    let mut signals = vec![("INT", 2), ("TERM", 15), ("HUP", 1)];
+    let mut signals = vec![("INT", 2), ("TERM", 15), ("HUP", 1), ("QUIT", 3), ("XCPU", 24)];
     let mut tries = 0;
     while let Some((signal, number)) = signals.pop() {
         // Who runs the tests may ignore signals, as nohup does, and hand that on.
         let mut command = Command::new("env");
-        command.arg("--default-signal=INT,TERM,HUP").arg(env!("CARGO_BIN_EXE_clip-export"));
+        command.arg("--default-signal=INT,TERM,HUP,QUIT,XCPU").arg(env!("CARGO_BIN_EXE_clip-export"));
         command.arg(&checkpoint).arg("-o").arg(out.join("model")).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let since = Instant::now();
@@ -70,7 +70,7 @@ fn a_signal_leaves_none_of_several_formats() {
     let out = root.path().join("out");
     for there_before in [false, true] {
         let mut command = Command::new("env");
-        command.arg("--default-signal=INT,TERM,HUP").arg(env!("CARGO_BIN_EXE_clip-export"));
+        command.arg("--default-signal=INT,TERM,HUP,QUIT,XCPU").arg(env!("CARGO_BIN_EXE_clip-export"));
         command.arg(&checkpoint).arg("-o").arg(&out).args(["--precision", "fp32,fp16"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();

@@ -3,20 +3,26 @@
 use std::ptr;
 use std::sync::mpsc;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXCPU, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 
 use crate::unfinished;
 
-/// Starts a thread that waits for SIGHUP, SIGINT and SIGTERM. At the first one it removes the temporary files and ends the
+/// By which a person, a terminal or a limit ends a program.
+const ENDING: [i32; 5] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXCPU];
+
+/// Starts a thread that waits for SIGHUP, SIGINT, SIGQUIT, SIGTERM and SIGXCPU. At the first one it removes the temporary files and ends the
 /// process by that very signal, so that a shell sees what happened and a script stops at Ctrl-C.
 ///
-/// Where the thread cannot be started, signals do what they always did.
+/// Where the thread cannot be started, signals do what they always did. A file that passes the limit of `ulimit -f` is an
+/// error of the writing, and no signal.
 pub fn watch() {
+    // SAFETY: ignoring a signal runs no code of ours; nothing here relied on it before.
+    unsafe { libc::signal(SIGXFSZ, libc::SIG_IGN) };
     let (ready, is_ready) = mpsc::channel();
     let wait = move || {
-        let signals = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|&signal| !is_ignored(signal));
+        let signals = ENDING.into_iter().filter(|&signal| !is_ignored(signal));
         let Ok(mut signals) = Signals::new(signals) else { return };
         let _ = ready.send(());
         if let Some(signal) = signals.forever().next() {
