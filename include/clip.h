@@ -34,7 +34,8 @@
  * - Strings end with a zero and are UTF-8, paths too.
  * - A pointer must not be NULL unless its function says so.
  * - Threads: see clip_model. Stacks of 64 KiB are enough: a call that finds less than 256 KiB left takes a stack of
- *   1 MiB for itself. Where no thread can be started, the caller's does the work.
+ *   1 MiB for itself. Where this library's threads cannot be started, the caller's does their work; where ONNX Runtime
+ *   cannot start its own, opening a model is CLIP_ERROR_ENGINE, unless `threads` is 1.
  * - In a fork, a model of the parent's process cannot run, since ONNX Runtime's threads are not there: it is refused with
  *   CLIP_ERROR_ENGINE. Open it again; freeing the old handle is fine, and keeps its memory.
  *

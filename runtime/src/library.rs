@@ -36,6 +36,9 @@ const NO_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
 /// where it gets none, its initialisers print, or end the process.
 const MEMORY: usize = 32 << 20;
 
+/// What glibc's dynamic linker says when a library's parts find no room in memory.
+const NO_ADDRESS_SPACE: [&str; 2] = ["failed to map segment", "cannot allocate memory"];
+
 /// The ONNX Runtime of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Library {
@@ -135,7 +138,13 @@ fn open(path: &Path) -> Result<Library> {
     // SAFETY: opening a library runs its initialisers; that is what the user asks for with this file.
     let library = unsafe { libloading::Library::new(path) }.map_err(|e| {
         // The dynamic linker's own words, where there are some.
-        unusable(e.source().map_or_else(|| e.to_string(), ToString::to_string))
+        let reason = e.source().map_or_else(|| e.to_string(), ToString::to_string);
+        match NO_ADDRESS_SPACE.iter().any(|words| reason.contains(words)) {
+            true => {
+                Error::from(clip_model::Error::Memory { what: format!("ONNX Runtime ({reason})"), bytes })
+            }
+            false => unusable(reason),
+        }
     })?;
     // SAFETY: the symbol has this type in every ONNX Runtime since 1.0.
     let base =

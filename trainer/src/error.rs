@@ -50,7 +50,8 @@ pub enum Error {
     },
     /// A shard holds no sample that can be used.
     #[error(
-        "{} holds no sample with a picture and a caption ({unusable} had only one of them): the files of a sample lie          next to each other and share their name up to the first dot, as in a.jpg, a.txt", path.display()
+        "{} holds no sample with a picture and a caption ({unusable} had only one of them): the files of a sample lie \
+         next to each other and share their name up to the first dot, as in a.jpg, a.txt", path.display()
     )]
     EmptyShard {
         /// The shard.

@@ -185,6 +185,11 @@ impl Settings {
             o.batch >= 2,
             format!("optim.batch is {}: a contrastive loss needs at least 2 pairs", o.batch),
         )?;
+        let shuffled = self.data.shuffle_buffer;
+        check(
+            shuffled > 0,
+            "data.shuffle_buffer is 0, expected 1 or more: 1 keeps the order of the shards".into(),
+        )?;
         check(o.steps > 0, "optim.steps is 0: there is nothing to do".into())?;
         check(o.lr.is_finite() && o.lr > 0.0, format!("optim.lr is {}, expected above 0", o.lr))?;
         not_negative("min_lr", o.min_lr)?;
@@ -293,6 +298,7 @@ mod tests {
             ("[model]\nname = \"RN50\"\n[optim]\nsteps = 10", "optim.warmup 500 is above optim.steps 10"),
             ("[model]\nname = \"RN50\"\n[optim]\nbeta2 = 1.0", "optim.beta2 is 1"),
             ("[model]\nname = \"RN50\"\n[optim]\nprecision = \"fp8\"", "fp8"),
+            ("[model]\nname = \"RN50\"\n[data]\nshuffle_buffer = 0", "data.shuffle_buffer is 0"),
             ("[model]\nname = \"RN50\"\n[run]\ntemplate = \"a photo\"", "run.template"),
         ] {
             let message = Settings::parse(toml).unwrap_err().to_string();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use clip_model::{Preprocess, Tokenizer};
+use clip_model::{Preprocess, Tokenizer, memory};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::augment::Augment;
@@ -179,7 +179,7 @@ impl Loader {
     fn next_batch(&mut self) -> Result<Batch> {
         let size = self.options.batch;
         let pixels = 3 * self.options.preprocess.size * self.options.preprocess.size;
-        let mut images = Vec::with_capacity(size * pixels);
+        let mut images = memory::with_capacity("the pictures of a batch", size.saturating_mul(pixels))?;
         let mut texts = Vec::with_capacity(size);
         let (mut position, mut unusable) = (0, 0);
         while texts.len() < size {
