@@ -45,7 +45,7 @@ pub struct Arguments {
 
 const HELP: &str = "\
 Prints the path of each image and below it the best labels with their probabilities (softmax of the model's logit
-scale times cosine similarity, over all labels given).
+scale times cosine similarity, over all labels given; of a SigLIP model, a sigmoid for each label).
 
 With --json, one line for each image, in their order:
   {\"image\":\"a.jpg\",\"labels\":[{\"label\":\"cat\",\"index\":0,\"probability\":0.97,\"similarity\":0.31}]}
