@@ -182,7 +182,7 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
         let (path, kind) = (entry.path(), entry.file_type().map_err(named)?);
         if kind.is_dir() {
             walk(&path, found)?;
-        } else if is_picture_name(&path) && path.is_file() {
+        } else if is_picture_name(&path) && !path.is_dir() {
             found.push(path);
         }
     }
@@ -278,17 +278,22 @@ mod tests {
             std::fs::write(root.path().join(name), "meow").unwrap();
         }
         std::fs::create_dir(root.path().join("folder.png")).unwrap();
+        // What has the name of a picture and is no file is left out as well, not overlooked.
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("nowhere", root.path().join("hen.png")).unwrap();
+        #[cfg(not(unix))]
+        std::fs::write(root.path().join("hen.png"), "meow").unwrap();
         let file = Pictures::read(&root.path().join("cat.png"), &preprocess, 9).unwrap_err().to_string();
         assert!(file.contains("it is no folder, and as a tar file it cannot be read"), "{file}");
         let message = read().unwrap_err().to_string();
-        assert!(message.contains("one picture is needed at least, but 5 of 5 pictures"), "{message}");
+        assert!(message.contains("one picture is needed at least, but 6 of 6 pictures"), "{message}");
         std::fs::write(root.path().join("ape.bmp"), png(7)).unwrap();
         let pictures = read().unwrap();
-        assert_eq!((levels(&pictures.images), pictures.skipped.len()), (vec![7], 5));
+        assert_eq!((levels(&pictures.images), pictures.skipped.len()), (vec![7], 6));
         let note = pictures.note().unwrap();
-        assert!(note.starts_with("5 of 6 pictures cannot be read and are left out: "), "{note}");
+        assert!(note.starts_with("6 of 7 pictures cannot be read and are left out: "), "{note}");
         assert!(note.contains("cat.png") && note.contains("emu.gif") && !note.contains("fox.bmp"), "{note}");
-        assert!(note.ends_with("; and 2 more"), "{note}");
+        assert!(note.ends_with("; and 3 more"), "{note}");
     }
 
     #[test]
