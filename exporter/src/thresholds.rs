@@ -9,12 +9,12 @@ use clip_model::manifest::Precision;
 pub struct ThresholdArguments {
     /// Lowest cosine that any image or text may have to its embedding in fp32
     /// [default: 0.9999 for fp32, which only verify compares, 0.999 for fp16, 0.95 for int8]
-    #[arg(long, value_name = "COSINE", value_parser = cosine)]
+    #[arg(long, value_name = "COSINE", value_parser = cosine, allow_negative_numbers = true)]
     pub min_cosine: Option<f32>,
 
     /// Lowest mean of these cosines; an export to int8 leaves products in float until it is reached
     /// [default: 0.9999 for fp32, 0.9995 for fp16, 0.99 for int8]
-    #[arg(long, value_name = "COSINE", value_parser = cosine)]
+    #[arg(long, value_name = "COSINE", value_parser = cosine, allow_negative_numbers = true)]
     pub min_mean_cosine: Option<f32>,
 
     /// Lowest share of the pictures that keep their nearest label

@@ -156,6 +156,14 @@ fn what_misses_a_threshold_is_refused_with_its_numbers() {
         &["--precision", "fp16", "--min-cosine", "1"],
         "the exported fp16 model was not kept: the lowest cosine of 8 images is",
     );
+    for wrong in ["nan", "inf", "1.5"] {
+        Work::new().refused(
+            2,
+            &["--precision", "fp16", "--min-cosine", wrong],
+            "expected a number from -1 to 1",
+        );
+    }
+    Work::new().done(&["--precision", "fp16", "--min-cosine", "-1"]);
     // Nor is the folder that was to hold several kept, whichever of them is refused.
     for several in ["fp16,fp32", "fp32,fp16"] {
         Work::new().refused(1, &["--precision", several, "--min-cosine", "1"], "the lowest cosine");
