@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Context;
 use clap::ValueEnum;
-use clip_model::Checkpoint;
-use clip_model::checkpoint::Layout;
+use clip_checkpoint::Checkpoint;
+use clip_checkpoint::Layout;
 
 /// A layout to write, by its name on the command line.
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -9,9 +9,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The checkpoint or the file system.
+    /// The file system, or what a model is.
     #[error(transparent)]
     Model(#[from] clip_model::Error),
+    /// The checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] clip_checkpoint::Error),
     /// The model folder is there already and was not to be replaced.
     #[error("{} exists already: name another folder, or replace it with --force", .0.display())]
     Exists(PathBuf),
@@ -73,65 +76,6 @@ pub enum Error {
     NotFinite {
         /// Name of the value in the graph.
         value: String,
-    },
-    /// A variable that says how to reach the hub, or a file that it names, cannot be used.
-    #[error("{0}")]
-    HubSettings(String),
-    /// The hub, or a server it points to, cannot be reached or broke the connection time and again.
-    #[error("no connection to {url}; what has arrived is kept, and the same command goes on from there")]
-    HubConnection {
-        /// What was asked for.
-        url: String,
-        /// The reason.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The hub refused a request.
-    #[error("{url} answers {status}: {advice}")]
-    HubStatus {
-        /// What was asked for.
-        url: String,
-        /// HTTP status.
-        status: u16,
-        /// What it means here, and what can be done.
-        advice: String,
-    },
-    /// The hub's answer does not make sense.
-    #[error("the answer of {url} cannot be used: {what}")]
-    HubAnswer {
-        /// What was asked for.
-        url: String,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// The model on the hub has no files in a format that this program reads.
-    #[error("{id} cannot be exported: {what}")]
-    HubFiles {
-        /// The model's name on the hub.
-        id: String,
-        /// What is missing, and what there is.
-        what: String,
-    },
-    /// What was downloaded is not what the hub announced.
-    #[error(
-        "{url} sent a file with the hash {found}, the hub announced {expected}: it was not kept, try again"
-    )]
-    HubHash {
-        /// What was downloaded.
-        url: String,
-        /// The hub's hash.
-        expected: String,
-        /// The hash of what was sent.
-        found: String,
-    },
-    /// Work without a connection was asked for, and the cache does not hold the model.
-    #[error("{id} is not in {} ({missing} is missing), and downloads are off: fetch it once without --offline and with HF_HUB_OFFLINE unset", cache.display())]
-    HubOffline {
-        /// The model's name on the hub.
-        id: String,
-        /// The cache.
-        cache: PathBuf,
-        /// What is not there.
-        missing: String,
     },
     /// Samples could not be read.
     #[error("no samples from {}: {reason}", path.display())]

@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::path::Path;
 
+use clip_checkpoint::Checkpoint;
 use clip_model::config::Family;
 use clip_model::manifest::{self, Combined, Element, Encoder, Engine, SCHEMA, TokenizerFile};
-use clip_model::{Checkpoint, Manifest, Tokenizer, files};
+use clip_model::{Manifest, Tokenizer, files};
 use clip_runtime::Image;
 
 use crate::destination;

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use clip_checkpoint::Checkpoint;
 use clip_model::manifest::Precision;
-use clip_model::{Checkpoint, Manifest, temporary};
+use clip_model::{Manifest, temporary};
 use serde::Serialize;
 
 use crate::error::Result;

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use clip_checkpoint::Checkpoint;
+use clip_model::Manifest;
 use clip_model::labels::StoredLabels;
 use clip_model::manifest::{LabelsFile, Precision};
-use clip_model::{Checkpoint, Manifest};
 use clip_runtime::Template;
 
 use crate::error::{Error, Result};

@@ -2,9 +2,9 @@
 //!
 //! ```no_run
 //! use clip_exporter::{Options, export};
-//! use clip_model::Checkpoint;
+//! use clip_checkpoint::Checkpoint;
 //!
-//! let checkpoint = Checkpoint::open("models/emoji-tiny".as_ref())?;
+//! let checkpoint = Checkpoint::open("models/emoji-tiny")?;
 //! let options = Options { model: "emoji-tiny".to_owned(), ..Options::default() };
 //! export(&checkpoint, "emoji".as_ref(), &options, &mut |_| {})?;
 //! # Ok::<(), clip_exporter::Error>(())
@@ -12,7 +12,7 @@
 //!
 //! The network itself is `clip-model`'s; here is only its interpreter that writes ONNX ([`tower`]). Graphs
 //! hold standard operators of one operator set (17 unless another is asked for) alone, so that any engine can run them.
-//! Checkpoints of the Hugging Face hub are fetched by [`hub`]. This crate neither trains nor prints; it runs a model once,
+//! This crate neither trains nor prints; it runs a model once,
 //! through `clip-runtime`, to see that it works, in this process or [`apart`] from it.
 
 pub mod apart;
@@ -21,7 +21,6 @@ mod error;
 pub mod evaluation;
 mod export;
 pub mod gate;
-pub mod hub;
 pub mod int8;
 mod interpreter;
 mod labels;

@@ -5,8 +5,9 @@
 
 use std::path::Path;
 
+use clip_checkpoint::Checkpoint;
 use clip_model::manifest::{self, Element};
-use clip_model::{Checkpoint, Manifest, Tokenizer, temporary};
+use clip_model::{Manifest, Tokenizer, temporary};
 use clip_runtime::graph::{self, Input};
 use half::f16;
 use serde::{Deserialize, Serialize};

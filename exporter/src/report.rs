@@ -1,6 +1,7 @@
 //! Progress on standard error: a bar on a terminal, a line per step elsewhere.
 
-use clip_exporter::{Progress, hub};
+use clip_checkpoint::hub;
+use clip_exporter::Progress;
 use clip_program::note;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use clip_exporter::hub::{self, Id, Settings};
-use clip_model::Checkpoint;
+use clip_checkpoint::Checkpoint;
+use clip_checkpoint::hub::{self, Id, Settings};
 
 use crate::activation::ActivationArguments;
 use crate::report::Report;
@@ -74,7 +74,7 @@ fn last_part(path: &Path) -> anyhow::Result<String> {
 }
 
 /// Why a checkpoint was not opened; its path is said once.
-pub fn refused(error: clip_model::Error, path: &Path) -> anyhow::Error {
+pub fn refused(error: clip_checkpoint::Error, path: &Path) -> anyhow::Error {
     let named = error.to_string().contains(&path.display().to_string());
     let error = anyhow::Error::from(error);
     if named { error } else { error.context(format!("cannot open the checkpoint {}", path.display())) }

@@ -2,9 +2,9 @@
 
 use std::io::Result;
 
-use clip_model::checkpoint::Values;
 pub use clip_runtime::graph::Graph as Session;
 use clip_runtime::graph::Input;
+use clip_testkit::Values;
 
 use crate::onnx::{Graph, Rows, Weights};
 

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use clip_checkpoint::Checkpoint;
 use clip_exporter::samples::Samples;
 use clip_exporter::{gate, trial};
+use clip_model::Manifest;
 use clip_model::manifest::{self, Precision};
-use clip_model::{Checkpoint, Manifest};
 use clip_program::input;
 use serde_json::json;
 

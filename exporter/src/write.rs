@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use clip_model::Checkpoint;
+use clip_checkpoint::Checkpoint;
 use clip_model::files::{self, Hashing};
 use clip_model::manifest::DataFile;
 
@@ -119,9 +119,9 @@ impl Weights for Tensors<'_> {
 mod tests {
     use super::*;
     use crate::tower::{self, Form};
-    use clip_model::cases::vit;
     use clip_model::config::Activation;
     use clip_model::{Config, Preprocess};
+    use clip_testkit::vit;
 
     fn part(config: &Config) -> Part {
         let graph = tower::image(config, &Preprocess::default(), Form::default());

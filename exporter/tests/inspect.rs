@@ -5,11 +5,11 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use clip_model::cases::{parameter, vit};
-use clip_model::checkpoint::{self, Values};
+use clip_checkpoint::OpenClip;
 use clip_model::config::Activation;
-use clip_model::openclip::OpenClip;
 use clip_model::{Config, Preprocess, Tokenizer, shapes, tokenizer};
+use clip_testkit::Values;
+use clip_testkit::{parameter, vit};
 use serde_json::Value;
 
 fn config(vocab_size: usize) -> Config {
@@ -21,7 +21,7 @@ fn write(folder: &Path, tokenizer: &Tokenizer) {
     let tensors: Vec<Values> = shapes::summarize(&config).tensors.into_iter().map(parameter).collect();
     let preprocess = Preprocess { size: 16, ..Preprocess::default() };
     let openclip = OpenClip { config, preprocess, own_tokenizer: !tokenizer.is_openai() };
-    checkpoint::write(folder, &openclip, tokenizer, &tensors, 0).unwrap();
+    clip_checkpoint::write(folder, &openclip, tokenizer, &tensors, 0).unwrap();
 }
 
 fn clip_export(folder: &Path, arguments: &[&str]) -> Output {

@@ -20,7 +20,7 @@ fn the_exporter_never_holds_the_model() {
     let root = tempfile::tempdir().unwrap();
     // Twelve matrices of the width squared to a block, and two blocks.
     let checkpoint = checkpoint::wide(root.path(), 1408);
-    let size = std::fs::metadata(checkpoint.join(clip_model::checkpoint::WEIGHTS)).unwrap().len();
+    let size = std::fs::metadata(checkpoint.join(clip_checkpoint::WEIGHTS)).unwrap().len();
     assert!(size > 180 << 20, "{size}");
     // Pictures that say nothing are near each other, and weights that are a formula's far from trained ones.
     let half = ["--precision", "fp16", "--min-cosine", "0.9", "--min-mean-cosine", "0.9", "--min-top1", "0"];

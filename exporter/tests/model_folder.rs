@@ -8,15 +8,17 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use checkpoint::{config, entries, tiny, vocabulary};
+use clip_checkpoint::Checkpoint;
+use clip_checkpoint::WeightFormat;
 use clip_exporter::{Error, Options, Progress, export};
-use clip_model::cases::{Array, Reference};
-use clip_model::checkpoint::{Values, WeightFormat};
 use clip_model::manifest::Element;
 use clip_model::preprocess::Image;
 use clip_model::shapes::{Tensor, summarize};
 use clip_model::tokenizer::Cleaning;
-use clip_model::{Checkpoint, Manifest, clip, manifest};
+use clip_model::{Manifest, clip, manifest};
 use clip_runtime::Clip;
+use clip_testkit::Values;
+use clip_testkit::cases::{Array, Reference};
 
 const TOLERANCE: f32 = 1e-5;
 
@@ -242,7 +244,7 @@ fn a_checkpoint_is_written_in_another_layout() {
 #[test]
 fn weights_alone_ask_for_their_activation() {
     let root = tempfile::tempdir().unwrap();
-    let weights = tiny(root.path(), WeightFormat::Fp32, |_| ()).join(clip_model::checkpoint::WEIGHTS);
+    let weights = tiny(root.path(), WeightFormat::Fp32, |_| ()).join(clip_checkpoint::WEIGHTS);
     let refused = clip_export(&[&weights, Path::new("-o"), &root.path().join("model")]);
     assert!(
         stderr(&refused).contains("state which one (clip-export: --gelu or --quickgelu)"),
@@ -268,7 +270,7 @@ fn bad_checkpoints_are_refused_by_name() {
     assert!(stderr(&refused).contains("nowhere"), "{}", stderr(&refused));
 
     let checkpoint = tiny(root.path(), WeightFormat::Fp32, |_| ());
-    let weights = checkpoint.join(clip_model::checkpoint::WEIGHTS);
+    let weights = checkpoint.join(clip_checkpoint::WEIGHTS);
     let whole = std::fs::read(&weights).unwrap();
     std::fs::write(&weights, &whole[..whole.len() - 1]).unwrap();
     let refused = clip_export(&[&checkpoint, Path::new("-o"), &model]);

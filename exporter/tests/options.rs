@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use checkpoint::{entries, tiny};
+use clip_checkpoint::Checkpoint;
+use clip_checkpoint::WeightFormat;
 use clip_exporter::tower::Form;
 use clip_exporter::{Error, Labels, Only, Options, export};
-use clip_model::checkpoint::WeightFormat;
 use clip_model::manifest::{DataFile, Element};
 use clip_model::preprocess::Image;
-use clip_model::{Checkpoint, Manifest, manifest};
+use clip_model::{Manifest, manifest};
 use clip_runtime::Clip;
 use tempfile::TempDir;
 

@@ -7,8 +7,8 @@ mod checkpoint;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use clip_checkpoint::WeightFormat;
 use clip_model::Manifest;
-use clip_model::checkpoint::WeightFormat;
 use clip_model::manifest::Precision;
 use clip_runtime::Clip;
 
@@ -54,7 +54,7 @@ impl Work {
 fn a_number_beyond_half_precision_is_named() {
     let root = tempfile::tempdir().unwrap();
     let biases = |tower: &'static str| {
-        move |values: &mut clip_model::checkpoint::Values| {
+        move |values: &mut clip_testkit::Values| {
             // Each fits float16, their sum does not.
             if values.name.starts_with(tower) && values.name.ends_with("mlp.c_proj.bias") {
                 values.data[3] = 42_500.0;

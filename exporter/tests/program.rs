@@ -12,9 +12,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use checkpoint::entries;
+use clip_checkpoint::{WEIGHTS, WeightFormat};
 use clip_exporter::apart;
 use clip_exporter::evaluation::Inputs;
-use clip_model::checkpoint::{WEIGHTS, WeightFormat};
 use clip_model::preprocess::Image;
 
 fn clip_export(checkpoint: &Path, output: &Path) -> Command {

@@ -248,12 +248,12 @@ impl TextTower {
 }
 
 /// Hidden width of an MLP, truncated as OpenCLIP does.
-pub(crate) fn mlp_width(width: usize, ratio: f64) -> usize {
+pub fn mlp_width(width: usize, ratio: f64) -> usize {
     (width as f64 * ratio) as usize
 }
 
 /// The ratio whose [`mlp_width`] is `hidden`: the quotient, or the next number where rounding left it short.
-pub(crate) fn mlp_ratio(width: usize, hidden: usize) -> f64 {
+pub fn mlp_ratio(width: usize, hidden: usize) -> f64 {
     let ratio = hidden as f64 / width.max(1) as f64;
     if mlp_width(width, ratio) < hidden { ratio.next_up() } else { ratio }
 }
@@ -261,7 +261,7 @@ pub(crate) fn mlp_ratio(width: usize, hidden: usize) -> f64 {
 impl EndOfText {
     /// The first token with this `id`, in a vocabulary of `vocab_size` entries: the highest id, where it is that. None when it
     /// is not in the vocabulary.
-    pub(crate) fn at(id: u64, vocab_size: usize) -> Option<EndOfText> {
+    pub fn at(id: u64, vocab_size: usize) -> Option<EndOfText> {
         match (vocab_size as u64).checked_sub(id)? {
             0 => None,
             1 => Some(EndOfText::Highest),
@@ -271,7 +271,7 @@ impl EndOfText {
 }
 
 /// The same number in as few digits as people write it with, for files.
-pub(crate) fn in_few_digits(value: f32) -> f64 {
+pub fn in_few_digits(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::from(value))
 }
 

@@ -57,35 +57,6 @@ pub enum Error {
     /// A configuration describes a network that this crate does not build, or contradicts itself.
     #[error("unsupported or inconsistent configuration: {0}")]
     Config(String),
-    /// A file is not a well-formed safetensors file (truncated, lying header length, overlapping tensors, ...).
-    #[error("{} is not a well-formed safetensors file", path.display())]
-    Safetensors {
-        /// The file.
-        path: PathBuf,
-        /// The reader's reason.
-        source: safetensors::SafeTensorError,
-    },
-    /// A file of weights cannot be used: what it is cannot be told, it is damaged, or it asks for something else than
-    /// tensors.
-    #[error("{}: {reason}", path.display())]
-    Weights {
-        /// The file or folder.
-        path: PathBuf,
-        /// What is wrong, by name.
-        reason: String,
-    },
-    /// Weights without a configuration do not tell their activation, and none was stated.
-    #[error(
-        "{} says nowhere whether its blocks use GELU or QuickGELU, and weights do not tell: state which one \
-         (clip-export: --gelu or --quickgelu)", path.display()
-    )]
-    ActivationUnknown {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The tensors of a checkpoint are not those of its configuration.
-    #[error("the checkpoint does not hold the tensors of its configuration: {0}")]
-    Tensors(TensorMismatch),
     /// A model folder's `clip.json` has a schema version that this build does not know.
     #[error("{} has schema version {found}; this build reads version {known}: use a matching libclip", path.display())]
     SchemaVersion {
@@ -138,47 +109,6 @@ pub enum Error {
         /// The limit on width times height.
         limit: u64,
     },
-}
-
-/// How a checkpoint's tensors differ from what its configuration asks for.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct TensorMismatch {
-    /// Tensors the configuration asks for and the checkpoint lacks: name and shape.
-    pub missing: Vec<(String, Vec<usize>)>,
-    /// Tensors of the checkpoint that the configuration has no place for.
-    pub surplus: Vec<String>,
-    /// Tensors of another shape: name, expected shape, found shape.
-    pub wrong: Vec<(String, Vec<usize>, Vec<usize>)>,
-}
-
-impl TensorMismatch {
-    /// Whether nothing differs.
-    pub fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.surplus.is_empty() && self.wrong.is_empty()
-    }
-}
-
-impl std::fmt::Display for TensorMismatch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        /// More names than this are counted, not listed.
-        const LISTED: usize = 5;
-        let mut parts = Vec::new();
-        let mut list = |kind: &str, items: Vec<String>| {
-            if !items.is_empty() {
-                let more = items.len().saturating_sub(LISTED);
-                let shown = items[..items.len().min(LISTED)].join(", ");
-                let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
-                parts.push(format!("{} {kind}: {shown}{tail}", items.len()));
-            }
-        };
-        list("missing", self.missing.iter().map(|(n, s)| format!("{n} {s:?}")).collect());
-        list("surplus", self.surplus.clone());
-        list(
-            "of the wrong shape",
-            self.wrong.iter().map(|(n, e, s)| format!("{n} (expected {e:?}, found {s:?})")).collect(),
-        );
-        f.write_str(&parts.join("; "))
-    }
 }
 
 impl From<Error> for std::io::Error {

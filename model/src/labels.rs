@@ -7,18 +7,21 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{Dtype, Weights};
 use crate::error::{Error, Result};
 use crate::excerpt::excerpt;
-use crate::files;
+use crate::{files, memory};
 
 /// The tensor's name.
 const TENSOR: &str = "embeddings";
 
 /// The metadata's key.
 const NOTE: &str = "labels";
+
+/// The longest header that the format's library reads, bytes.
+const LONGEST_HEADER: u64 = 100_000_000;
 
 /// How far the length of an embedding may be from 1.
 const LENGTH_TOLERANCE: f64 = 1e-3;
@@ -52,7 +55,7 @@ impl StoredLabels {
         let note = Note { labels: self.labels.clone(), templates: self.templates.clone() };
         let note =
             serde_json::to_string(&note).map_err(|source| Error::Json { path: path.to_owned(), source })?;
-        let fail = |source| Error::Safetensors { path: path.to_owned(), source };
+        let fail = |source| not_safetensors(path, source);
         let data: Vec<u8> = self.embeddings.iter().flat_map(|v| v.to_le_bytes()).collect();
         let shape = vec![self.labels.len(), embed_dim];
         let tensor = TensorView::new(Dtype::F32, shape, &data).map_err(fail)?;
@@ -65,22 +68,29 @@ impl StoredLabels {
     /// Reads a file of `count` labels for a model whose embeddings have `embed_dim` numbers.
     ///
     /// # Errors
-    /// [`Error::Safetensors`] for what is no such file; [`Error::Labels`] when something is missing, when labels,
+    /// [`Error::Labels`] for what is no such file, when something is missing, when labels,
     /// embeddings and `count` are not equally many, or when an embedding has another width or is not of length one.
     pub fn read(path: &Path, count: usize, embed_dim: usize) -> Result<StoredLabels> {
         let bad = |reason: String| Error::Labels { path: path.to_owned(), reason };
-        let weights = Weights::open(path)?;
-        let note = weights.note(NOTE).ok_or_else(|| bad(format!("there is no {NOTE:?} in its metadata")))?;
+        let fail = |source| not_safetensors(path, source);
+        let numbers = (count as u64).saturating_mul(embed_dim as u64).saturating_mul(4);
+        let bytes = files::read(path, numbers.saturating_add(LONGEST_HEADER))?;
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(fail)?;
+        let note = header.metadata().as_ref().and_then(|notes| notes.get(NOTE));
+        let note = note.ok_or_else(|| bad(format!("there is no {NOTE:?} in its metadata")))?;
         let Note { labels, templates } = serde_json::from_str(note)
             .map_err(|e| bad(format!("{NOTE:?} in its metadata: {}", excerpt(&e.to_string()))))?;
-        let tensor = weights.get(TENSOR).ok_or_else(|| bad(format!("there is no tensor {TENSOR:?}")))?;
-        if tensor.dtype != Dtype::F32 || tensor.shape != [count, embed_dim] {
+        let tensors = SafeTensors::deserialize(&bytes).map_err(fail)?;
+        let tensor = tensors.tensor(TENSOR).map_err(|_| bad(format!("there is no tensor {TENSOR:?}")))?;
+        let (dtype, shape) = (tensor.dtype(), tensor.shape());
+        if dtype != Dtype::F32 || shape != [count, embed_dim] {
             return Err(bad(format!(
-                "{TENSOR:?} is {:?} {:?}, expected F32 [{count}, {embed_dim}]",
-                tensor.dtype, tensor.shape
+                "{TENSOR:?} is {dtype:?} {shape:?}, expected F32 [{count}, {embed_dim}]"
             )));
         }
-        let stored = StoredLabels { labels, templates, embeddings: tensor.to_f32()? };
+        let mut embeddings = memory::with_capacity("the embeddings of labels", count * embed_dim)?;
+        embeddings.extend(tensor.data().as_chunks().0.iter().map(|&number| f32::from_le_bytes(number)));
+        let stored = StoredLabels { labels, templates, embeddings };
         stored.check(path, embed_dim)?;
         Ok(stored)
     }
@@ -106,10 +116,13 @@ impl StoredLabels {
     }
 }
 
+fn not_safetensors(path: &Path, source: SafeTensorError) -> Error {
+    Error::Labels { path: path.to_owned(), reason: format!("not a well-formed safetensors file: {source}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::{Values, write_weights};
 
     fn stored() -> StoredLabels {
         StoredLabels {
@@ -184,8 +197,13 @@ mod tests {
 
     /// A file that [`StoredLabels::write`] would not write.
     fn put(path: &Path, tensor: &str, data: &[f32], note: &str) {
-        let tensor = Values { name: tensor.into(), shape: vec![2, 3], data: data.to_vec() };
-        write_weights(path, &[tensor], HashMap::from([(NOTE.to_owned(), note.to_owned())])).unwrap();
+        write(path, tensor, data, HashMap::from([(NOTE.to_owned(), note.to_owned())]));
+    }
+
+    fn write(path: &Path, name: &str, data: &[f32], notes: HashMap<String, String>) {
+        let data: Vec<u8> = data.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let tensor = TensorView::new(Dtype::F32, vec![2, 3], &data).unwrap();
+        std::fs::write(path, safetensors::serialize([(name, tensor)], Some(notes)).unwrap()).unwrap();
     }
 
     #[test]
@@ -202,10 +220,9 @@ mod tests {
         assert!(lacks(TENSOR, "cat,dog").contains("\"labels\" in its metadata"));
         assert!(lacks(TENSOR, r#"{"labels": ["cat"], "templates": []}"#).contains("1 labels, and 6 numbers"));
         assert!(lacks(TENSOR, r#"{"labels": ["cat", "dog"]}"#).contains("templates"));
-        let tensor = Values { name: TENSOR.into(), shape: vec![2, 3], data: good };
-        write_weights(&path, &[tensor], HashMap::new()).unwrap();
+        write(&path, TENSOR, &good, HashMap::new());
         assert!(message(StoredLabels::read(&path, 2, 3)).contains("no \"labels\" in its metadata"));
         std::fs::write(&path, "cat\ndog\n").unwrap();
-        assert!(matches!(StoredLabels::read(&path, 2, 3), Err(Error::Safetensors { .. })));
+        assert!(message(StoredLabels::read(&path, 2, 3)).contains("not a well-formed safetensors file"));
     }
 }

@@ -71,16 +71,16 @@ pub fn text_flops(config: &Config, length: usize) -> u64 {
     shapes.flops.get()
 }
 
-/// The interpreter: a value is its shape.
-#[derive(Default)]
-pub(crate) struct Shapes {
+/// The interpreter: a value is its shape, without the batch.
+#[derive(Debug, Default)]
+pub struct Shapes {
     tensors: RefCell<Vec<Tensor>>,
     flops: Cell<u64>,
 }
 
 impl Shapes {
     /// Every tensor that was asked for, once, in the order of use.
-    pub(crate) fn into_tensors(self) -> Vec<Tensor> {
+    pub fn into_tensors(self) -> Vec<Tensor> {
         let mut seen = std::collections::HashSet::new();
         let tensors = self.tensors.into_inner().into_iter();
         tensors.filter(|tensor| seen.insert(tensor.name.clone())).collect()

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use clip_model::fuzzing;
+use clip_testkit::fuzzing;
 use proptest::prelude::*;
 use proptest::sample::Index;
 

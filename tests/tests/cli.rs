@@ -9,11 +9,12 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use clip_model::cases::vit;
-use clip_model::checkpoint::{self, Values, write_weights};
+use clip_checkpoint::OpenClip;
+use clip_checkpoint::write_weights;
 use clip_model::config::{Activation, Config};
-use clip_model::openclip::OpenClip;
 use clip_model::{Preprocess, Tokenizer, shapes};
+use clip_testkit::Values;
+use clip_testkit::vit;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -80,7 +81,7 @@ impl Work {
         let tensors = weights(&config);
         let work = Work { folder: tempfile::tempdir().unwrap(), tensors };
         let openclip = OpenClip { config, preprocess, own_tokenizer: true };
-        checkpoint::write(&work.checkpoint(), &openclip, &tokenizer, &work.tensors, 0).unwrap();
+        clip_checkpoint::write(&work.checkpoint(), &openclip, &tokenizer, &work.tensors, 0).unwrap();
         work
     }
 

@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use clip_model::Checkpoint;
+use clip_checkpoint::Checkpoint;
 use clip_trainer::device;
 use clip_trainer::network::{Network, Precision};
 use tch::{Device, Tensor};

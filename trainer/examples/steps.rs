@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use clip_model::openclip::OpenClip;
-use clip_model::{Checkpoint, checkpoint};
+use clip_checkpoint::Checkpoint;
+use clip_checkpoint::OpenClip;
 use clip_trainer::network::{Network, Precision};
 use clip_trainer::optimizer::{AdamW, clamp_logit_scale};
 use clip_trainer::schedule::learning_rate;
@@ -57,7 +57,7 @@ fn main() -> Result<()> {
         preprocess: initial.preprocess.clone(),
         own_tokenizer: false,
     };
-    checkpoint::write(
+    clip_checkpoint::write(
         out,
         &openclip,
         &initial.tokenizer()?,

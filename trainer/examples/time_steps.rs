@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use clip_model::Checkpoint;
+use clip_checkpoint::Checkpoint;
 use clip_trainer::device;
 use clip_trainer::network::{Network, Precision};
 use clip_trainer::optimizer::AdamW;

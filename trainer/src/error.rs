@@ -9,9 +9,12 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Something about the model: its configuration, a checkpoint, the tokenizer.
+    /// Something about the model: its configuration, the tokenizer.
     #[error(transparent)]
     Model(#[from] clip_model::Error),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] clip_checkpoint::Error),
     /// A file could not be opened, read or written.
     #[error("cannot {action} {}", path.display())]
     Io {

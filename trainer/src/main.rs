@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Parser;
-use clip_model::Checkpoint;
+use clip_checkpoint::Checkpoint;
 use clip_model::templates::{Template, parse_labels};
 use clip_program::input;
 use clip_trainer::data::expand;

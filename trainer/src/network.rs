@@ -3,7 +3,7 @@
 //! With [`Precision::Bf16`], convolutions and matrix products take bf16 operands, as PyTorch's autocast does; layer
 //! norms, the final normalisation and the loss compute in fp32, and the weights themselves are always fp32.
 
-use clip_model::Checkpoint;
+use clip_checkpoint::Checkpoint;
 use clip_model::clip;
 use clip_model::config::{Activation, Config, EndOfText};
 use clip_model::ops::{Conv, Ops, Projections};
@@ -279,8 +279,8 @@ impl Ops for Network {
 
 #[cfg(test)]
 mod tests {
-    use clip_model::cases::{Array, BATCH, CASES, Case};
     use clip_model::shapes;
+    use clip_testkit::cases::{Array, BATCH, CASES, Case};
 
     use super::*;
     use crate::parameters::to_vec;
@@ -316,8 +316,8 @@ mod tests {
                 .collect();
             let stacked = Tensor::stack(&of_samples, 0);
             match case.inputs[i] {
-                clip_model::cases::Input::Ids(_) => stacked.to_kind(Kind::Int64),
-                clip_model::cases::Input::Values(_) => stacked,
+                clip_testkit::cases::Input::Ids(_) => stacked.to_kind(Kind::Int64),
+                clip_testkit::cases::Input::Values(_) => stacked,
             }
         };
         (0..case.inputs.len()).map(input).collect()

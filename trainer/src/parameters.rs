@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 
-use clip_model::checkpoint::Source;
+use clip_checkpoint::Source;
 use clip_model::shapes;
 use tch::{Device, Kind, Tensor};
 

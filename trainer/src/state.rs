@@ -14,12 +14,13 @@ use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use clip_model::checkpoint::{self, Weights};
+use clip_checkpoint::Checkpoint;
+use clip_checkpoint::OpenClip;
+use clip_checkpoint::Weights;
 use clip_model::config::{Config, Family};
-use clip_model::openclip::OpenClip;
 use clip_model::shapes::summarize;
 use clip_model::tokenizer::Cleaning;
-use clip_model::{Checkpoint, Tokenizer, files};
+use clip_model::{Tokenizer, files};
 use tch::{Device, Tensor};
 
 use crate::error::{Error, Result};
@@ -218,7 +219,7 @@ fn resume(start: &Start<'_>, lock: File) -> Result<Run> {
     };
     let config = start.settings.config()?;
     let parameters = Parameters::new(&summarize(&config).tensors, start.device, |name, _| tensor(name))?;
-    let tokenizer = Tokenizer::open(&start.folder.join(checkpoint::TOKENIZER))?;
+    let tokenizer = Tokenizer::open(&start.folder.join(clip_checkpoint::TOKENIZER))?;
     let (tokenizer, own_tokenizer) = as_open_clip(tokenizer, config.family)?;
     let mut optimizer = AdamW::new(&parameters);
     optimizer.updates = number("step")?;
@@ -289,9 +290,9 @@ impl Run {
         files::write_atomically(&self.folder.join(SETTINGS), |out| write(out))?;
         // The tokenizer belongs to the state as well, and goes before it.
         let json = self.tokenizer.to_json();
-        let tokenizer = self.folder.join(checkpoint::TOKENIZER);
+        let tokenizer = self.folder.join(clip_checkpoint::TOKENIZER);
         files::write_atomically(&tokenizer, |out| std::io::Write::write_all(out, json.as_bytes()))?;
-        checkpoint::write_weights(&state, &tensors, notes)?;
+        clip_checkpoint::write_weights(&state, &tensors, notes)?;
         tensors.truncate(published);
         let openclip = OpenClip {
             config: self.network.config.clone(),
@@ -299,10 +300,10 @@ impl Run {
             own_tokenizer: self.own_tokenizer,
         };
         let format = match self.settings.run.weights {
-            WeightFormat::Fp32 => checkpoint::WeightFormat::Fp32,
-            WeightFormat::Fp16 => checkpoint::WeightFormat::Fp16,
+            WeightFormat::Fp32 => clip_checkpoint::WeightFormat::Fp32,
+            WeightFormat::Fp16 => clip_checkpoint::WeightFormat::Fp16,
         };
-        checkpoint::write_into(&self.folder, &openclip, &self.tokenizer, &tensors, self.step, format)?;
+        clip_checkpoint::write_into(&self.folder, &openclip, &self.tokenizer, &tensors, self.step, format)?;
         Ok(())
     }
 }

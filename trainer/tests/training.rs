@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use clip_model::Checkpoint;
-use clip_model::checkpoint::Weights;
+use clip_checkpoint::Checkpoint;
+use clip_checkpoint::Weights;
 use clip_trainer::settings::{Settings, WeightFormat};
 use clip_trainer::state::STATE;
 use clip_trainer::train::{Job, train};
@@ -163,7 +163,7 @@ fn a_killed_run_resumes_bit_for_bit() {
 
     assert!(run("broken", &["--resume"]).status().unwrap().success());
     assert_eq!(tensors(&whole.join(STATE)), tensors(&broken.join(STATE)));
-    let file = clip_model::checkpoint::WEIGHTS;
+    let file = clip_checkpoint::WEIGHTS;
     assert_eq!(tensors(&whole.join(file)), tensors(&broken.join(file)));
     let losses = |folder: &Path| -> Vec<String> {
         log(folder).iter().map(|line| format!("{} {} {}", line["step"], line["loss"], line["lr"])).collect()
@@ -222,7 +222,7 @@ fn starts_from_a_checkpoint_in_bf16() {
     train(&next).unwrap();
     let vocabulary = |folder: &Path| std::fs::read(folder.join("tokenizer.json")).unwrap();
     assert_eq!(vocabulary(&first), vocabulary(&second));
-    let file = clip_model::checkpoint::WEIGHTS;
+    let file = clip_checkpoint::WEIGHTS;
     assert_ne!(tensors(&first.join(file)), tensors(&second.join(file)));
     assert!(log(&second).iter().all(|line| line["loss"].as_f64().is_some_and(f64::is_finite)));
 }

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use clip_model::cases::{parameter, uniform, vit};
 use clip_model::config::{Activation, ImageTower, ResNet};
 use clip_model::shapes::summarize;
 use clip_model::{Config, Preprocess};
+use clip_testkit::{parameter, uniform, vit};
 
 use super::*;
 use crate::onnx::{Data, Element, Graph, Node};

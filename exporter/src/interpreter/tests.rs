@@ -1,6 +1,6 @@
 //! Every operation on its own, run by ONNX Runtime and compared with plain loops.
 
-use clip_model::cases::{Array, BATCH, CASES, CONTEXT_LENGTH, Case, Input};
+use clip_testkit::cases::{Array, BATCH, CASES, CONTEXT_LENGTH, Case, Input};
 
 use super::*;
 use crate::onnx::{Axis, Element, OPSETS};

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use clip_model::cases::{Array, Reference, parameter, uniform};
-use clip_model::checkpoint::Values;
 use clip_model::config::{Activation, EndOfText, Family, ImageTower, ResNet, TextTower, ViT};
 use clip_model::shapes::summarize;
+use clip_testkit::Values;
+use clip_testkit::cases::{Array, Reference};
+use clip_testkit::{parameter, uniform};
 
 use super::*;
 use crate::onnx::{Data, Node, Rows};

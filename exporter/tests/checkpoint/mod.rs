@@ -5,12 +5,13 @@
 
 use std::path::{Path, PathBuf};
 
-use clip_model::cases::{parameter, vit};
-use clip_model::checkpoint::{Values, WeightFormat, write_into};
+use clip_checkpoint::OpenClip;
+use clip_checkpoint::{WeightFormat, write_into};
 use clip_model::config::{Activation, TextTower};
-use clip_model::openclip::OpenClip;
 use clip_model::shapes::summarize;
 use clip_model::{Config, Preprocess, Tokenizer, tokenizer};
+use clip_testkit::Values;
+use clip_testkit::{parameter, vit};
 
 /// A vocabulary of bytes and a few merges.
 pub fn vocabulary() -> Tokenizer {

@@ -36,7 +36,7 @@ impl Cleaning {
     }
 
     /// Cleans `text`.
-    pub(crate) fn apply(self, text: &str) -> Cow<'_, str> {
+    pub fn apply(self, text: &str) -> Cow<'_, str> {
         if self == Cleaning::None {
             return Cow::Borrowed(text);
         }

@@ -19,7 +19,6 @@ mod html;
 mod json;
 mod limits;
 mod mojibake;
-pub(crate) mod siglip;
 mod train;
 
 use std::path::Path;
@@ -87,33 +86,6 @@ impl Tokenizer {
         let json = json::from_vocabulary(&ids, &files::read_text(&merges)?)
             .map_err(|reason| Error::Tokenizer(format!("{}: {}", vocabulary.display(), excerpt(&reason))))?;
         Self::from_json(&json)
-    }
-
-    /// The tokenizer of SigLIP's `tokenizer.json` and `tokenizer_config.json` in `folder`, for texts of `context_length` tokens
-    /// and a token embedding of `rows`.
-    ///
-    /// # Errors
-    /// As [`files::read_text`] and [`Tokenizer::from_json`]; [`Error::Tokenizer`] when the configuration does not name the
-    /// tokens at the end of a text.
-    pub fn open_siglip(
-        folder: &Path,
-        cleaning: Cleaning,
-        context_length: usize,
-        rows: usize,
-    ) -> Result<Self> {
-        let path = folder.join("tokenizer.json");
-        if !path.exists() && folder.join("spiece.model").exists() {
-            return Err(Error::Tokenizer(format!(
-                "{} has sentencepiece's spiece.model and no tokenizer.json: put that of the same vocabulary beside it, \
-                 as the timm/ViT-*-SigLIP* models of the hub have it",
-                folder.display()
-            )));
-        }
-        let read = |name: &str| files::read_text(&folder.join(name));
-        let (json, config) = (read("tokenizer.json")?, read("tokenizer_config.json")?);
-        let fail = |reason: String| Error::Tokenizer(format!("{}: {}", path.display(), excerpt(&reason)));
-        let whole = siglip::complete(&json, &config, cleaning, context_length, rows).map_err(fail)?;
-        Self::from_json(&whole)?.with_cleaning(cleaning)
     }
 
     /// The tokenizer that the text of a `tokenizer.json` describes.

@@ -1,0 +1,143 @@
+//! Checkpoints in OpenCLIP's hub layout, and weights alone, written tensor by tensor.
+
+mod layout;
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::Path;
+
+use clip_model::{Tokenizer, files};
+use safetensors::Dtype;
+
+use crate::checkpoint::Checkpoint;
+use crate::error::Result;
+use crate::layout::TOKENIZER;
+use crate::layout::open_clip::{OpenClip, WEIGHTS};
+use crate::weights::{Entry, write_safetensors};
+
+pub use layout::Layout;
+
+/// What transformers wants to know of the tokenizer besides; not read by this crate.
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+
+/// A tensor to be written, whose values are asked for when its turn comes: they need not all be in memory.
+pub trait Source {
+    /// State-dict name.
+    fn name(&self) -> &str;
+
+    /// Shape, outermost axis first.
+    fn shape(&self) -> &[usize];
+
+    /// Passes the elements on, row-major, in pieces of any size.
+    fn read(&self, sink: &mut dyn FnMut(&[f32]) -> io::Result<()>) -> io::Result<()>;
+}
+
+/// Writes a safetensors file of float32 tensors, atomically and one after another. `metadata` may carry a few strings.
+///
+/// # Errors
+/// [`Error::Io`] when the disk is full or a tensor has another number of values than its shape says.
+pub fn write_weights(
+    path: impl AsRef<Path>,
+    tensors: &[impl Source],
+    metadata: HashMap<String, String>,
+) -> Result<()> {
+    let entries = tensors.iter().map(|t| (entry(t, Dtype::F32), t)).collect();
+    write_safetensors(path.as_ref(), entries, metadata, |tensor, out| write_singles(*tensor, out))
+}
+
+fn entry(tensor: &impl Source, dtype: Dtype) -> Entry {
+    Entry { name: tensor.name().to_owned(), dtype, shape: tensor.shape().to_vec() }
+}
+
+fn write_singles(tensor: &impl Source, out: &mut dyn Write) -> io::Result<()> {
+    write_numbers(tensor, out, |value: f32| value.to_le_bytes())
+}
+
+/// Writes all elements of a tensor, each as the bytes that `encode` makes of it.
+fn write_numbers<const N: usize>(
+    tensor: &impl Source,
+    out: &mut dyn Write,
+    encode: impl Fn(f32) -> [u8; N],
+) -> io::Result<()> {
+    /// Elements that are encoded at once.
+    const PIECE: usize = 1 << 18;
+    let mut buffer = Vec::new();
+    tensor.read(&mut |values| {
+        for piece in values.chunks(PIECE) {
+            buffer.resize(piece.len() * N, 0);
+            for (bytes, &value) in buffer.as_chunks_mut().0.iter_mut().zip(piece) {
+                *bytes = encode(value);
+            }
+            out.write_all(&buffer)?;
+        }
+        Ok(())
+    })
+}
+
+/// Writes a checkpoint folder in OpenCLIP's hub layout. The folder appears whole or not at all, and must not exist.
+///
+/// `steps` is the number of batches the batch norms have seen.
+///
+/// # Errors
+/// [`Error::Tensors`] when `tensors` are not those of `config`.
+pub fn write(
+    folder: impl AsRef<Path>,
+    openclip: &OpenClip,
+    tokenizer: &Tokenizer,
+    tensors: &[impl Source],
+    steps: u64,
+) -> Result<()> {
+    files::create_folder_atomically(folder.as_ref(), |folder| {
+        write_into(folder, openclip, tokenizer, tensors, steps, WeightFormat::Fp32)
+    })
+}
+
+/// Number format of the weights that [`write_into`] writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WeightFormat {
+    /// IEEE single precision.
+    #[default]
+    Fp32,
+    /// IEEE half precision, rounded to nearest, for everything of two axes or more: half the size. Gains, biases and
+    /// running statistics, which weigh little and range widely, stay in single precision.
+    Fp16,
+}
+
+/// Writes a checkpoint's files into an existing folder, each atomically, in place of older ones. Tensors are written one after
+/// another, so that little more than a piece of one is in memory at any time.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_into(
+    folder: impl AsRef<Path>,
+    openclip: &OpenClip,
+    tokenizer: &Tokenizer,
+    tensors: &[impl Source],
+    steps: u64,
+    format: WeightFormat,
+) -> Result<()> {
+    let folder = folder.as_ref();
+    openclip.write(folder)?;
+    let json = tokenizer.to_json();
+    let config = tokenizer.to_config_json(openclip.config.text.context_length);
+    for (name, text) in [(TOKENIZER, json), (TOKENIZER_CONFIG, config)] {
+        files::write_atomically(&folder.join(name), |out| out.write_all(text.as_bytes()))?;
+    }
+    let mut entries = Vec::new();
+    for tensor in tensors {
+        if let Some(norm) = tensor.name().strip_suffix(".running_mean") {
+            let name = format!("{norm}.num_batches_tracked");
+            entries.push((Entry { name, dtype: Dtype::I64, shape: vec![] }, None));
+        }
+        let half = format == WeightFormat::Fp16 && tensor.shape().len() >= 2;
+        entries.push((entry(tensor, if half { Dtype::F16 } else { Dtype::F32 }), Some((tensor, half))));
+    }
+    write_safetensors(&folder.join(WEIGHTS), entries, HashMap::new(), |source, out| match source {
+        // PyTorch's `num_batches_tracked`, which OpenCLIP insists on finding.
+        None => out.write_all(&(steps as i64).to_le_bytes()),
+        Some((tensor, false)) => write_singles(*tensor, out),
+        Some((tensor, true)) => write_numbers(*tensor, out, |value| half::f16::from_f32(value).to_le_bytes()),
+    })?;
+    // What was written is opened as any reader would: a checkpoint that cannot be read back must not get its name.
+    Checkpoint::open(folder).map(|_| ())
+}
