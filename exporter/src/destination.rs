@@ -145,7 +145,7 @@ fn cannot(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> E
 mod tests {
     use super::*;
     use clip_model::Preprocess;
-    use clip_model::manifest::{Element, Encoder, Engine, Precision, REPORT, SCHEMA};
+    use clip_model::manifest::{Element, Encoder, Engine, Input, Precision, REPORT, SCHEMA};
 
     fn entries(folder: &Path) -> Vec<String> {
         let names = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
@@ -161,10 +161,9 @@ mod tests {
                 file: name.into(),
                 sha256: String::new(),
                 data: Vec::new(),
-                engine: Engine::Onnx,
+                engine: Engine::Onnx {},
                 precision: Precision::Fp32,
-                input: "image".into(),
-                element: Element::Float32,
+                input: Input::new("image", Element::Float32),
                 batch: None,
                 output: "embedding".into(),
             };

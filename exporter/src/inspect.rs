@@ -177,7 +177,7 @@ fn folder(path: &Path) -> Result<Inspection> {
     let encoder = |encoder: &Option<Encoder>| match encoder {
         Some(e) => {
             let batch = e.batch.map_or(String::new(), |n| format!(", batches of {n}"));
-            Ok(format!("{}, {}, {} input{batch}", e.file, word(&e.precision)?, word(&e.element)?))
+            Ok(format!("{}, {}, {} input{batch}", e.file, word(&e.precision)?, word(&e.input.element)?))
         }
         None => anyhow::Ok("none".to_owned()),
     };

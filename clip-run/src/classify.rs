@@ -102,9 +102,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             };
             failed += usize::from(result.is_err());
             if arguments.json {
-                write_json(&mut out, path, &labels, result).on_stdout()?;
+                write_json(&mut out, path, result).on_stdout()?;
             } else if let Ok(found) = result {
-                write_text(&mut out, path, &labels, &found).on_stdout()?;
+                write_text(&mut out, path, &found).on_stdout()?;
             }
         }
         out.flush().on_stdout()?;
@@ -145,10 +145,10 @@ fn templates(arguments: &Arguments) -> Result<Vec<Template>> {
     Ok(templates)
 }
 
-fn write_text(out: &mut impl Write, path: &Path, labels: &LabelSet, found: &[Match]) -> io::Result<()> {
+fn write_text(out: &mut impl Write, path: &Path, found: &[Match]) -> io::Result<()> {
     writeln!(out, "{}", path.display())?;
     for m in found {
-        writeln!(out, "  {:5.1} %  {}", 100.0 * m.probability, labels.labels()[m.index])?;
+        writeln!(out, "  {:5.1} %  {}", 100.0 * m.probability, m.label)?;
     }
     Ok(())
 }
@@ -156,15 +156,10 @@ fn write_text(out: &mut impl Write, path: &Path, labels: &LabelSet, found: &[Mat
 fn write_json(
     out: &mut impl Write,
     path: &Path,
-    labels: &LabelSet,
     result: std::result::Result<Vec<Match>, String>,
 ) -> io::Result<()> {
-    let found = |m: Match| Found {
-        label: &labels.labels()[m.index],
-        index: m.index,
-        probability: m.probability,
-        similarity: m.similarity,
-    };
+    let found =
+        |Match { label, index, probability, similarity }| Found { label, index, probability, similarity };
     let (labels, error) = match result {
         Ok(matches) => (Some(matches.into_iter().map(found).collect()), None),
         Err(error) => (None, Some(error)),
