@@ -8,7 +8,7 @@ use clip_model::manifest::Encoder;
 use clip_program::Kept;
 use serde_json::json;
 
-use crate::Common;
+use crate::model::ModelOptions;
 
 /// Open a model folder, and say what it is and what runs it
 #[derive(clap::Args)]
@@ -20,11 +20,11 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    common: Common,
+    model: ModelOptions,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let clip = arguments.common.open(&arguments.folder)?;
+    let clip = arguments.model.open(&arguments.folder)?;
     let (manifest, engine) = (clip.manifest(), clip.engine());
     let mut out = io::stdout().lock();
     if arguments.json {

@@ -4,14 +4,13 @@ mod classify;
 mod embed;
 mod images;
 mod info;
+mod model;
 mod npy;
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
-use clip_runtime::{Clip, Error, MAX_THREADS, Options, Part};
+use clip_runtime::{Error, Part};
 
 /// Classify images and compute embeddings with a model folder
 #[derive(Parser)]
@@ -39,31 +38,6 @@ enum Command {
     Classify(classify::Arguments),
     Embed(embed::Arguments),
     Info(info::Arguments),
-}
-
-/// Options of every command.
-#[derive(clap::Args)]
-struct Common {
-    /// Threads to compute with [default: one for each physical core]
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_THREADS as u64))]
-    threads: Option<usize>,
-    /// Pixels of the largest image to decode, where that is fewer than the model folder allows
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
-    max_pixels: Option<u64>,
-    /// Hash only files of the folder that changed since they were last found whole with this option; what was found is
-    /// kept in the folder, or in the user's cache folder
-    #[arg(long)]
-    trust_unchanged: bool,
-}
-
-impl Common {
-    fn open(&self, folder: &Path) -> clip_runtime::Result<Clip> {
-        let options = Options::new()
-            .threads(self.threads)
-            .max_pixels(self.max_pixels)
-            .trust_unchanged(self.trust_unchanged);
-        Clip::open_with(folder, &options)
-    }
 }
 
 fn main() -> ExitCode {

@@ -203,6 +203,25 @@ mod tests {
     }
 
     #[test]
+    fn a_model_of_an_older_schema_is_replaced_and_one_of_a_newer_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("model");
+        write(&folder, false, put("a")).unwrap();
+        let path = folder.join("clip.json");
+        let mut manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        manifest["schema"] = 3.into();
+        std::fs::write(&path, manifest.to_string()).unwrap();
+        assert!(matches!(write(&folder, true, put("b")), Err(Error::NotAModelFolder(_))));
+        manifest["schema"] = 1.into();
+        let image = &mut manifest["image"];
+        (image["engine"], image["input"], image["element"]) =
+            ("onnx".into(), "image".into(), "float32".into());
+        std::fs::write(&path, manifest.to_string()).unwrap();
+        write(&folder, true, put("b")).unwrap();
+        assert_eq!(entries(&folder), ["b", "clip.json"]);
+    }
+
+    #[test]
     fn an_older_model_is_replaced_only_by_a_complete_one() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("model");

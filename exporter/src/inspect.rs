@@ -170,7 +170,7 @@ fn folder(path: &Path) -> Result<Inspection> {
         manifest.files().into_iter().filter(present).map(|f| Ok((f, size(f)?))).collect::<Result<_>>()?;
     let total: u64 = files.iter().map(|(_, bytes)| bytes).sum();
     let tokenizer = match &manifest.tokenizer {
-        Some(t) => Some((t.open(&path.join(&t.file))?, t.context_length)),
+        Some(t) => Some((t.open(path.join(&t.file))?, t.context_length)),
         None => None,
     };
 

@@ -1,13 +1,13 @@
 //! `clip.json`: everything the runtime needs to know about an exported model folder.
 
 mod encoder;
-mod schema1;
 
 use std::iter::once;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::excerpt::excerpt;
@@ -147,10 +147,9 @@ impl Manifest {
         let bytes = files::read(&path, files::TEXT_LIMIT)?;
         let parsed = match serde_json::from_slice(&bytes).map_err(|e| Error::json(&path, e))? {
             Version { schema: SCHEMA } => serde_json::from_slice(&bytes),
-            Version { schema: 1 } => serde_json::from_slice(&bytes).and_then(|mut manifest| {
-                schema1::upgrade(&mut manifest)?;
-                serde_json::from_value(manifest)
-            }),
+            Version { schema: 1 } => {
+                serde_json::from_slice(&bytes).and_then(|old| serde_json::from_value(of_schema_1(old)))
+            }
             Version { schema } => return Err(Error::SchemaVersion { path, found: schema, known: SCHEMAS }),
         };
         let manifest: Manifest = parsed.map_err(|e| Error::json(&path, e))?;
@@ -230,6 +229,22 @@ impl Manifest {
         }
         self.preprocess.validate()
     }
+}
+
+/// A manifest of schema 1 as one of schema 2. An encoder named its engine in one word, its input under `input`, and said by
+/// `element` what the layout is, too. What was wrong stays wrong.
+fn of_schema_1(mut manifest: Value) -> Value {
+    let Some(fields) = manifest.as_object_mut() else { return manifest };
+    fields.insert("schema".to_owned(), 2.into());
+    for tower in ["image", "text"] {
+        let Some(encoder) = fields.get_mut(tower).and_then(Value::as_object_mut) else { continue };
+        let [engine, input, element] =
+            ["engine", "input", "element"].map(|field| encoder.remove(field).unwrap_or_default());
+        let layout = Element::deserialize(&element).map(Layout::of).ok();
+        encoder.insert("engine".to_owned(), json!({ "name": engine }));
+        encoder.insert("input".to_owned(), json!({ "name": input, "layout": layout, "element": element }));
+    }
+    manifest
 }
 
 /// The path of `file` inside `folder`, after checking that its content has the `sha256` of the manifest.

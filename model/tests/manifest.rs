@@ -245,8 +245,10 @@ fn the_words_of_one_schema_are_none_of_the_other() {
 fn what_is_not_a_manifest_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(Manifest::read(folder.path()), Err(Error::Io { action: "open", .. })));
-    std::fs::write(folder.path().join(FILE), "{\"schema\": 1,").unwrap();
-    assert!(matches!(Manifest::read(folder.path()), Err(Error::Json { .. })));
+    for text in ["{\"schema\": 1,", "{\"schema\": 1}", "[1]", "[2]", "{\"schema\": \"2\"}", "{}"] {
+        std::fs::write(folder.path().join(FILE), text).unwrap();
+        assert!(matches!(Manifest::read(folder.path()), Err(Error::Json { .. })), "{text}");
+    }
     let changes: [Change; 11] = [
         |m| m["surprise"] = json!(1),
         |m| m["preprocess"]["surprise"] = json!(1),

@@ -6,8 +6,9 @@ use std::path::Path;
 use clip_model::manifest::Precision;
 use clip_model::preprocess::Image;
 use clip_model::templates::Template;
-use clip_model::{Manifest, excerpt, memory};
+use clip_model::{Manifest, excerpt, files, memory};
 
+use crate::checked;
 use crate::embeddings::{Embeddings, normalize};
 use crate::engine::{Engine, EngineInfo};
 use crate::error::{Error, Part, Result};
@@ -16,7 +17,6 @@ use crate::labels::{LabelSet, Logits, Match, ModelId};
 use crate::options::{MAX_THREADS, Options};
 use crate::texts::TextTower;
 use crate::thread::{both, default_threads, usable_processors};
-use crate::{checked, file};
 
 /// Texts of a label set that are held at once; 80 templates for 1,000 labels are 80,000.
 const TEXTS_AT_ONCE: usize = 4096;
@@ -278,7 +278,7 @@ impl Clip {
 /// Bytes that opening the towers takes at least.
 fn bytes(engine: &dyn Engine, folder: &Path, manifest: &Manifest, threads: usize) -> usize {
     let tower = |(_, encoder): (_, &clip_model::manifest::Encoder)| {
-        let sizes = encoder.files().map(|(file, _)| file::size(&folder.join(file)));
+        let sizes = encoder.files().map(|(file, _)| files::size(folder.join(file)));
         engine.memory(sizes.fold(0, usize::saturating_add), threads)
     };
     manifest.towers().map(tower).fold(0, usize::saturating_add)

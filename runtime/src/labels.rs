@@ -5,11 +5,11 @@ use std::path::Path;
 use clip_model::labels::StoredLabels;
 use clip_model::manifest::{Encoder, LabelsFile};
 use clip_model::tokenizer::Cleaning;
-use clip_model::{Manifest, memory};
+use clip_model::{Manifest, files, memory};
+use serde::Serialize;
 
 use crate::embeddings::{Embeddings, dot};
 use crate::error::Result;
-use crate::file;
 
 /// What memory is taken for.
 const WHAT: &str = "labels";
@@ -50,7 +50,7 @@ impl ModelId {
 }
 
 /// One label that was compared with an image.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Match<'a> {
     /// The label, as its set has it.
     pub label: &'a str,
@@ -70,7 +70,7 @@ impl LabelSet {
         let Some(LabelsFile { file, count, .. }) = &manifest.labels else { return Ok(None) };
         let path = folder.join(file);
         // Twice the file, for its JSON and the labels from it, and for each label a place.
-        let needed = file::size(&path).saturating_mul(2).saturating_add(count.saturating_mul(LABEL));
+        let needed = files::size(&path).saturating_mul(2).saturating_add(count.saturating_mul(LABEL));
         memory::available(WHAT, needed)?;
         let StoredLabels { labels, embeddings, .. } = StoredLabels::read(&path, *count, manifest.embed_dim)?;
         let embeddings = Embeddings::new(embeddings, manifest.embed_dim);

@@ -22,7 +22,6 @@ mod embeddings;
 mod encoder;
 pub mod engine;
 mod error;
-mod file;
 mod images;
 mod labels;
 mod options;

@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use clip_model::manifest::{self, TokenizerFile};
-use clip_model::{Manifest, Tokenizer, memory};
+use clip_model::{Manifest, Tokenizer, files, memory};
 
 use crate::encoder::Encoder;
 use crate::engine::{Engine, Tensor};
 use crate::error::{Error, Result};
-use crate::file;
 
 /// Token ids that run together, padding included. Enough for matrix products at full speed; more only takes memory.
 const TOKENS_PER_RUN: usize = 2048;
@@ -42,7 +41,7 @@ impl TextTower {
     /// The tokenizer in `file`.
     pub fn tokenizer(folder: &Path, file: &TokenizerFile) -> Result<Tokenizer> {
         let path = folder.join(&file.file);
-        let bytes = file::size(&path).saturating_mul(TOKENIZER_FILE_SHARE).saturating_add(TOKENIZER);
+        let bytes = files::size(&path).saturating_mul(TOKENIZER_FILE_SHARE).saturating_add(TOKENIZER);
         memory::available(&path.to_string_lossy(), bytes)?;
         Ok(file.open(&path)?)
     }

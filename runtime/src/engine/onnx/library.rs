@@ -5,12 +5,11 @@ use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use clip_model::memory;
+use clip_model::{files, memory};
 use ort::environment::Environment;
 
 use super::search;
 use crate::error::{Error, Result};
-use crate::file;
 
 /// The engine's name.
 pub const NAME: &str = "ONNX Runtime";
@@ -125,7 +124,7 @@ fn open_file(path: &Path) -> Result<Library> {
 /// Opens a file, or a bare name that the system searches for, and asks which ONNX Runtime it is. `ort` would panic
 /// or print where this returns an error.
 fn open(path: &Path) -> Result<Library> {
-    let bytes = file::size(path);
+    let bytes = files::size(path);
     memory::available(NAME, bytes.saturating_add(MEMORY))?;
     // SAFETY: opening a library runs its initialisers; that is what the user asks for with this file.
     let library = unsafe { libloading::Library::new(path) }.map_err(|e| {
