@@ -5,8 +5,10 @@
 seeds/TARGET/NAME is where libFuzzer starts: small files that are read to their end, one of each kind, and a few that are nearly so.
 """
 
+import io
 import json
 import struct
+import zipfile
 from pathlib import Path
 
 SEEDS = Path(__file__).parent / "seeds"
@@ -100,6 +102,23 @@ def texts() -> None:
     put("texts", "words", "it's we'll ΟΔΥΣΣΕΥΣ İstanbul 日本語 👩‍👩‍👧‍👦 <start_of_text> <end_of_text> e\u0301 3rd ½")
 
 
+def weights() -> None:
+    header = b'{"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"b":{"dtype":"BF16","shape":[],"data_offsets":[16,18]}}'
+    put("weights", "safetensors", struct.pack("<Q", len(header)) + header + bytes(18))
+    # {"w": tensor} as torch.save pickles it: four float32 in storage "0" as a 2x2 matrix.
+    matrix = (b"\x80\x02}q\x00X\x01\x00\x00\x00wq\x01ctorch._utils\n_rebuild_tensor_v2\nq\x02((X\x07\x00\x00\x00storageq\x03ctorch\nFloatStorage\nq\x04"
+              b"X\x01\x00\x00\x000q\x05X\x03\x00\x00\x00cpuq\x06K\x04tq\x07QK\x00K\x02K\x02\x86q\x08K\x02K\x01\x86q\t\x89ccollections\n"
+              b"OrderedDict\nq\n)Rq\x0btq\x0cRq\rs.")
+    legacy = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}." + matrix
+    put("weights", "legacy", legacy + b"\x80\x02](X\x01\x00\x00\x000e.\x04\0\0\0\0\0\0\0" + bytes(16))
+    put("pickle", "matrix", matrix)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, content in [("m/data.pkl", matrix), ("m/byteorder", b"little"), ("m/data/0", bytes(16))]:
+            file.writestr(zipfile.ZipInfo(name), content)
+    put("weights", "archive", archive.getvalue())
+
+
 if __name__ == "__main__":
     tokenizers()
     put("charsmap", "sound", charsmap(2, b"b\0c\0"))
@@ -108,3 +127,4 @@ if __name__ == "__main__":
     manifests()
     labels()
     texts()
+    weights()

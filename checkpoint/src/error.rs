@@ -33,10 +33,7 @@ pub enum Error {
         reason: String,
     },
     /// Weights without a configuration do not tell their activation, and none was stated.
-    #[error(
-        "{} says nowhere whether its blocks use GELU or QuickGELU, and weights do not tell: state which one \
-         (clip-export: --gelu or --quickgelu)", path.display()
-    )]
+    #[error("{} says nowhere whether its blocks use GELU or QuickGELU, and weights do not tell: state which one", path.display())]
     ActivationUnknown {
         /// The file.
         path: PathBuf,
@@ -94,7 +91,7 @@ pub enum Error {
         found: String,
     },
     /// Work without a connection was asked for, and the cache does not hold the model.
-    #[error("{id} is not in {} ({missing} is missing), and downloads are off: fetch it once without --offline and with HF_HUB_OFFLINE unset", cache.display())]
+    #[error("{id} is not in {} ({missing} is missing), and downloads are off: fetch it once with downloads on", cache.display())]
     HubOffline {
         /// The model's name on the hub.
         id: String,

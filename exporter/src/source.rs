@@ -58,8 +58,9 @@ impl SourceArguments {
         };
         let settings = Settings::from_env()?;
         let settings = Settings { offline: self.offline || settings.offline, ..settings };
-        let path =
-            hub::fetch(&id, &settings, &mut |progress| report.fetching(progress)).with_context(|| {
+        let path = hub::fetch(&id, &settings, &mut |progress| report.fetching(progress))
+            .map_err(with_remedy)
+            .with_context(|| {
                 format!("{id} is no file or folder here, and cannot be had as a model of the hub")
             })?;
         report.finish();
@@ -76,6 +77,16 @@ fn last_part(path: &Path) -> anyhow::Result<String> {
 /// Why a checkpoint was not opened; its path is said once.
 pub fn refused(error: clip_checkpoint::Error, path: &Path) -> anyhow::Error {
     let named = error.to_string().contains(&path.display().to_string());
-    let error = anyhow::Error::from(error);
+    let error = with_remedy(error);
     if named { error } else { error.context(format!("cannot open the checkpoint {}", path.display())) }
+}
+
+/// The error with the option that helps.
+fn with_remedy(error: clip_checkpoint::Error) -> anyhow::Error {
+    let remedy = match &error {
+        clip_checkpoint::Error::ActivationUnknown { .. } => "clip-export: --gelu or --quickgelu",
+        clip_checkpoint::Error::HubOffline { .. } => "without --offline and with HF_HUB_OFFLINE unset",
+        _ => return error.into(),
+    };
+    anyhow::anyhow!("{error} ({remedy})")
 }

@@ -4,5 +4,5 @@
 libfuzzer_sys::fuzz_target!(
     // A panic of crate tokenizers becomes an error; only one that leaves the library is a finding.
     init: drop(std::panic::take_hook()),
-    |bytes: &[u8]| clip_model::fuzzing::charsmap(bytes)
+    |bytes: &[u8]| clip_testkit::fuzzing::charsmap(bytes)
 );

@@ -1,4 +1,4 @@
 //! Bytes as a model folder's clip.json.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| clip_model::fuzzing::manifest(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| clip_testkit::fuzzing::manifest(bytes));

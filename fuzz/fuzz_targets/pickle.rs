@@ -1,4 +1,4 @@
 //! Bytes as the pickle of a PyTorch file.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| clip_model::fuzzing::pickle(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| clip_testkit::fuzzing::pickle(bytes));

@@ -1,4 +1,4 @@
 //! Bytes as a labels.safetensors.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| clip_model::fuzzing::stored_labels(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| clip_testkit::fuzzing::stored_labels(bytes));

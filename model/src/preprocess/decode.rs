@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::exif;
 use super::formats::{FORMATS, Format};
 use super::orientation::Orientation;
 use super::raster::{Pixels, Raster};
@@ -36,9 +37,9 @@ pub(super) fn decode_pixels(encoded: &[u8], apply_exif_orientation: bool, max_pi
         Format::of(encoded).ok_or_else(|| Error::Image(format!("the bytes are not a {FORMATS} picture")))?;
     guarded(format, || {
         let orientation = match format {
-            Format::Jpeg if apply_exif_orientation => Orientation::of_jpeg(encoded),
-            Format::Png if apply_exif_orientation => Orientation::of_png(encoded),
-            Format::WebP if apply_exif_orientation => Orientation::of_webp(encoded),
+            Format::Jpeg if apply_exif_orientation => exif::of_jpeg(encoded),
+            Format::Png if apply_exif_orientation => exif::of_png(encoded),
+            Format::WebP if apply_exif_orientation => exif::of_webp(encoded),
             _ => Orientation::Normal,
         };
         stored(encoded, format, max_pixels)?.oriented(orientation)?.into_pixels()

@@ -5,6 +5,7 @@
 
 mod bmp;
 mod decode;
+mod exif;
 mod formats;
 mod gif;
 mod image;

@@ -5,19 +5,19 @@
 
 mod chunk;
 mod colour;
-mod directory;
+pub(super) mod directory;
 mod fax;
 mod layout;
 mod samples;
 
-pub(super) use directory::Directory;
+use directory::Directory;
 
 use chunk::Compression;
 use colour::{YCbCr, jfif_to_rgb, lab_to_rgb, unmultiplied};
 use layout::{Alpha, Colours, Layout, Packing};
 
+use super::exif;
 use super::jpeg::cmyk_to_rgb;
-use super::orientation::Orientation;
 use super::raster::{Raster, check_pixels};
 use crate::error::{Error, Result};
 use crate::memory;
@@ -42,7 +42,7 @@ pub(super) fn decode(encoded: &[u8], max_pixels: u64) -> Result<Raster> {
         Packing::OldJpeg => picture.old_jpeg()?,
         _ => picture.samples()?,
     };
-    picture.coloured(samples)?.oriented(Orientation::of_tiff(&directory))
+    picture.coloured(samples)?.oriented(exif::of_tiff(&directory))
 }
 
 struct Picture<'a> {
