@@ -3,16 +3,15 @@
 use std::io::Result;
 
 use clip_model::checkpoint::Values;
-pub use clip_runtime::graph::Graph as Session;
-use clip_runtime::graph::Input;
 
-use crate::onnx::{Graph, Rows, Weights};
+use crate::onnx::{Graph, Rows, Sink, TensorSource};
+use crate::run::{Session, Tensor};
 
 /// Weights that lie in memory.
 pub struct Parameters(pub Vec<Values>);
 
-impl Weights for Parameters {
-    fn read(&self, rows: &Rows, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+impl TensorSource for Parameters {
+    fn read(&self, rows: &Rows, sink: Sink<'_>) -> Result<()> {
         let values = self.0.iter().find(|v| v.name == rows.tensor).unwrap();
         let row: usize = values.shape[1..].iter().product();
         let range = rows.rows.clone().unwrap_or(0..values.shape[0]);
@@ -29,18 +28,18 @@ pub fn open(graph: &Graph, parameters: Vec<Values>) -> Session {
 }
 
 /// An input of numbers.
-pub fn numbers(shape: &[usize], values: Vec<f32>) -> Input {
-    Input::Float32(shape.to_vec(), values)
+pub fn numbers(shape: &[usize], values: Vec<f32>) -> Tensor {
+    Tensor::Float32(shape.to_vec(), values)
 }
 
 /// An input of token ids.
-pub fn ids(shape: &[usize], values: Vec<i32>) -> Input {
-    Input::Int32(shape.to_vec(), values)
+pub fn ids(shape: &[usize], values: Vec<i32>) -> Tensor {
+    Tensor::Int32(shape.to_vec(), values)
 }
 
 /// Runs a graph; returns its first output.
-pub fn run(session: &mut Session, inputs: Vec<(String, Input)>) -> Vec<f32> {
-    let inputs: Vec<(&str, &Input)> = inputs.iter().map(|(name, input)| (name.as_str(), input)).collect();
+pub fn run(session: &mut Session, inputs: Vec<(String, Tensor)>) -> Vec<f32> {
+    let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, input)| (name.as_str(), input)).collect();
     session.run(&inputs).unwrap().remove(0).values
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use checkpoint::{config, entries, tiny, vocabulary};
-use clip_exporter::{Error, Options, Progress, export};
+use clip_exporter::{Error, Options, Step, export};
 use clip_model::cases::{Array, Reference};
 use clip_model::checkpoint::{Values, WeightFormat};
 use clip_model::manifest::Element;
@@ -110,14 +110,14 @@ fn the_manifest_says_everything() {
     let size = |file: &str| std::fs::metadata(folder.join(file)).unwrap().len();
     for file in ["visual.onnx", "text.onnx"] {
         let size = size(file);
-        assert!(steps.iter().any(|s| matches!(s, Progress::Write { file: f, done: 0, .. } if *f == file)));
+        assert!(steps.iter().any(|s| matches!(s, Step::Write { file: f, done: 0, .. } if *f == file)));
         assert!(
             steps
                 .iter()
-                .any(|s| matches!(s, Progress::Write { done, size: s, .. } if *done == size && *s == size))
+                .any(|s| matches!(s, Step::Write { done, size: s, .. } if *done == size && *s == size))
         );
     }
-    assert_eq!(steps.last(), Some(&Progress::Trial));
+    assert_eq!(steps.last(), Some(&Step::Trial));
 }
 
 #[test]

@@ -12,8 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use checkpoint::entries;
-use clip_exporter::apart;
-use clip_exporter::evaluation::Inputs;
+use clip_exporter::run::{Inputs, apart};
 use clip_model::checkpoint::{WEIGHTS, WeightFormat};
 use clip_model::preprocess::Image;
 

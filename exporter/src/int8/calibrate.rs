@@ -5,14 +5,13 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use clip_runtime::graph::{self, Input};
-
 use super::histogram::{Histogram, Observed};
 use super::plan::Plan;
 use super::range::{Method, Quantization};
-use super::{Dialect, Settings, rewrite, smooth};
+use super::{Dialect, Int8, rewrite, smooth};
 use crate::error::{Error, Result};
-use crate::onnx::{Graph, LIMIT, Weights};
+use crate::onnx::{Graph, TensorSource};
+use crate::run::{self, Session, Tensor};
 
 /// A graph whose values are known well enough to be quantized.
 #[derive(Debug)]
@@ -33,38 +32,35 @@ impl Calibrated {
     /// finite, [`Error::Write`] when the disk is full.
     pub fn new(
         mut graph: Graph,
-        weights: &dyn Weights,
-        inputs: &[Input],
-        settings: &Settings,
+        source: &dyn TensorSource,
+        inputs: &[Tensor],
+        int8: &Int8,
         scratch: &Path,
         progress: &mut dyn FnMut(f32),
     ) -> Result<Calibrated> {
         let plan = Plan::new(&graph, &HashSet::new());
-        let mut passes = Passes { weights, inputs, plan: &plan, scratch, progress, done: 0 };
+        let mut passes = Passes { source, inputs, plan: &plan, scratch, progress, done: 0 };
         let mut observed = passes.observe(&mut graph)?;
-        if settings.smoothing > 0.0 {
+        if int8.smoothing > 0.0 {
             let failed = |source| Error::Write { path: scratch.to_owned(), source };
-            if smooth::smooth(&mut graph, weights, &plan, &observed, settings.smoothing).map_err(failed)? > 0
-            {
+            if smooth::smooth(&mut graph, source, &plan, &observed, int8.smoothing).map_err(failed)? > 0 {
                 observed = passes.observe(&mut graph)?;
             }
         }
-        let histograms = match settings.method {
+        let histograms = match int8.method {
             Method::MinMax => HashMap::new(),
             _ => passes.histograms(&mut graph, &observed)?,
         };
-        let scheme = settings.dialect.scheme();
+        let scheme = int8.dialect.scheme();
         let quantization = |(name, seen): (&String, &Observed)| {
             let chosen = match histograms.get(name) {
-                Some(histogram) => {
-                    Quantization::choose(settings.method, histogram, seen.low, seen.high, scheme)
-                }
+                Some(histogram) => Quantization::choose(int8.method, histogram, seen.low, seen.high, scheme),
                 None => Quantization::of_range(seen.low, seen.high, scheme),
             };
             (name.clone(), chosen)
         };
         let values = observed.iter().map(quantization).collect();
-        Ok(Calibrated { graph, values, dialect: settings.dialect })
+        Ok(Calibrated { graph, values, dialect: int8.dialect })
     }
 
     /// The products that can be quantized: names of the nodes, in the order of computing.
@@ -81,17 +77,17 @@ impl Calibrated {
     /// The 8-bit form, with the products named in `float` left as they are.
     ///
     /// # Errors
-    /// Those of `weights`.
-    pub fn quantized(&self, weights: &dyn Weights, float: &HashSet<String>) -> std::io::Result<Graph> {
+    /// Those of `source`.
+    pub fn quantized(&self, source: &dyn TensorSource, float: &HashSet<String>) -> std::io::Result<Graph> {
         let plan = Plan::new(&self.graph, float);
-        rewrite::rewrite(self.graph.clone(), weights, &plan, &self.values, self.dialect)
+        rewrite::rewrite(self.graph.clone(), source, &plan, &self.values, self.dialect)
     }
 }
 
 /// Runs over all inputs.
 struct Passes<'a> {
-    weights: &'a dyn Weights,
-    inputs: &'a [Input],
+    source: &'a dyn TensorSource,
+    inputs: &'a [Tensor],
     plan: &'a Plan,
     scratch: &'a Path,
     progress: &'a mut dyn FnMut(f32),
@@ -134,7 +130,7 @@ impl Passes<'_> {
     fn run(&mut self, graph: &mut Graph, mut look: impl FnMut(&str, &[f32], usize)) -> Result<()> {
         let given = graph.inputs.first().map_or_else(String::new, |input| input.name.clone());
         graph.taps = self.plan.values.iter().filter(|v| **v != given).cloned().collect();
-        let session = open(graph, self.weights, self.scratch);
+        let session = open(graph, self.source, self.scratch);
         graph.taps.clear();
         let mut session = session?;
         for input in self.inputs {
@@ -144,7 +140,7 @@ impl Passes<'_> {
                 }
             }
             // A graph's own input cannot be tapped.
-            if let Input::Float32(shape, numbers) = input
+            if let Tensor::Float32(shape, numbers) = input
                 && self.plan.values.contains(&given)
             {
                 look(&given, numbers, shape.last().copied().unwrap_or(1));
@@ -157,29 +153,18 @@ impl Passes<'_> {
 }
 
 /// Opens a graph that lies in `scratch` only until it is open.
-pub fn open(graph: &Graph, weights: &dyn Weights, scratch: &Path) -> Result<graph::Graph> {
-    const BESIDE: &str = "scratch.onnx.data";
-    let (path, beside) = (scratch.join("scratch.onnx"), scratch.join(BESIDE));
+pub fn open(graph: &Graph, source: &dyn TensorSource, scratch: &Path) -> Result<Session> {
+    const NAMES: [&str; 2] = ["scratch.onnx", "scratch.onnx.data"];
+    let [path, beside] = NAMES.map(|name| scratch.join(name));
     let create = |path: &Path| File::create(path).map(|file| BufWriter::with_capacity(1 << 20, file));
-    let large = graph.file_size() > LIMIT;
     let write = || -> std::io::Result<()> {
-        let mut out = create(&path)?;
-        if large {
-            let mut data = create(&beside)?;
-            graph.write_beside(&mut out, &mut data, BESIDE, weights)?;
-            data.flush()?;
-        } else {
-            graph.write(&mut out, weights)?;
-        }
-        out.flush()
+        let (mut out, mut data) = (create(&path)?, create(&beside)?);
+        graph.write_beside(&mut out, &mut data, NAMES[1], source)?;
+        data.flush().and_then(|()| out.flush())
     };
     let failed = |source| Error::Write { path: path.clone(), source };
     write().map_err(failed)?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let session = graph::Graph::open(&path, threads).map_err(Error::Calibration)?;
-    std::fs::remove_file(&path).map_err(failed)?;
-    if large {
-        std::fs::remove_file(&beside).map_err(failed)?;
-    }
+    let session = run::open(&path).map_err(Error::Calibration)?;
+    [&path, &beside].into_iter().try_for_each(std::fs::remove_file).map_err(failed)?;
     Ok(session)
 }

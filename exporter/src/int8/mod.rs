@@ -17,7 +17,6 @@ mod weight;
 use serde::{Deserialize, Serialize};
 
 pub use calibrate::Calibrated;
-pub use clip_runtime::graph::Input;
 pub use range::{Method, Scheme};
 pub use search::{Found, Sensitive, search};
 
@@ -43,7 +42,7 @@ impl Dialect {
 
 /// How a graph is quantized.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Settings {
+pub struct Int8 {
     /// How ranges of activations are chosen.
     pub method: Method,
     /// How much of the activations' range between channels moves into weights, 0 (nothing) to 1.
@@ -52,9 +51,9 @@ pub struct Settings {
     pub dialect: Dialect,
 }
 
-impl Default for Settings {
+impl Default for Int8 {
     fn default() -> Self {
-        Settings { method: Method::MinMax, smoothing: 0.5, dialect: Dialect::Cpu }
+        Int8 { method: Method::MinMax, smoothing: 0.5, dialect: Dialect::Cpu }
     }
 }
 

@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use clip_runtime::graph::Input;
 use serde::Serialize;
 
-use super::Settings;
+use super::Int8;
 use super::calibrate::{Calibrated, open};
 use crate::error::{Error, Result};
-use crate::onnx::{Graph, Weights};
+use crate::onnx::{Graph, TensorSource};
+use crate::run::Tensor;
 
 /// Inputs that products are tried on alone.
 const TRIALS: usize = 8;
@@ -46,19 +46,19 @@ pub struct Sensitive {
 /// As [`Calibrated::new`].
 pub fn search(
     graph: Graph,
-    weights: &dyn Weights,
-    (calibration, held_out): (&[Input], &[Input]),
-    settings: &Settings,
+    source: &dyn TensorSource,
+    (calibration, held_out): (&[Tensor], &[Tensor]),
+    int8: &Int8,
     least: f32,
     scratch: &Path,
     progress: &mut dyn FnMut(f32),
 ) -> Result<Found> {
-    let run = |graph: &Graph, inputs: &[Input]| embeddings(graph, weights, inputs, scratch);
+    let run = |graph: &Graph, inputs: &[Tensor]| embeddings(graph, source, inputs, scratch);
     let exact = run(&graph, held_out)?;
-    let calibrated = Calibrated::new(graph, weights, calibration, settings, scratch, progress)?;
+    let calibrated = Calibrated::new(graph, source, calibration, int8, scratch, progress)?;
     let products = calibrated.products();
     let failed = |source| Error::Write { path: scratch.to_owned(), source };
-    let quantized = |float: &HashSet<String>| calibrated.quantized(weights, float).map_err(failed);
+    let quantized = |float: &HashSet<String>| calibrated.quantized(source, float).map_err(failed);
     let all = quantized(&HashSet::new())?;
     let cosine = mean_cosine(&run(&all, held_out)?, &exact);
     let mut found = Found { graph: all, products: products.len(), float: vec![], cosine };
@@ -92,13 +92,13 @@ pub fn search(
 /// What a graph gives for each input.
 fn embeddings(
     graph: &Graph,
-    weights: &dyn Weights,
-    inputs: &[Input],
+    source: &dyn TensorSource,
+    inputs: &[Tensor],
     scratch: &Path,
 ) -> Result<Vec<Vec<f32>>> {
-    let mut session = open(graph, weights, scratch)?;
+    let mut session = open(graph, source, scratch)?;
     let name = graph.inputs.first().map_or("", |input| &input.name);
-    let run = |input: &Input| {
+    let run = |input: &Tensor| {
         let outputs = session.run(&[(name, input)]).map_err(Error::Calibration)?;
         Ok(outputs.into_iter().next().map_or_else(Vec::new, |output| output.values))
     };

@@ -8,9 +8,11 @@ use clip_model::shapes::summarize;
 use clip_model::{Config, Preprocess};
 
 use super::*;
+use crate::graph::{self, Form};
 use crate::onnx::{Data, Element, Graph, Node};
+use crate::run::Tensor;
 use crate::testing::Parameters;
-use crate::tower::{self, Form};
+use crate::tower::Tower;
 
 const EMBED_DIM: usize = 16;
 
@@ -29,7 +31,7 @@ fn form(dialect: Dialect) -> Form {
 }
 
 fn image_for(config: &Config, dialect: Dialect) -> Graph {
-    tower::image(config, &Preprocess::default(), form(dialect))
+    graph::encoder(Tower::Image, config, &Preprocess::default(), form(dialect))
 }
 
 fn image(config: &Config) -> Graph {
@@ -37,18 +39,18 @@ fn image(config: &Config) -> Graph {
 }
 
 /// Images, and texts of every length.
-fn inputs(config: &Config) -> (Vec<Input>, Vec<Input>) {
+fn inputs(config: &Config) -> (Vec<Tensor>, Vec<Tensor>) {
     let side = config.image.image_size();
     let pixels = |i: usize| uniform(&format!("image {i}"), 2 * 3 * side * side, -2.0, 2.0);
     let text = |length: usize| {
         let ids = uniform(&format!("text {length}"), length, 0.0, 49.0);
         let ids = ids.into_iter().map(|id| id as i32).chain([49]);
-        Input::Int32(vec![1, length + 1], ids.collect())
+        Tensor::Int32(vec![1, length + 1], ids.collect())
     };
-    ((0..4).map(|i| Input::Float32(vec![2, 3, side, side], pixels(i))).collect(), (1..9).map(text).collect())
+    ((0..4).map(|i| Tensor::Float32(vec![2, 3, side, side], pixels(i))).collect(), (1..9).map(text).collect())
 }
 
-fn run(graph: &Graph, weights: &Parameters, inputs: &[Input]) -> Vec<f32> {
+fn run(graph: &Graph, weights: &Parameters, inputs: &[Tensor]) -> Vec<f32> {
     let folder = tempfile::tempdir().unwrap();
     let mut session = calibrate::open(graph, weights, folder.path()).unwrap();
     let name = graph.inputs[0].name.as_str();
@@ -61,14 +63,14 @@ fn lowest_cosine(a: &[f32], b: &[f32]) -> f32 {
     rows.map(|(a, b)| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>()).fold(1.0, f32::min)
 }
 
-fn calibrated(graph: Graph, weights: &Parameters, inputs: &[Input], settings: &Settings) -> Calibrated {
+fn calibrated(graph: Graph, weights: &Parameters, inputs: &[Tensor], settings: &Int8) -> Calibrated {
     let folder = tempfile::tempdir().unwrap();
     let result = Calibrated::new(graph, weights, inputs, settings, folder.path(), &mut |_| {}).unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
     result
 }
 
-fn quantized(graph: Graph, weights: &Parameters, inputs: &[Input], settings: &Settings) -> Graph {
+fn quantized(graph: Graph, weights: &Parameters, inputs: &[Tensor], settings: &Int8) -> Graph {
     calibrated(graph, weights, inputs, settings).quantized(weights, &HashSet::new()).unwrap()
 }
 
@@ -82,11 +84,11 @@ fn embeddings_stay_close_by_every_method_in_both_dialects() {
         let weights = parameters(&config);
         let (images, texts) = inputs(&config);
         for dialect in [Dialect::Cpu, Dialect::Trt] {
-            let text = tower::text(&config, form(dialect));
+            let text = graph::encoder(Tower::Text, &config, &Preprocess::default(), form(dialect));
             for (graph, inputs) in [(image_for(&config, dialect), &images), (text, &texts)] {
                 let exact = run(&graph, &weights, inputs);
                 for method in [Method::MinMax, Method::Percentile(99.9)] {
-                    let settings = Settings { method, dialect, ..Settings::default() };
+                    let settings = Int8 { method, dialect, ..Int8::default() };
                     let graph = quantized(graph.clone(), &weights, inputs, &settings);
                     let cosine = lowest_cosine(&run(&graph, &weights, inputs), &exact);
                     let what = format!("{method:?} {dialect:?} {:?}: {cosine}", config.image);
@@ -106,7 +108,7 @@ fn dialects_are_kept() {
         let weights = parameters(&config);
         let (images, _) = inputs(&config);
         for dialect in [Dialect::Cpu, Dialect::Trt] {
-            let settings = Settings { dialect, ..Settings::default() };
+            let settings = Int8 { dialect, ..Int8::default() };
             let graph = quantized(image_for(&config, dialect), &weights, &images, &settings);
             let elements: HashSet<Element> = graph.initializers().iter().map(|i| i.data.element()).collect();
             assert_eq!(elements.contains(&Element::Int32), dialect == Dialect::Cpu, "integer biases");
@@ -138,7 +140,7 @@ fn named_products_stay_in_float() {
     let config = &configs()[0];
     let weights = parameters(config);
     let (images, _) = inputs(config);
-    let calibrated = calibrated(image(config), &weights, &images, &Settings::default());
+    let calibrated = calibrated(image(config), &weights, &images, &Int8::default());
     let products = calibrated.products();
     let float: HashSet<String> = products[..products.len() - 1].iter().cloned().collect();
     let one = calibrated.quantized(&weights, &float).unwrap();
@@ -163,7 +165,7 @@ fn the_search_leaves_in_float_what_integers_cannot_hold() {
     }
     let (images, _) = inputs(config);
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { method: Method::MinMax, ..Settings::default() };
+    let settings = Int8 { method: Method::MinMax, ..Int8::default() };
     let found = |least| {
         search(image(config), &weights, (&images, &images), &settings, least, folder.path(), &mut |_| {})
             .unwrap()
@@ -198,7 +200,7 @@ fn smoothing_keeps_what_outlier_channels_would_blur() {
     let graph = image(config);
     let exact = run(&graph, &weights, &images);
     let [plain, smoothed] = [0.0, 0.5].map(|smoothing| {
-        let settings = Settings { smoothing, method: Method::MinMax, ..Settings::default() };
+        let settings = Int8 { smoothing, method: Method::MinMax, ..Int8::default() };
         let graph = quantized(graph.clone(), &weights, &images, &settings);
         lowest_cosine(&run(&graph, &weights, &images), &exact)
     });
@@ -213,7 +215,7 @@ fn numbers_that_are_not_finite_are_named() {
     let (images, _) = inputs(config);
     let folder = tempfile::tempdir().unwrap();
     let graph = image(config);
-    let failed = Calibrated::new(graph, &weights, &images, &Settings::default(), folder.path(), &mut |_| {});
+    let failed = Calibrated::new(graph, &weights, &images, &Int8::default(), folder.path(), &mut |_| {});
     let message = failed.map(|_| ()).unwrap_err().to_string();
     assert!(message.contains("is not finite"), "{message}");
 }

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::graph::{Attribute, Data, Element, Graph, Node};
+use super::data::{Data, Element};
+use super::graph::Graph;
+use super::node::Node;
 
 /// Elements from which on a weight is worth a node.
 const LARGE: usize = 1 << 14;
@@ -18,12 +20,11 @@ impl Graph {
             if constant.elements() >= LARGE && large(&constant.data) {
                 let narrow = format!("{}_float16", constant.name);
                 let wide = std::mem::replace(&mut constant.name, narrow.clone());
-                let data = std::mem::replace(&mut constant.data, Data::Int64(Vec::new()));
-                constant.data = Data::Half(Box::new(data));
+                constant.halve();
                 if self.nodes.iter().all(|node| !node.inputs.contains(&wide) || looks_up(node, &wide)) {
                     gather_narrow(&mut self.nodes, &wide, &narrow);
                 } else {
-                    casts.push(widening(narrow, wide));
+                    casts.push(Node::cast(wide, narrow, Element::Float32));
                 }
             }
         }
@@ -50,28 +51,18 @@ fn gather_narrow(nodes: &mut Vec<Node>, wide: &str, narrow: &str) {
             if looks_up(&node, wide) {
                 node.inputs[0] = narrow.to_owned();
                 let rows = format!("{}_float16", node.outputs[0]);
-                cast = Some(widening(rows.clone(), std::mem::replace(&mut node.outputs[0], rows)));
+                let wide = std::mem::replace(&mut node.outputs[0], rows.clone());
+                cast = Some(Node::cast(wide, rows, Element::Float32));
             }
             std::iter::once(node).chain(cast)
         })
         .collect();
 }
 
-/// The cast of the float16 value `narrow` to the float32 value `wide`.
-fn widening(narrow: String, wide: String) -> Node {
-    Node {
-        op: "Cast",
-        name: format!("Cast_{wide}"),
-        inputs: vec![narrow],
-        outputs: vec![wide],
-        attributes: vec![("to", Attribute::Int(Element::Float32 as i64))],
-        exact: true,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::onnx::Attribute;
 
     /// The operators of a graph that looks rows up in a large table, and multiplies with it too if asked to.
     fn operators(multiplies: bool) -> Vec<(&'static str, Vec<String>)> {

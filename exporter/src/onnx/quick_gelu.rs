@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::graph::{Data, Graph, Node};
+use super::data::Data;
+use super::graph::Graph;
+use super::node::Node;
 
 /// `x * sigmoid(factor * x)` between products.
 struct Gate {
@@ -25,17 +27,13 @@ impl Graph {
     /// pass over the numbers less.
     pub fn fold_gate_factors(&mut self) {
         let gates: Vec<Gate> = {
-            let (mut readers, mut makers) = (HashMap::<&str, Vec<usize>>::new(), HashMap::new());
-            for (i, node) in self.nodes.iter().enumerate() {
-                node.inputs.iter().for_each(|input| readers.entry(input).or_default().push(i));
-                makers.extend(node.outputs.iter().map(|output| (output.as_str(), i)));
-            }
+            let (readers, makers) = (self.readers(), self.makers());
             (0..self.nodes.len()).filter_map(|i| self.gate(i, &readers, &makers)).collect()
         };
         for gate in &gates {
             self.nodes[gate.sigmoid].inputs[0].clone_from(&gate.value);
-            gate.before.iter().for_each(|name| self.scale(name, gate.factor));
-            gate.behind.iter().for_each(|name| self.scale(name, gate.factor.recip()));
+            gate.before.iter().for_each(|name| self.scale(name, &[gate.factor]));
+            gate.behind.iter().for_each(|name| self.scale(name, &[gate.factor.recip()]));
         }
         let dropped: HashSet<usize> = gates.iter().map(|gate| gate.scaling).collect();
         self.retain_nodes(|i| !dropped.contains(&i));
@@ -72,14 +70,6 @@ impl Graph {
         let behind: Vec<String> = behind.collect::<Option<_>>()?;
         let found = alone && !behind.is_empty();
         found.then(|| Gate { scaling, sigmoid, value: value.clone(), factor, before, behind })
-    }
-
-    /// Multiplies a constant by a factor.
-    fn scale(&mut self, name: &str, factor: f32) {
-        if let Some(constant) = self.initializer_mut(name) {
-            let data = std::mem::replace(&mut constant.data, Data::Int64(Vec::new()));
-            constant.data = Data::Scaled { data: Box::new(data), columns: vec![factor] };
-        }
     }
 }
 

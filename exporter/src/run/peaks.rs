@@ -1,0 +1,66 @@
+//! Numbers beyond float16 that graphs compute in float32.
+
+use std::path::Path;
+
+use clip_model::Manifest;
+use clip_model::manifest::{Element, Encoder};
+use clip_runtime::{Image, Result};
+use half::f16;
+use serde::{Deserialize, Serialize};
+
+use super::session::{self, Tensor};
+use crate::onnx::PEAK;
+use crate::tower::Tower;
+
+/// A number beyond float16.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Overflow {
+    /// The tower that computes it.
+    pub tower: Tower,
+    /// Name of the value in the graph.
+    pub value: String,
+    /// Its magnitude.
+    pub number: f32,
+}
+
+/// The first number beyond float16 that the graphs of `folder`, each [`Graph::with_peaks`](crate::onnx::Graph::with_peaks),
+/// give for these images and texts.
+///
+/// # Errors
+/// Those of [`Session`](super::Session).
+pub fn find(folder: &Path, images: &[Image], texts: &[String]) -> Result<Option<Overflow>> {
+    let manifest = Manifest::read(folder)?;
+    if let Some(encoder) = &manifest.image {
+        let bytes = encoder.element == Element::Uint8;
+        let pixels = images.iter().map(|image| session::pixels(image, &manifest.preprocess, bytes));
+        let found = first(Tower::Image, folder, encoder, pixels)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    let (Some(encoder), Some(tokenizer)) = (&manifest.text, &manifest.tokenizer) else { return Ok(None) };
+    let length = tokenizer.context_length;
+    let tokenizer = tokenizer.open(&folder.join(&tokenizer.file))?;
+    first(Tower::Text, folder, encoder, texts.iter().map(|text| Ok(session::ids(text, &tokenizer, length))))
+}
+
+/// The same of one graph.
+fn first(
+    tower: Tower,
+    folder: &Path,
+    encoder: &Encoder,
+    inputs: impl Iterator<Item = Result<Tensor>>,
+) -> Result<Option<Overflow>> {
+    let mut graph = session::open(&folder.join(&encoder.file))?;
+    for input in inputs {
+        for output in graph.run(&[(&encoder.input, &input?)])? {
+            let Some(value) = output.name.strip_prefix(PEAK) else { continue };
+            // What is infinite in float32 too is meant: the causal mask.
+            let beyond = |n: &&f32| n.is_finite() && f16::from_f32(**n).is_infinite();
+            if let Some(&number) = output.values.iter().find(beyond) {
+                return Ok(Some(Overflow { tower, value: value.to_owned(), number }));
+            }
+        }
+    }
+    Ok(None)
+}
