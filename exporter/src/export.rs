@@ -6,10 +6,10 @@ use std::path::Path;
 use clip_model::{Checkpoint, Manifest, files, manifest};
 
 use crate::compare::{self, Samples, Thresholds};
-use crate::contents::{self, Contents, destination};
+use crate::contents::{self, Folder, destination};
 use crate::error::{Error, Result};
 use crate::graph::{self, Form};
-use crate::int8::{self, Dialect, Int8, Sensitive};
+use crate::int8::{self, Dialect, Scratch, Sensitive};
 use crate::onnx::Graph;
 use crate::options::{Numbers, Options};
 use crate::run::{self, Tensor};
@@ -68,49 +68,49 @@ pub fn export_each(
 struct Export<'a> {
     checkpoint: &'a Checkpoint,
     options: &'a Options,
-    contents: Contents<'a>,
     samples: Samples,
     thresholds: Thresholds,
 }
 
 impl<'a> Export<'a> {
     fn new(checkpoint: &'a Checkpoint, options: &'a Options) -> Result<Export<'a>> {
-        let precision = options.numbers.precision();
-        let contents = Contents {
-            model: &options.model,
-            only: options.only,
-            combined: options.combined,
-            form: options.form,
-            external_data: options.external_data,
-            precision,
-            ..Contents::of(checkpoint)?
-        };
         let samples = match &options.samples {
             Some(samples) => samples.clone(),
             None => Samples::generated(&checkpoint.preprocess)?,
         };
-        let thresholds = options.thresholds.unwrap_or_else(|| Thresholds::of(precision));
-        Ok(Export { checkpoint, options, contents, samples, thresholds })
+        let thresholds = options.thresholds.unwrap_or_else(|| Thresholds::of(options.numbers.precision()));
+        Ok(Export { checkpoint, options, samples, thresholds })
     }
 
-    /// Fills `folder`, and sees that the model in it works.
-    fn fill(&self, folder: &Path, steps: &mut dyn FnMut(Step)) -> Result<Manifest> {
+    /// Fills the folder at `path`, and sees that the model in it works.
+    fn fill(&self, path: &Path, steps: &mut dyn FnMut(Step)) -> Result<Manifest> {
         let Export { checkpoint, options, .. } = *self;
+        let mut folder = Folder::new(path, checkpoint, options.form, options.external_data, steps)?;
+        folder.manifest.model.clone_from(&options.model);
         let mut left_in_float = Vec::new();
-        let graph = |tower, steps: &mut dyn FnMut(Step)| self.graph(tower, folder, &mut left_in_float, steps);
-        let mut manifest = self.contents.write(folder, steps, graph)?;
+        for tower in Tower::BOTH.into_iter().filter(|&tower| options.only.is_none_or(|only| only == tower)) {
+            let graph = self.graph(tower, &mut folder, &mut left_in_float)?;
+            folder.add_encoder(tower, &graph, options.numbers.precision())?;
+        }
+        if options.combined {
+            folder.add_combined(if options.numbers == Numbers::Fp16 {
+                Graph::into_half
+            } else {
+                |graph| graph
+            })?;
+        }
+        let Folder { mut manifest, steps, .. } = folder;
         if let Some(labels) = &options.labels {
             steps(Step::Labels);
-            let stored = contents::store(labels, checkpoint, &manifest, folder, &options.runner)?;
-            manifest.labels = Some(stored);
+            manifest.labels = Some(contents::store(labels, checkpoint, &manifest, path, &options.runner)?);
         }
-        manifest.write(folder)?;
+        manifest.write(path)?;
         if options.numbers != Numbers::Fp32 {
             steps(Step::Verify);
-            self.verify(folder, left_in_float, steps)?;
+            self.verify(path, left_in_float, steps)?;
         }
         steps(Step::Trial);
-        options.runner.try_out(folder)?;
+        options.runner.try_out(path)?;
         Ok(manifest)
     }
 
@@ -119,58 +119,36 @@ impl<'a> Export<'a> {
     fn graph(
         &self,
         tower: Tower,
-        scratch: &Path,
+        folder: &mut Folder<'_>,
         left_in_float: &mut Vec<Sensitive>,
-        steps: &mut dyn FnMut(Step),
     ) -> Result<Graph> {
         let form = self.options.form;
         let Checkpoint { config, preprocess, .. } = self.checkpoint;
         let graph = |form| graph::encoder(tower, config, preprocess, form);
-        match self.options.numbers {
-            Numbers::Fp32 => Ok(graph(form)),
-            Numbers::Fp16 => Ok(graph(form).to_half()),
-            Numbers::Int8(int8) => {
-                // A graph with any batch is calibrated; a fixed one is written into it afterwards.
-                let graph = graph(Form { batch: None, for_integers: int8.dialect == Dialect::Cpu, ..form });
-                let graph = self.quantized(tower, graph, &int8, scratch, left_in_float, steps)?;
-                let graph = form.batch.into_iter().fold(graph, Graph::with_fixed_batch);
-                Ok(graph.compact())
-            }
-        }
-    }
-
-    fn quantized(
-        &self,
-        tower: Tower,
-        graph: Graph,
-        int8: &Int8,
-        scratch: &Path,
-        left_in_float: &mut Vec<Sensitive>,
-        steps: &mut dyn FnMut(Step),
-    ) -> Result<Graph> {
+        let int8 = match self.options.numbers {
+            Numbers::Fp32 => return Ok(graph(form)),
+            Numbers::Fp16 => return Ok(graph(form).into_half()),
+            Numbers::Int8(int8) => int8,
+        };
+        // A graph with any batch is calibrated; a fixed one is written into it afterwards.
+        let graph = graph(Form { batch: None, for_integers: int8.dialect == Dialect::Cpu, ..form });
         let [calibration, held_out] = self.samples.split();
-        let inputs = (&self.tensors(tower, &calibration)?[..], &self.tensors(tower, &held_out)?[..]);
-        let mut show = |done| steps(Step::Calibrate { file: tower.files()[0], done });
+        let tensors = |samples: &Samples| -> clip_runtime::Result<Vec<Tensor>> {
+            match tower {
+                Tower::Image => run::pixels(&samples.images, preprocess, form.bytes).collect(),
+                Tower::Text => {
+                    run::ids(&samples.texts, &folder.tokenizer, config.text.context_length).collect()
+                }
+            }
+        };
+        let [calibration, held_out] = [tensors(&calibration), tensors(&held_out)];
+        let inputs = (calibration.map_err(Error::Calibration)?, held_out.map_err(Error::Calibration)?);
+        let mut progress = |done| (folder.steps)(Step::Calibrate { file: tower.files()[0], done });
+        let scratch = Scratch { source: self.checkpoint, folder: folder.path };
         let least = self.thresholds.mean_cosine;
-        let found = int8::search(graph, self.checkpoint, inputs, int8, least, scratch, &mut show)?;
+        let found = int8::search(graph, scratch, [&inputs.0, &inputs.1], &int8, least, &mut progress)?;
         left_in_float.extend(found.float);
-        Ok(found.graph)
-    }
-
-    /// Samples as an encoder takes them, one by one.
-    fn tensors(&self, tower: Tower, samples: &Samples) -> Result<Vec<Tensor>> {
-        let Checkpoint { config, preprocess, .. } = self.checkpoint;
-        let (bytes, length) = (self.options.form.bytes, config.text.context_length);
-        match tower {
-            Tower::Image => {
-                let pixels = samples.images.iter().map(|image| run::pixels(image, preprocess, bytes));
-                pixels.collect::<Result<_, _>>().map_err(Error::Calibration)
-            }
-            Tower::Text => {
-                let texts = samples.texts.iter();
-                Ok(texts.map(|text| run::ids(text, &self.contents.tokenizer, length)).collect())
-            }
-        }
+        Ok(form.batch.into_iter().fold(found.graph, Graph::with_fixed_batch).compact())
     }
 
     /// The gate: compares the model in `folder` with the checkpoint in single precision, and leaves the report there.

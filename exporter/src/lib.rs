@@ -10,8 +10,8 @@
 //! # Ok::<(), clip_exporter::Error>(())
 //! ```
 //!
-//! The way of a checkpoint is told in `export.rs`: its towers become graphs ([`graph`], of [`onnx`] operators), in 8-bit
-//! integers if asked for ([`int8`]); they are written with all else that a folder holds (`contents`), compared with single
+//! The way of a checkpoint is told in `export.rs`: its towers become graphs (`graph`, of `onnx` operators), in 8-bit
+//! integers if asked for (`int8`); they are written with all else that a folder holds (`contents`), compared with single
 //! precision ([`compare`]), and run once ([`run`]), in this process or in another one. Graphs hold standard operators of one
 //! operator set (17 unless another is asked for) alone, so that any engine can run them. The network itself is
 //! `clip-model`'s.
@@ -23,10 +23,10 @@ pub mod compare;
 mod contents;
 mod error;
 mod export;
-pub mod graph;
+mod graph;
 pub mod hub;
-pub mod int8;
-pub mod onnx;
+mod int8;
+mod onnx;
 mod options;
 pub mod run;
 mod step;
@@ -37,6 +37,9 @@ mod tower;
 pub use contents::destination::check as check_destination;
 pub use error::{Conflict, Error, Missed, Result};
 pub use export::{export, export_each};
+pub use graph::Form;
+pub use int8::{Dialect, Int8, Method, Sensitive};
+pub use onnx::OPSETS;
 pub use options::{Numbers, Options};
 pub use run::Labels;
 pub use step::Step;

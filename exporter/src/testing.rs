@@ -4,7 +4,7 @@ use std::io::Result;
 
 use clip_model::checkpoint::Values;
 
-use crate::onnx::{Graph, Rows, Sink, TensorSource};
+use crate::onnx::{Data, Graph, Rows, Sink, TensorSource};
 use crate::run::{Session, Tensor};
 
 /// Weights that lie in memory.
@@ -22,9 +22,15 @@ impl TensorSource for Parameters {
 /// Opens a graph; its size is checked on the way.
 pub fn open(graph: &Graph, parameters: Vec<Values>) -> Session {
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    graph.write(&mut file, &Parameters(parameters)).unwrap();
-    assert_eq!(graph.file_size(), file.as_file().metadata().unwrap().len());
+    graph.write(&mut file, None, &Parameters(parameters)).unwrap();
+    assert_eq!(graph.file_sizes(None)[0], file.as_file().metadata().unwrap().len());
     Session::open(file.path(), 1).unwrap()
+}
+
+/// A tensor of a checkpoint as a constant of the graph; gives its name.
+pub fn weight(graph: &mut Graph, tensor: &str, shape: &[usize]) -> String {
+    let data = Data::Weight(Rows { tensor: tensor.to_owned(), rows: None });
+    graph.constant(tensor.to_owned(), shape.to_vec(), data)
 }
 
 /// An input of numbers.

@@ -12,6 +12,9 @@ pub enum Tower {
 }
 
 impl Tower {
+    /// The two, in the order in which they are exported.
+    pub const BOTH: [Tower; 2] = [Tower::Image, Tower::Text];
+
     /// Name of its graph.
     pub fn name(self) -> &'static str {
         match self {

@@ -170,7 +170,7 @@ fn an_unusable_logit_scale_is_refused() {
         }
     };
     let checkpoint = Checkpoint::open(&tiny(root.path(), WeightFormat::Fp32, spoil)).unwrap();
-    let error = export(&checkpoint, &root.path().join("model"), &options(false), &mut |_| {}).unwrap_err();
+    let error = export(&checkpoint, root.path().join("model"), &options(false), &mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::Model(clip_model::Error::Config(_))), "{error:?}");
     assert_eq!(entries(root.path()), ["checkpoint"]);
 }

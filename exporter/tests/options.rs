@@ -10,9 +10,7 @@ use std::process::Command;
 
 use checkpoint::{entries, tiny};
 use clip_exporter::compare::Samples;
-use clip_exporter::graph::Form;
-use clip_exporter::int8::Int8;
-use clip_exporter::{Error, Labels, Numbers, Options, Tower, export};
+use clip_exporter::{Error, Form, Int8, Labels, Numbers, OPSETS, Options, Tower, export};
 use clip_model::checkpoint::WeightFormat;
 use clip_model::manifest::{DataFile, Element};
 use clip_model::preprocess::Image;
@@ -175,7 +173,7 @@ fn a_folder_whose_graph_has_another_batch_is_refused() {
 fn every_operator_set_gives_the_same() {
     let work = Work::new();
     let (_, plain) = work.export("plain", Options::default());
-    for opset in clip_exporter::onnx::OPSETS {
+    for opset in OPSETS {
         let form = Form { opset, ..Form::default() };
         let (_, clip) = work.export(&opset.to_string(), Options { form, ..Options::default() });
         assert_same(&clip, &plain, &format!("operator set {opset}"));

@@ -13,6 +13,7 @@ use crate::contents::draft;
 use crate::error::Result;
 use crate::graph::Form;
 use crate::run::{Inputs, Runner};
+use crate::tower::Tower;
 
 /// Labels that images are compared with besides the sample texts.
 const LABELS: [&str; 24] = [
@@ -53,7 +54,7 @@ pub fn against(
     if precision == Precision::Fp16 {
         overflow::check(checkpoint, &manifest, samples, parent, runner)?;
     }
-    let single = draft(checkpoint, parent, None, Form::default(), |graph| graph)?;
+    let single = draft(checkpoint, parent, &Tower::BOTH, Form::default(), |graph| graph)?;
     let texts = LABELS.into_iter().map(str::to_owned).chain(samples.texts.iter().cloned()).collect();
     let inputs = Inputs { images: samples.images.clone(), texts, timed: RUNS, ..Inputs::default() };
     let exact = runner.run(single.path(), &inputs)?;

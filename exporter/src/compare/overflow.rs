@@ -28,14 +28,12 @@ pub fn check(
     parent: &Path,
     runner: &Runner,
 ) -> Result<()> {
-    let only = match (&manifest.image, &manifest.text) {
-        (Some(_), Some(_)) => None,
-        (_, None) => Some(Tower::Image),
-        (None, _) => Some(Tower::Text),
-    };
+    let encoders = [(Tower::Image, &manifest.image), (Tower::Text, &manifest.text)];
+    let towers = encoders.into_iter().filter(|(_, encoder)| encoder.is_some());
+    let towers: Vec<Tower> = towers.map(|(tower, _)| tower).collect();
     let bytes = manifest.image.as_ref().is_some_and(|encoder| encoder.element == Element::Uint8);
     let form = Form { bytes, ..Form::default() };
-    let folder = draft(checkpoint, parent, only, form, Graph::with_peaks)?;
+    let folder = draft(checkpoint, parent, &towers, form, Graph::with_peaks)?;
     let Samples { images, texts } = samples.clone();
     let inputs = Inputs { images, texts, peaks: true, ..Inputs::default() };
     let Some(Overflow { tower, value, number }) = runner.run(folder.path(), &inputs)?.overflow else {
@@ -48,10 +46,10 @@ pub fn check(
 
 /// The checkpoint's tensor that is last read up to the node that gives `value`.
 fn behind(graph: &Graph, value: &String) -> Option<String> {
-    let node = graph.nodes().iter().position(|node| node.outputs.contains(value))?;
+    let node = graph.nodes.iter().position(|node| node.outputs.contains(value))?;
     let tensor = |name: &String| match &graph.initializer(name)?.data {
         Data::Weight(rows) => Some(rows.tensor.clone()),
         _ => None,
     };
-    graph.nodes()[..=node].iter().rev().find_map(|node| node.inputs.iter().rev().find_map(tensor))
+    graph.nodes[..=node].iter().rev().find_map(|node| node.inputs.iter().rev().find_map(tensor))
 }

@@ -284,7 +284,7 @@ mod tests {
         std::os::unix::fs::symlink("nowhere", root.path().join("hen.png")).unwrap();
         #[cfg(not(unix))]
         std::fs::write(root.path().join("hen.png"), "meow").unwrap();
-        let file = Pictures::read(&root.path().join("cat.png"), &preprocess, 9).unwrap_err().to_string();
+        let file = Pictures::read(root.path().join("cat.png"), &preprocess, 9).unwrap_err().to_string();
         assert!(file.contains("it is no folder, and as a tar file it cannot be read"), "{file}");
         let message = read().unwrap_err().to_string();
         assert!(message.contains("one picture is needed at least, but 6 of 6 pictures"), "{message}");

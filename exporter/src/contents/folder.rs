@@ -1,4 +1,4 @@
-//! Graphs, tokenizer and manifest of a model folder.
+//! A model folder while its files are written: graphs, tokenizer, and what the manifest says of them.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use clip_model::config::Family;
 use clip_model::manifest::{self, Combined, Encoder, Engine, Precision, SCHEMA, TokenizerFile};
 use clip_model::{Checkpoint, Manifest, Tokenizer, files, temporary};
 
-use super::graph_file::GraphFile;
+use super::graph_file;
 use crate::error::Result;
 use crate::graph::{self, EMBEDDING, Form, IDS, IMAGE};
 use crate::onnx::Graph;
@@ -18,128 +18,108 @@ const COMBINED: [&str; 2] = ["clip.onnx", "clip.onnx.data"];
 /// The tokenizer's file name.
 const TOKENIZER: &str = "tokenizer.json";
 
-/// What a model folder is to hold.
-#[derive(Debug)]
-pub struct Contents<'a> {
+/// A model folder that is being filled.
+pub struct Folder<'a> {
+    /// Where it is.
+    pub path: &'a Path,
     /// What it is made from.
     pub checkpoint: &'a Checkpoint,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
-    /// Factor on similarities.
-    pub logit_scale: f32,
-    /// Summand on them, SigLIP's.
-    pub logit_bias: Option<f32>,
-    /// Name of the model.
-    pub model: &'a str,
-    /// One encoder instead of both.
-    pub only: Option<Tower>,
-    /// Whether there is also one graph of both.
-    pub combined: bool,
+    /// What it holds so far; to be written at the end.
+    pub manifest: Manifest,
     /// What the graphs look like from outside.
-    pub form: Form,
+    form: Form,
     /// Whether weights always lie beside their graphs.
-    pub external_data: bool,
-    /// Number format of the encoders.
-    pub precision: Precision,
+    external_data: bool,
+    /// Is told what is being done.
+    pub steps: &'a mut dyn FnMut(Step),
 }
 
-impl<'a> Contents<'a> {
-    /// Both encoders in single precision.
+impl<'a> Folder<'a> {
+    /// An empty one.
     ///
     /// # Errors
     /// Those of the checkpoint: a logit scale or a tokenizer that cannot be used.
-    pub fn of(checkpoint: &'a Checkpoint) -> Result<Contents<'a>> {
-        Ok(Contents {
-            checkpoint,
-            tokenizer: checkpoint.tokenizer()?,
-            logit_scale: checkpoint.logit_scale()?,
-            logit_bias: checkpoint.logit_bias()?,
-            model: "",
-            only: None,
-            combined: false,
-            form: Form::default(),
-            external_data: false,
-            precision: Precision::Fp32,
-        })
-    }
-
-    /// Writes graphs and tokenizer into `folder`; the manifest is given back and not written yet. `graph` makes each
-    /// encoder's graph, immediately before it is written.
-    ///
-    /// # Errors
-    /// Those of `graph`; [`Error::Write`](crate::Error::Write).
-    pub fn write(
-        &self,
-        folder: &Path,
-        steps: &mut dyn FnMut(Step),
-        mut graph: impl FnMut(Tower, &mut dyn FnMut(Step)) -> Result<Graph>,
-    ) -> Result<Manifest> {
-        let mut encoder = |tower| match self.only {
-            Some(only) if only != tower => Ok(None),
-            _ => {
-                let file = GraphFile::new(tower.files(), graph(tower, steps)?, self.external_data);
-                self.encoder(tower, &file, folder, steps).map(Some)
-            }
-        };
-        let (image, text) = (encoder(Tower::Image)?, encoder(Tower::Text)?);
-        Ok(Manifest {
+    pub fn new(
+        path: &'a Path,
+        checkpoint: &'a Checkpoint,
+        form: Form,
+        external_data: bool,
+        steps: &'a mut dyn FnMut(Step),
+    ) -> Result<Folder<'a>> {
+        let manifest = Manifest {
             schema: SCHEMA,
             producer: concat!("clip-export ", env!("CARGO_PKG_VERSION")).to_owned(),
-            model: self.model.to_owned(),
-            embed_dim: self.checkpoint.config.embed_dim,
-            logit_scale: self.logit_scale,
-            logit_bias: self.logit_bias,
-            preprocess: self.checkpoint.preprocess.clone(),
-            tokenizer: text.as_ref().map(|_| self.write_tokenizer(folder)).transpose()?,
-            image,
-            text,
+            model: String::new(),
+            embed_dim: checkpoint.config.embed_dim,
+            logit_scale: checkpoint.logit_scale()?,
+            logit_bias: checkpoint.logit_bias()?,
+            preprocess: checkpoint.preprocess.clone(),
+            tokenizer: None,
+            image: None,
+            text: None,
             labels: None,
-            combined: if self.combined { Some(self.write_combined(folder, steps)?) } else { None },
-        })
+            combined: None,
+        };
+        let tokenizer = checkpoint.tokenizer()?;
+        Ok(Folder { path, checkpoint, tokenizer, manifest, form, external_data, steps })
     }
 
-    /// Writes the graph of a tower.
-    fn encoder(
-        &self,
-        tower: Tower,
-        graph: &GraphFile,
-        folder: &Path,
-        steps: &mut dyn FnMut(Step),
-    ) -> Result<Encoder> {
-        let (sha256, data) = graph.write(self.checkpoint, folder, steps)?;
+    /// Adds the encoder of a tower, and with that of texts the tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::Write`](crate::Error::Write); [`Error::Model`](crate::Error::Model) for the tokenizer.
+    pub fn add_encoder(&mut self, tower: Tower, graph: &Graph, precision: Precision) -> Result<()> {
+        let (file, sha256, data) = self.write(graph, tower.files())?;
         let (input, element) = match tower {
             Tower::Image if self.form.bytes => (IMAGE, manifest::Element::Uint8),
             Tower::Image => (IMAGE, manifest::Element::Float32),
             Tower::Text => (IDS, manifest::Element::Int32),
         };
-        Ok(Encoder {
-            file: graph.file.to_owned(),
-            sha256,
-            data,
-            engine: Engine::Onnx,
-            precision: self.precision,
-            input: input.to_owned(),
-            element,
-            batch: self.form.batch,
-            output: EMBEDDING.to_owned(),
-        })
+        let (engine, batch) = (Engine::Onnx, self.form.batch);
+        let (input, output) = (input.to_owned(), EMBEDDING.to_owned());
+        let encoder = Some(Encoder { file, sha256, data, engine, precision, input, element, batch, output });
+        match tower {
+            Tower::Image => self.manifest.image = encoder,
+            Tower::Text => {
+                self.manifest.text = encoder;
+                self.manifest.tokenizer = Some(self.write_tokenizer()?);
+            }
+        }
+        Ok(())
     }
 
-    fn write_combined(&self, folder: &Path, steps: &mut dyn FnMut(Step)) -> Result<Combined> {
-        let Checkpoint { config, preprocess, .. } = self.checkpoint;
-        let graph = graph::combined(config, preprocess, self.logit_scale, self.logit_bias, self.form);
-        let graph = if self.precision == Precision::Fp16 { graph.to_half() } else { graph };
-        let graph = GraphFile::new(COMBINED, graph, self.external_data);
-        let (sha256, data) = graph.write(self.checkpoint, folder, steps)?;
-        Ok(Combined { file: graph.file.to_owned(), sha256, data })
+    /// Adds one graph of both towers, after `change`.
+    ///
+    /// # Errors
+    /// [`Error::Write`](crate::Error::Write).
+    pub fn add_combined(&mut self, change: impl Fn(Graph) -> Graph) -> Result<()> {
+        let (Checkpoint { config, preprocess, .. }, manifest) = (self.checkpoint, &self.manifest);
+        let (scale, bias) = (manifest.logit_scale, manifest.logit_bias);
+        let graph = change(graph::combined(config, preprocess, scale, bias, self.form));
+        let (file, sha256, data) = self.write(&graph, COMBINED)?;
+        self.manifest.combined = Some(Combined { file, sha256, data });
+        Ok(())
     }
 
-    fn write_tokenizer(&self, folder: &Path) -> Result<TokenizerFile> {
+    fn write(
+        &mut self,
+        graph: &Graph,
+        files: [&'static str; 2],
+    ) -> Result<(String, String, Vec<manifest::DataFile>)> {
+        let (sha256, data) =
+            graph_file::write(graph, files, self.external_data, self.checkpoint, self.path, self.steps)?;
+        Ok((files[0].to_owned(), sha256, data))
+    }
+
+    fn write_tokenizer(&self) -> Result<TokenizerFile> {
+        let config = &self.checkpoint.config;
         Ok(TokenizerFile {
             file: TOKENIZER.to_owned(),
-            sha256: files::write_hashed(&folder.join(TOKENIZER), self.tokenizer.to_json().as_bytes())?,
-            context_length: self.checkpoint.config.text.context_length,
-            padded: self.checkpoint.config.family == Family::SigLip,
+            sha256: files::write_hashed(&self.path.join(TOKENIZER), self.tokenizer.to_json().as_bytes())?,
+            context_length: config.text.context_length,
+            padded: config.family == Family::SigLip,
             clean: Some(self.tokenizer.cleaning()),
         })
     }
@@ -149,19 +129,22 @@ impl<'a> Contents<'a> {
 /// `parent`, removed when it is dropped. `change` is made to each graph.
 ///
 /// # Errors
-/// Those of [`Contents::of`] and [`Contents::write`].
+/// Those of [`Folder`].
 pub fn draft(
     checkpoint: &Checkpoint,
     parent: &Path,
-    only: Option<Tower>,
+    towers: &[Tower],
     form: Form,
     change: fn(Graph) -> Graph,
 ) -> Result<temporary::Folder> {
     let io = |e| clip_model::Error::io("create a folder in", parent, e);
-    let folder = temporary::Folder::create_in(parent).map_err(io)?;
-    let contents = Contents { only, form, ..Contents::of(checkpoint)? };
-    let Checkpoint { config, preprocess, .. } = checkpoint;
-    let graph = |tower, _: &mut dyn FnMut(Step)| Ok(change(graph::encoder(tower, config, preprocess, form)));
-    contents.write(folder.path(), &mut |_| {}, graph)?.write(folder.path())?;
-    Ok(folder)
+    let temporary = temporary::Folder::create_in(parent).map_err(io)?;
+    let mut nobody = |_| {};
+    let mut folder = Folder::new(temporary.path(), checkpoint, form, false, &mut nobody)?;
+    for &tower in towers {
+        let graph = graph::encoder(tower, &checkpoint.config, &checkpoint.preprocess, form);
+        folder.add_encoder(tower, &change(graph), Precision::Fp32)?;
+    }
+    folder.manifest.write(temporary.path())?;
+    Ok(temporary)
 }

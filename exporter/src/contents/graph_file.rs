@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clip_model::Checkpoint;
 use clip_model::files::{self, Hashing};
@@ -12,52 +12,42 @@ use crate::error::{Error, Result};
 use crate::onnx::{Graph, LIMIT, Rows, Sink, TensorSource};
 use crate::step::Step;
 
-/// A graph and the file that it will be.
-#[derive(Debug)]
-pub struct GraphFile {
-    /// Name of the file.
-    pub file: &'static str,
-    /// Name of the file of its weights, when they do not go into the graph's own.
-    pub beside: Option<&'static str>,
-    /// The graph.
-    pub graph: Graph,
+/// Whether the weights of `graph` go into a file of their own: when `external` asks for it or one file cannot hold them. (What
+/// is left without them is a few hundred kilobytes, however large the model.)
+fn has_file_beside(graph: &Graph, external: bool) -> bool {
+    external || graph.file_sizes(None)[0] > LIMIT
 }
 
-impl GraphFile {
-    /// `graph` as `file`, its weights in `beside` when `external` asks for it or one file cannot hold them. (What is left
-    /// without them is a few hundred kilobytes, however large the model.)
-    pub fn new([file, beside]: [&'static str; 2], graph: Graph, external: bool) -> GraphFile {
-        let beside = (external || graph.file_size() > LIMIT).then_some(beside);
-        GraphFile { file, beside, graph }
+/// Writes `graph` as `file`, its weights in `beside` where they need a file of their own or `external` asks for it. Gives back
+/// the SHA-256 of the graph's file, and the other file.
+///
+/// # Errors
+/// [`Error::Write`].
+pub fn write(
+    graph: &Graph,
+    [file, beside]: [&'static str; 2],
+    external: bool,
+    checkpoint: &Checkpoint,
+    folder: &Path,
+    steps: &mut dyn FnMut(Step),
+) -> Result<(String, Vec<DataFile>)> {
+    let failed = |name: &str| {
+        let path = folder.join(name);
+        |source| Error::Write { path, source }
+    };
+    if !has_file_beside(graph, external) {
+        let written = Output::create(folder, file, graph.file_sizes(None)[0], steps)
+            .and_then(|mut out| graph.write(&mut out, None, checkpoint).and_then(|()| out.finish()));
+        return Ok((written.map_err(failed(file))?, Vec::new()));
     }
-
-    /// Writes the files into `folder`; gives back the SHA-256 of the graph's, and the other file.
-    ///
-    /// # Errors
-    /// [`Error::Write`].
-    pub fn write(
-        &self,
-        checkpoint: &Checkpoint,
-        folder: &Path,
-        steps: &mut dyn FnMut(Step),
-    ) -> Result<(String, Vec<DataFile>)> {
-        let graph = folder.join(self.file);
-        let Some(beside) = self.beside else {
-            let mut out = Output::create(&graph, self.file, self.graph.file_size(), steps)?;
-            let written = self.graph.write(&mut out, checkpoint).and_then(|()| out.finish());
-            let sha256 = written.map_err(|source| Error::Write { path: graph, source })?;
-            return Ok((sha256, Vec::new()));
-        };
-        let path = folder.join(beside);
-        let [_, size] = self.graph.file_sizes_beside(beside);
-        let mut structure = Vec::new();
-        let mut out = Output::create(&path, beside, size, steps)?;
-        let written = self.graph.write_beside(&mut structure, &mut out, beside, checkpoint);
-        let written = written.and_then(|()| out.finish());
-        let sha256 = written.map_err(|source| Error::Write { path, source })?;
-        let data = DataFile { file: beside.to_owned(), sha256 };
-        Ok((files::write_hashed(&graph, &structure)?, vec![data]))
-    }
+    let mut structure = Vec::new();
+    let written =
+        Output::create(folder, beside, graph.file_sizes(Some(beside))[1], steps).and_then(|mut out| {
+            graph.write(&mut structure, Some((beside, &mut out)), checkpoint)?;
+            out.finish()
+        });
+    let data = DataFile { file: beside.to_owned(), sha256: written.map_err(failed(beside))? };
+    Ok((files::write_hashed(&folder.join(file), &structure)?, vec![data]))
 }
 
 /// A file that reports how much of it is written, and is hashed meanwhile.
@@ -71,16 +61,14 @@ struct Output<'a> {
 
 impl<'a> Output<'a> {
     fn create(
-        path: &Path,
+        folder: &Path,
         file: &'static str,
         size: u64,
         steps: &'a mut dyn FnMut(Step),
-    ) -> Result<Output<'a>> {
-        let out = File::create(path).map_err(|source| Error::Write { path: PathBuf::from(path), source })?;
-        let out = BufWriter::with_capacity(1 << 20, Hashing::new(out));
-        let out = Output { out, file, done: 0, size, steps };
-        (out.steps)(Step::Write { file, done: 0, size });
-        Ok(out)
+    ) -> io::Result<Output<'a>> {
+        let out = BufWriter::with_capacity(1 << 20, Hashing::new(File::create(folder.join(file))?));
+        steps(Step::Write { file, done: 0, size });
+        Ok(Output { out, file, done: 0, size, steps })
     }
 
     /// The SHA-256 of what was written.
@@ -120,25 +108,25 @@ mod tests {
     use clip_model::config::Activation;
     use clip_model::{Config, Preprocess};
 
-    fn file(config: &Config) -> GraphFile {
-        let graph = graph::encoder(Tower::Image, config, &Preprocess::default(), Form::default());
-        GraphFile::new(Tower::Image.files(), graph, false)
+    fn graph(config: &Config) -> Graph {
+        graph::encoder(Tower::Image, config, &Preprocess::default(), Form::default())
     }
 
     #[test]
     fn weights_that_a_file_cannot_hold_go_beside_it() {
         // ViT-H/14.
         let config = vit(1024, [224, 14, 1280, 32, 80], [77, 49408, 1024, 16, 24], 4.0, Activation::Gelu);
-        let file = file(&config);
-        assert!(file.graph.file_size() > LIMIT);
-        let [structure, weights] = file.graph.file_sizes_beside(file.beside.unwrap());
+        let graph = graph(&config);
+        assert!(has_file_beside(&graph, false));
+        let [structure, weights] = graph.file_sizes(Some("visual.onnx.data"));
         assert!(structure < 1 << 20 && weights > LIMIT, "{structure} {weights}");
     }
 
     #[test]
     fn all_nine_models_are_whole_files() {
         for name in clip_model::config::NAMES {
-            assert_eq!(file(&Config::named(name).unwrap()).beside, None, "{name}");
+            let graph = graph(&Config::named(name).unwrap());
+            assert!(!has_file_beside(&graph, false) && has_file_beside(&graph, true), "{name}");
         }
     }
 }

@@ -32,7 +32,7 @@ pub fn store(
         Manifest { image: None, combined: None, ..manifest.clone() }.write(folder)?;
         encode(labels, folder, runner)?
     } else {
-        let tower = draft(checkpoint, folder, Some(Tower::Text), Form::default(), |graph| graph)?;
+        let tower = draft(checkpoint, folder, &[Tower::Text], Form::default(), |graph| graph)?;
         encode(labels, tower.path(), runner)?
     };
     let (labels, templates) = (labels.labels.clone(), labels.template_texts());

@@ -5,5 +5,5 @@ mod folder;
 mod graph_file;
 mod labels;
 
-pub use folder::{Contents, draft};
+pub use folder::{Folder, draft};
 pub use labels::store;

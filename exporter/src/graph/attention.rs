@@ -14,7 +14,7 @@ const MAPS: [&str; 3] = ["q_proj", "k_proj", "v_proj"];
 impl Interpreter {
     /// `[batch * length, channels]` as `[batch, length, ...split]`, where the sizes in `split` multiply to the channels; both
     /// with length first if spelled for integers.
-    pub(super) fn by_sample(&self, x: &Value, split: &[i64]) -> String {
+    pub fn by_sample(&self, x: &Value, split: &[i64]) -> String {
         let rows = self.flat(x);
         match x.shape[0] {
             TEXT_LENGTH => {
@@ -27,25 +27,19 @@ impl Interpreter {
     }
 
     /// `[batch * length, heads * width]` as `[batch, heads, length, width]`.
-    pub(super) fn heads(&self, x: &Value, heads: usize) -> String {
+    pub fn heads(&self, x: &Value, heads: usize) -> String {
         let split = [heads as i64, (x.shape[1] / heads) as i64];
         let order = if self.for_integers { [1, 2, 0, 3] } else { [0, 2, 1, 3] };
         self.transpose(&self.by_sample(x, &split), &order)
     }
 
     /// The weight of the query (0), key (1) or value (2) map of an attention over `channels`, in the given shape.
-    pub(super) fn map_weight(
-        &self,
-        maps: Projections<'_>,
-        part: usize,
-        channels: usize,
-        shape: &[usize],
-    ) -> String {
+    pub fn map_weight(&self, maps: Projections<'_>, part: usize, channels: usize, shape: &[usize]) -> String {
         self.map(maps, "weight", part, channels, shape)
     }
 
     /// The bias of such a map.
-    pub(super) fn map_bias(&self, maps: Projections<'_>, part: usize, channels: usize) -> String {
+    pub fn map_bias(&self, maps: Projections<'_>, part: usize, channels: usize) -> String {
         self.map(maps, "bias", part, channels, &[channels])
     }
 
@@ -67,7 +61,7 @@ impl Interpreter {
     }
 
     /// [`Ops::attention_pool`](clip_model::ops::Ops::attention_pool).
-    pub(super) fn pool(
+    pub fn pool(
         &self,
         token: &Value,
         x: &Value,
@@ -111,7 +105,7 @@ impl Interpreter {
     }
 
     /// What is added to attention scores, `[length, length]`: minus infinity right of the diagonal.
-    pub(super) fn causal_mask(&self, length: &str) -> String {
+    pub fn causal_mask(&self, length: &str) -> String {
         let n = self.context_length;
         let hidden = |i: usize| if i % n > i / n { f32::NEG_INFINITY } else { 0.0 };
         let values = Data::Float32((0..n * n).map(hidden).collect());
@@ -122,7 +116,7 @@ impl Interpreter {
     }
 
     /// The position of the end of each text, `[batch]`. Of several equal numbers, `ArgMax` takes the first.
-    pub(super) fn end_position(&self, ids: &str, end: EndOfText) -> String {
+    pub fn end_position(&self, ids: &str, end: EndOfText) -> String {
         let marks;
         let ids = match end {
             EndOfText::Highest => ids,

@@ -17,7 +17,7 @@ impl Interpreter {
     ///
     /// A key's bias adds the same to all scores of a query, which the softmax takes away: keys go without, since ONNX
     /// Runtime writes a bias, row by row on one core, before it multiplies.
-    pub(super) fn separate_projections(&self, x: &Value, name: &str) -> [Value; 3] {
+    pub fn separate_projections(&self, x: &Value, name: &str) -> [Value; 3] {
         let (length, channels) = (x.shape[0], x.shape[1]);
         let (maps, rows) = (Projections::Stacked(name), self.flat(x));
         array::from_fn(|part| {
@@ -30,7 +30,7 @@ impl Interpreter {
 
     /// The weight of the convolution, channel by channel, that is the mean over `size` x `size` pixels: ONNX Runtime's integer
     /// kernels are made for convolutions. Each pool has a weight of its own.
-    pub(super) fn mean_weight(&self, x: &Value, size: usize) -> String {
+    pub fn mean_weight(&self, x: &Value, size: usize) -> String {
         let (channels, pixels) = (x.shape[0], size * size);
         let values = Data::Float32(vec![1.0 / pixels as f32; channels * pixels]);
         let name = format!("mean_of_{}", x.name);

@@ -7,7 +7,7 @@ mod interpreter;
 mod ops;
 mod towers;
 
-pub use form::{COMBINED, EMBEDDING, Form, IDS, IMAGE};
+pub use form::{EMBEDDING, Form, IDS, IMAGE};
 pub use towers::{combined, encoder};
 
 #[cfg(test)]

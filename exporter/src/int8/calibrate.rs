@@ -1,17 +1,15 @@
 //! What a graph computes on real inputs, and its 8-bit form from that.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
 
 use super::histogram::{Histogram, Observed};
 use super::plan::Plan;
 use super::range::{Method, Quantization};
+use super::scratch::Scratch;
 use super::{Dialect, Int8, rewrite, smooth};
 use crate::error::{Error, Result};
-use crate::onnx::{Graph, TensorSource};
-use crate::run::{self, Session, Tensor};
+use crate::onnx::Graph;
+use crate::run::Tensor;
 
 /// A graph whose values are known well enough to be quantized.
 #[derive(Debug)]
@@ -24,26 +22,25 @@ pub struct Calibrated {
 }
 
 impl Calibrated {
-    /// Runs `graph`, which has one input, two or three times on all `inputs`. Graphs that are run are written into
-    /// `scratch` for as long. `progress` is told the share of the work that is done.
+    /// Runs `graph`, which has one input, two or three times on all `inputs`. `progress` is told the share of the work that is
+    /// done.
     ///
     /// # Errors
     /// [`Error::Calibration`] when the graph does not run, [`Error::NotFinite`] when it gives numbers that are not
     /// finite, [`Error::Write`] when the disk is full.
     pub fn new(
         mut graph: Graph,
-        source: &dyn TensorSource,
+        scratch: Scratch<'_>,
         inputs: &[Tensor],
         int8: &Int8,
-        scratch: &Path,
         progress: &mut dyn FnMut(f32),
     ) -> Result<Calibrated> {
         let plan = Plan::new(&graph, &HashSet::new());
-        let mut passes = Passes { source, inputs, plan: &plan, scratch, progress, done: 0 };
+        let mut passes = Passes { inputs, plan: &plan, scratch, progress, done: 0 };
         let mut observed = passes.observe(&mut graph)?;
         if int8.smoothing > 0.0 {
-            let failed = |source| Error::Write { path: scratch.to_owned(), source };
-            if smooth::smooth(&mut graph, source, &plan, &observed, int8.smoothing).map_err(failed)? > 0 {
+            let smoothed = smooth::smooth(&mut graph, scratch.source, &plan, &observed, int8.smoothing);
+            if smoothed.map_err(scratch.failed())? > 0 {
                 observed = passes.observe(&mut graph)?;
             }
         }
@@ -70,26 +67,26 @@ impl Calibrated {
 
     /// Name of the weight of a product.
     pub fn weight(&self, product: &str) -> String {
-        let node = self.graph.nodes().iter().find(|node| node.name == product);
+        let node = self.graph.nodes.iter().find(|node| node.name == product);
         node.map_or_else(|| product.to_owned(), |node| node.inputs[1].clone())
     }
 
     /// The 8-bit form, with the products named in `float` left as they are.
     ///
     /// # Errors
-    /// Those of `source`.
-    pub fn quantized(&self, source: &dyn TensorSource, float: &HashSet<String>) -> std::io::Result<Graph> {
+    /// [`Error::Write`], with those of the weights' source.
+    pub fn quantized(&self, scratch: Scratch<'_>, float: &HashSet<String>) -> Result<Graph> {
         let plan = Plan::new(&self.graph, float);
-        rewrite::rewrite(self.graph.clone(), source, &plan, &self.values, self.dialect)
+        rewrite::rewrite(self.graph.clone(), scratch.source, &plan, &self.values, self.dialect)
+            .map_err(scratch.failed())
     }
 }
 
 /// Runs over all inputs.
 struct Passes<'a> {
-    source: &'a dyn TensorSource,
     inputs: &'a [Tensor],
     plan: &'a Plan,
-    scratch: &'a Path,
+    scratch: Scratch<'a>,
     progress: &'a mut dyn FnMut(f32),
     done: usize,
 }
@@ -130,7 +127,7 @@ impl Passes<'_> {
     fn run(&mut self, graph: &mut Graph, mut look: impl FnMut(&str, &[f32], usize)) -> Result<()> {
         let given = graph.inputs.first().map_or_else(String::new, |input| input.name.clone());
         graph.taps = self.plan.values.iter().filter(|v| **v != given).cloned().collect();
-        let session = open(graph, self.source, self.scratch);
+        let session = self.scratch.open(graph);
         graph.taps.clear();
         let mut session = session?;
         for input in self.inputs {
@@ -150,21 +147,4 @@ impl Passes<'_> {
         }
         Ok(())
     }
-}
-
-/// Opens a graph that lies in `scratch` only until it is open.
-pub fn open(graph: &Graph, source: &dyn TensorSource, scratch: &Path) -> Result<Session> {
-    const NAMES: [&str; 2] = ["scratch.onnx", "scratch.onnx.data"];
-    let [path, beside] = NAMES.map(|name| scratch.join(name));
-    let create = |path: &Path| File::create(path).map(|file| BufWriter::with_capacity(1 << 20, file));
-    let write = || -> std::io::Result<()> {
-        let (mut out, mut data) = (create(&path)?, create(&beside)?);
-        graph.write_beside(&mut out, &mut data, NAMES[1], source)?;
-        data.flush().and_then(|()| out.flush())
-    };
-    let failed = |source| Error::Write { path: path.clone(), source };
-    write().map_err(failed)?;
-    let session = run::open(&path).map_err(Error::Calibration)?;
-    [&path, &beside].into_iter().try_for_each(std::fs::remove_file).map_err(failed)?;
-    Ok(session)
 }

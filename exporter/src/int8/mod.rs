@@ -10,15 +10,16 @@ mod histogram;
 mod plan;
 mod range;
 mod rewrite;
+mod scratch;
 mod search;
 mod smooth;
 mod weight;
 
 use serde::{Deserialize, Serialize};
 
-pub use calibrate::Calibrated;
 pub use range::{Method, Scheme};
-pub use search::{Found, Sensitive, search};
+pub use scratch::Scratch;
+pub use search::{Sensitive, search};
 
 /// How integers are written down, for the engine that will run them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

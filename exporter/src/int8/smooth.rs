@@ -24,10 +24,10 @@ pub fn smooth(
 ) -> std::io::Result<usize> {
     let readers = graph.readers();
     let (mut count, mut changes) = (0, Vec::new());
-    for node in graph.nodes().iter().filter(|n| n.op == "LayerNormalization") {
+    for node in graph.nodes.iter().filter(|n| n.op == "LayerNormalization") {
         let value = &node.outputs[0];
         let products: Vec<_> =
-            readers.get(value.as_str()).into_iter().flatten().map(|&i| &graph.nodes()[i]).collect();
+            readers.get(value.as_str()).into_iter().flatten().map(|&i| &graph.nodes[i]).collect();
         let Some(seen) = observed.get(value) else { continue };
         if products.is_empty() || !products.iter().all(|p| plan.products.contains(&p.name)) {
             continue;

@@ -1,12 +1,15 @@
 //! Small towers with random weights, quantized and run by ONNX Runtime.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use clip_model::cases::{parameter, uniform, vit};
 use clip_model::config::{Activation, ImageTower, ResNet};
 use clip_model::shapes::summarize;
 use clip_model::{Config, Preprocess};
 
+use super::calibrate::Calibrated;
+use super::plan::Plan;
 use super::*;
 use crate::graph::{self, Form};
 use crate::onnx::{Data, Element, Graph, Node};
@@ -52,9 +55,7 @@ fn inputs(config: &Config) -> (Vec<Tensor>, Vec<Tensor>) {
 
 fn run(graph: &Graph, weights: &Parameters, inputs: &[Tensor]) -> Vec<f32> {
     let folder = tempfile::tempdir().unwrap();
-    let mut session = calibrate::open(graph, weights, folder.path()).unwrap();
-    let name = graph.inputs[0].name.as_str();
-    inputs.iter().flat_map(|input| session.run(&[(name, input)]).unwrap().remove(0).values).collect()
+    Scratch { source: weights, folder: folder.path() }.run(graph, inputs).unwrap().concat()
 }
 
 fn lowest_cosine(a: &[f32], b: &[f32]) -> f32 {
@@ -65,17 +66,22 @@ fn lowest_cosine(a: &[f32], b: &[f32]) -> f32 {
 
 fn calibrated(graph: Graph, weights: &Parameters, inputs: &[Tensor], settings: &Int8) -> Calibrated {
     let folder = tempfile::tempdir().unwrap();
-    let result = Calibrated::new(graph, weights, inputs, settings, folder.path(), &mut |_| {}).unwrap();
+    let scratch = Scratch { source: weights, folder: folder.path() };
+    let result = Calibrated::new(graph, scratch, inputs, settings, &mut |_| {}).unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
     result
 }
 
+fn rewritten(calibrated: &Calibrated, weights: &Parameters, float: &HashSet<String>) -> Graph {
+    calibrated.quantized(Scratch { source: weights, folder: Path::new("") }, float).unwrap()
+}
+
 fn quantized(graph: Graph, weights: &Parameters, inputs: &[Tensor], settings: &Int8) -> Graph {
-    calibrated(graph, weights, inputs, settings).quantized(weights, &HashSet::new()).unwrap()
+    rewritten(&calibrated(graph, weights, inputs, settings), weights, &HashSet::new())
 }
 
 fn count(graph: &Graph, op: &str) -> usize {
-    graph.nodes().iter().filter(|n| n.op == op).count()
+    graph.nodes.iter().filter(|n| n.op == op).count()
 }
 
 #[test]
@@ -110,24 +116,24 @@ fn dialects_are_kept() {
         for dialect in [Dialect::Cpu, Dialect::Trt] {
             let settings = Int8 { dialect, ..Int8::default() };
             let graph = quantized(image_for(&config, dialect), &weights, &images, &settings);
-            let elements: HashSet<Element> = graph.initializers().iter().map(|i| i.data.element()).collect();
+            let elements: HashSet<Element> = graph.initializers.iter().map(|i| i.data.element()).collect();
             assert_eq!(elements.contains(&Element::Int32), dialect == Dialect::Cpu, "integer biases");
             assert_eq!(elements.contains(&Element::UInt8), dialect == Dialect::Cpu, "unsigned activations");
-            for initializer in graph.initializers().iter().filter(|i| i.name.ends_with("_zero")) {
+            for initializer in graph.initializers.iter().filter(|i| i.name.ends_with("_zero")) {
                 if let Data::Int8(zeros) = &initializer.data {
                     assert!(zeros.iter().all(|&z| z == 0), "{}", initializer.name);
                 }
             }
             let dequantized = |name: &String| {
-                let by = graph.nodes().iter().find(|n| n.outputs.contains(name));
+                let by = graph.nodes.iter().find(|n| n.outputs.contains(name));
                 by.is_some_and(|n| n.op == "DequantizeLinear")
             };
-            for node in graph.nodes().iter().filter(|n| matches!(n.op, "Gemm" | "Conv")) {
+            for node in graph.nodes.iter().filter(|n| matches!(n.op, "Gemm" | "Conv")) {
                 let count = if dialect == Dialect::Cpu { node.inputs.len() } else { 2 };
                 assert!(node.inputs[..count].iter().all(dequantized), "{node:?}");
             }
             // A convolutional network stays in integers between its products, too.
-            for node in graph.nodes().iter().filter(|n| n.op == "AveragePool") {
+            for node in graph.nodes.iter().filter(|n| n.op == "AveragePool") {
                 assert!(dequantized(&node.inputs[0]), "{node:?}");
                 assert_eq!(dialect, Dialect::Trt, "{node:?}");
             }
@@ -143,10 +149,10 @@ fn named_products_stay_in_float() {
     let calibrated = calibrated(image(config), &weights, &images, &Int8::default());
     let products = calibrated.products();
     let float: HashSet<String> = products[..products.len() - 1].iter().cloned().collect();
-    let one = calibrated.quantized(&weights, &float).unwrap();
+    let one = rewritten(&calibrated, &weights, &float);
     assert_eq!(count(&one, "QuantizeLinear"), 1);
     let exact = run(&image(config), &weights, &images);
-    let every = calibrated.quantized(&weights, &HashSet::new()).unwrap();
+    let every = rewritten(&calibrated, &weights, &HashSet::new());
     let of = |graph: &Graph| lowest_cosine(&run(graph, &weights, &images), &exact);
     assert!(of(&one) > of(&every), "{} {}", of(&one), of(&every));
 }
@@ -166,19 +172,19 @@ fn the_search_leaves_in_float_what_integers_cannot_hold() {
     let (images, _) = inputs(config);
     let folder = tempfile::tempdir().unwrap();
     let settings = Int8 { method: Method::MinMax, ..Int8::default() };
-    let found = |least| {
-        search(image(config), &weights, (&images, &images), &settings, least, folder.path(), &mut |_| {})
-            .unwrap()
-    };
+    let scratch = Scratch { source: &weights, folder: folder.path() };
+    let found =
+        |least| search(image(config), scratch, [&images, &images], &settings, least, &mut |_| {}).unwrap();
     let all = found(-1.0);
     assert!(all.float.is_empty());
     let better = found(all.cosine + 0.5 * (1.0 - all.cosine));
     assert!(better.cosine > all.cosine && !better.float.is_empty());
     assert_eq!(better.float[0].weight, harmful, "{:?}", better.float);
-    assert!(better.float.len() < better.products / 2, "{:?}", better.float);
+    let products = Plan::new(&image(config), &HashSet::new()).products.len();
+    assert!(better.float.len() < products / 2, "{:?}", better.float);
     let integers = |node: &&Node| node.op == "Gemm" && node.inputs[1].ends_with("_dequantized");
-    let integers = better.graph.nodes().iter().filter(integers).count();
-    assert_eq!(integers, better.products - better.float.len());
+    let integers = better.graph.nodes.iter().filter(integers).count();
+    assert_eq!(integers, products - better.float.len());
 }
 
 /// One channel of a layer norm far above the others: without smoothing its range blurs them.
@@ -215,7 +221,8 @@ fn numbers_that_are_not_finite_are_named() {
     let (images, _) = inputs(config);
     let folder = tempfile::tempdir().unwrap();
     let graph = image(config);
-    let failed = Calibrated::new(graph, &weights, &images, &Int8::default(), folder.path(), &mut |_| {});
+    let scratch = Scratch { source: &weights, folder: folder.path() };
+    let failed = Calibrated::new(graph, scratch, &images, &Int8::default(), &mut |_| {});
     let message = failed.map(|_| ()).unwrap_err().to_string();
     assert!(message.contains("is not finite"), "{message}");
 }

@@ -63,17 +63,18 @@ fn gather_narrow(nodes: &mut Vec<Node>, wide: &str, narrow: &str) {
 mod tests {
     use super::*;
     use crate::onnx::Attribute;
+    use crate::testing::weight;
 
     /// The operators of a graph that looks rows up in a large table, and multiplies with it too if asked to.
     fn operators(multiplies: bool) -> Vec<(&'static str, Vec<String>)> {
         let mut graph = Graph::new("lookup", 17);
         let ids = graph.input("ids", Element::Int32, vec![]);
-        let table = graph.weight("table", &[1024, 16]);
+        let table = weight(&mut graph, "table", &[1024, 16]);
         let row = graph.node("Gather", &[&table, &ids], vec![("axis", Attribute::Int(0))]);
         graph.node("MatMul", &[if multiplies { &table } else { &row }, &row], vec![]);
         let graph = graph.compact();
         assert!(graph.initializer("table_float16").is_some_and(|i| i.data.element() == Element::Float16));
-        graph.nodes().iter().map(|n| (n.op, n.inputs.clone())).collect()
+        graph.nodes.iter().map(|n| (n.op, n.inputs.clone())).collect()
     }
 
     #[test]
@@ -89,15 +90,15 @@ mod tests {
     fn a_weight_that_is_read_in_both_formats_is_stored_once() {
         let mut graph = Graph::new("both", 17);
         let x = graph.input("x", Element::Float32, vec![]);
-        let weight = graph.weight("weight", &[256, 256]);
+        let weight = weight(&mut graph, "weight", &[256, 256]);
         graph.node("MatMul", &[&x, &weight], vec![]);
         graph.set_exact(true);
         let y = graph.node("Gemm", &[&x, &weight], vec![]);
         graph.output(&y, "y", Element::Float32, vec![]);
-        let graph = graph.to_half();
-        let names: Vec<_> = graph.initializers().iter().map(|i| i.name.as_str()).collect();
+        let graph = graph.into_half();
+        let names: Vec<_> = graph.initializers.iter().map(|i| i.name.as_str()).collect();
         assert_eq!(names, ["weight_float16"]);
-        let cast = graph.nodes().iter().find(|node| node.outputs == ["weight"]).unwrap();
+        let cast = graph.nodes.iter().find(|node| node.outputs == ["weight"]).unwrap();
         assert_eq!((cast.op, cast.inputs[0].as_str()), ("Cast", "weight_float16"));
     }
 

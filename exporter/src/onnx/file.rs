@@ -32,46 +32,26 @@ const ALIGNMENT: u64 = 4096;
 const BESIDE: u64 = 1024;
 
 impl Graph {
-    /// Bytes of the file that [`Graph::write`] gives.
-    pub fn file_size(&self) -> u64 {
-        Layout::of(self, None).file_size()
+    /// Bytes of the file and of the file of its weights, which is called `beside`; 0 when they go into the graph's own.
+    pub fn file_sizes(&self, beside: Option<&str>) -> [u64; 2] {
+        let layout = Layout::of(self, beside);
+        [layout.head.bytes().len() as u64 + layout.graph_size, layout.beside_size]
     }
 
-    /// Bytes of the two files that [`Graph::write_beside`] gives.
-    pub fn file_sizes_beside(&self, location: &str) -> [u64; 2] {
-        let layout = Layout::of(self, Some(location));
-        [layout.file_size(), layout.beside_size]
-    }
-
-    /// Writes the model: everything but the weights from memory, the weights as they come.
+    /// Writes the model: everything but the weights from memory, the weights as they come. They go into `beside`, which will
+    /// be called so, when it is given.
     ///
     /// # Errors
-    /// Those of `out` and of `source`; one when a weight is not as long as its shape says.
-    pub fn write(&self, out: &mut dyn Write, source: &dyn TensorSource) -> Result<()> {
-        self.write_laid_out(&Layout::of(self, None), out, &mut std::io::sink(), source)
-    }
-
-    /// Writes the model with its weights in a file of their own, `beside`, that will be called `location`.
-    ///
-    /// # Errors
-    /// As [`Graph::write`].
-    pub fn write_beside(
+    /// Those of the files and of `source`; one when a weight is not as long as its shape says.
+    pub fn write(
         &self,
         out: &mut dyn Write,
-        beside: &mut dyn Write,
-        location: &str,
+        beside: Option<(&str, &mut dyn Write)>,
         source: &dyn TensorSource,
     ) -> Result<()> {
-        self.write_laid_out(&Layout::of(self, Some(location)), out, beside, source)
-    }
-
-    fn write_laid_out(
-        &self,
-        layout: &Layout,
-        out: &mut dyn Write,
-        beside: &mut dyn Write,
-        source: &dyn TensorSource,
-    ) -> Result<()> {
+        let mut nothing = std::io::sink();
+        let (location, beside) = beside.map_or((None, &mut nothing as &mut dyn Write), |(l, b)| (Some(l), b));
+        let layout = Layout::of(self, location);
         out.write_all(layout.head.bytes())?;
         let mut end = 0;
         for (initializer, tensor) in self.initializers.iter().zip(&layout.tensors) {
@@ -138,10 +118,6 @@ impl Layout {
             .message(8, &opset) // .opset_import
             .length_delimited(7, graph_size); // .graph
         Layout { head, tensors, structure, graph_size, beside_size }
-    }
-
-    fn file_size(&self) -> u64 {
-        self.head.bytes().len() as u64 + self.graph_size
     }
 }
 

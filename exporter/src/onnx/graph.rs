@@ -1,23 +1,24 @@
 //! A graph of ONNX operators, built node by node.
 
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
 
-use super::data::{Data, Element, Initializer, Rows};
+use super::data::{Data, Element, Initializer};
 use super::node::{Attributes, Axis, Node, Signature};
 
 /// An ONNX graph. Weights are only named here; their values are asked for when the graph is written.
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
-    pub(super) name: String,
+    pub name: String,
     /// Version of ONNX's default operator set.
-    pub(super) opset: i64,
-    pub(crate) inputs: Vec<Signature>,
-    pub(super) outputs: Vec<Signature>,
-    pub(crate) nodes: Vec<Node>,
+    pub opset: i64,
+    pub inputs: Vec<Signature>,
+    pub outputs: Vec<Signature>,
+    /// In an order in which they can run.
+    pub nodes: Vec<Node>,
     /// Values that are given out besides the outputs, to be looked at.
-    pub(crate) taps: Vec<String>,
-    pub(super) initializers: Vec<Initializer>,
+    pub taps: Vec<String>,
+    /// The constants.
+    pub initializers: Vec<Initializer>,
     /// The position of every initializer, by name.
     initializer_at: HashMap<String, usize>,
     /// The position of every node, by what it computes.
@@ -32,21 +33,6 @@ impl Graph {
     /// An empty graph of operators of version `opset`, one of [`OPSETS`](super::OPSETS).
     pub fn new(name: &str, opset: i64) -> Graph {
         Graph { name: name.to_owned(), opset, ..Graph::default() }
-    }
-
-    /// Version of the operators.
-    pub fn opset(&self) -> i64 {
-        self.opset
-    }
-
-    /// The nodes so far, in an order in which they can run.
-    pub fn nodes(&self) -> &[Node] {
-        &self.nodes
-    }
-
-    /// The constants so far.
-    pub fn initializers(&self) -> &[Initializer] {
-        &self.initializers
     }
 
     /// Declares an input; returns its name.
@@ -152,35 +138,6 @@ impl Graph {
             self.initializers.iter().enumerate().map(|(i, x)| (x.name.clone(), i)).collect();
     }
 
-    /// A vector of integers, such as a shape; returns its name.
-    pub fn integers(&mut self, values: &[i64]) -> String {
-        let name = format!("integers{values:?}").replace(' ', "");
-        self.constant(name, vec![values.len()], Data::Int64(values.to_vec()))
-    }
-
-    /// A single integer, an axis-free tensor; returns its name.
-    pub fn integer(&mut self, value: i64) -> String {
-        self.constant(format!("integer_{value}"), vec![], Data::Int64(vec![value]))
-    }
-
-    /// A single number, an axis-free tensor; returns its name.
-    pub fn number(&mut self, value: f32) -> String {
-        self.constant(format!("number_{value:e}"), vec![], Data::Float32(vec![value]))
-    }
-
-    /// A tensor of the checkpoint, as it is there; returns its name.
-    pub fn weight(&mut self, tensor: &str, shape: &[usize]) -> String {
-        let data = Data::Weight(Rows { tensor: tensor.to_owned(), rows: None });
-        self.constant(tensor.to_owned(), shape.to_vec(), data)
-    }
-
-    /// Rows of a tensor of the checkpoint, in the given shape; returns their name.
-    pub fn weight_rows(&mut self, tensor: &str, rows: Range<usize>, shape: &[usize]) -> String {
-        let name = format!("{tensor}[{}:{}]", rows.start, rows.end);
-        let data = Data::Weight(Rows { tensor: tensor.to_owned(), rows: Some(rows) });
-        self.constant(name, shape.to_vec(), data)
-    }
-
     /// A constant; the same one is not stored again, and another one of this name gets a name of its own. Returns the name.
     pub fn constant(&mut self, name: String, shape: Vec<usize>, data: Data) -> String {
         let mut constant = Initializer { name, shape, data };
@@ -202,20 +159,23 @@ impl Graph {
 mod tests {
     use super::*;
     use crate::onnx::Attribute;
+    use crate::testing::weight;
 
     #[test]
     fn what_was_computed_is_not_computed_again() {
         let mut graph = Graph::new("test", 17);
         let x = graph.input("x", Element::Float32, vec![Axis::Named("batch"), Axis::Fixed(4)]);
-        let shape = graph.integers(&[-1, 2]);
-        assert_eq!(shape, graph.integers(&[-1, 2]));
+        let integers =
+            |graph: &mut Graph| graph.constant("ints".to_owned(), vec![2], Data::Int64(vec![-1, 2]));
+        let shape = integers(&mut graph);
+        assert_eq!(shape, integers(&mut graph));
         let a = graph.node("Reshape", &[&x, &shape], vec![]);
         let b = graph.node("Reshape", &[&x, &shape], vec![]);
         assert_eq!(a, b);
         let c = graph.node("Softmax", &[&a], vec![("axis", Attribute::Int(0))]);
         let d = graph.node("Softmax", &[&a], vec![("axis", Attribute::Int(1))]);
         assert_ne!(c, d);
-        assert_eq!((graph.nodes().len(), graph.initializers().len()), (3, 1));
+        assert_eq!((graph.nodes.len(), graph.initializers.len()), (3, 1));
     }
 
     #[test]
@@ -228,7 +188,7 @@ mod tests {
         assert_eq!(graph.node("Relu", &[&x], vec![]), half);
         graph.set_exact(before);
         graph.node("Relu", &[&x], vec![]);
-        let exact: Vec<_> = graph.nodes().iter().map(|n| (n.op, n.exact)).collect();
+        let exact: Vec<_> = graph.nodes.iter().map(|n| (n.op, n.exact)).collect();
         assert_eq!(exact, [("Relu", true), ("Neg", false)]);
     }
 
@@ -244,12 +204,12 @@ mod tests {
     #[test]
     fn a_name_that_is_taken_does_not_change_a_constant() {
         let mut graph = Graph::new("test", 17);
-        let row = graph.weight("token", &[1, 4]);
-        let vector = graph.weight("token", &[4]);
-        assert_eq!(graph.weight("token", &[4]), vector);
+        let row = weight(&mut graph, "token", &[1, 4]);
+        let vector = weight(&mut graph, "token", &[4]);
+        assert_eq!(weight(&mut graph, "token", &[4]), vector);
         assert_ne!(row, vector);
         let of = |name: &str| graph.initializer(name).unwrap().shape.clone();
         assert_eq!((of(&row), of(&vector)), (vec![1, 4], vec![4]));
-        assert_eq!(graph.initializers().len(), 2);
+        assert_eq!(graph.initializers.len(), 2);
     }
 }

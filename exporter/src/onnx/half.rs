@@ -39,7 +39,7 @@ impl Formats {
 impl Graph {
     /// Weights and arithmetic in float16, except in nodes that are [exact](Node::exact) or give the graph's results;
     /// those stay in float32, with casts around them and behind their large weights. Inputs and outputs stay what they are.
-    pub fn to_half(mut self) -> Graph {
+    pub fn into_half(mut self) -> Graph {
         let exact: Vec<bool> = self.nodes.iter().map(|node| self.stays_exact(node)).collect();
         let mut formats = Formats::of(&self);
         for (mut node, exact) in std::mem::take(&mut self.nodes).into_iter().zip(exact) {
@@ -55,7 +55,7 @@ impl Graph {
         self.compact()
     }
 
-    /// A graph in float32 that gives besides its results, for each value that [`Graph::to_half`] makes float16, the largest
+    /// A graph in float32 that gives besides its results, for each value that [`Graph::into_half`] makes float16, the largest
     /// magnitude of its numbers: a float32 scalar called [`PEAK`] and the value's name, in the order of computing.
     pub fn with_peaks(mut self) -> Graph {
         for value in self.halved() {

@@ -12,9 +12,9 @@ mod protobuf;
 mod quick_gelu;
 mod values;
 
-pub use data::{Data, Element, Initializer, Rows, Sink, TensorSource};
+pub use data::{Data, Element, Rows, Sink, TensorSource};
 pub use file::{LIMIT, OPSETS};
 pub use graph::Graph;
 pub use half::PEAK;
-pub use node::{Attribute, Attributes, Axis, Node, Signature};
+pub use node::{Attribute, Attributes, Axis, Node};
 pub use values::numbers;

@@ -77,15 +77,16 @@ impl Graph {
 mod tests {
     use super::*;
     use crate::onnx::{Axis, Element};
+    use crate::testing::weight;
 
     /// A gate between two products, and what its result is read by besides.
     fn graph(also_read_by: Option<&'static str>) -> Graph {
         let mut graph = Graph::new("gate", 17);
         let x = graph.input("x", Element::Float32, vec![Axis::Named("rows"), Axis::Fixed(4)]);
         let [first, bias, second] = [("first", vec![8, 4]), ("bias", vec![8]), ("second", vec![4, 8])]
-            .map(|(n, s)| graph.weight(n, &s));
+            .map(|(n, s)| weight(&mut graph, n, &s));
         let hidden = graph.node("Gemm", &[&x, &first, &bias], vec![]);
-        let factor = graph.number(1.702);
+        let factor = graph.constant("factor".to_owned(), vec![], Data::Float32(vec![1.702]));
         let scaled = graph.node("Mul", &[&hidden, &factor], vec![]);
         let open = graph.node("Sigmoid", &[&scaled], vec![]);
         let gated = graph.node("Mul", &[&hidden, &open], vec![]);
@@ -100,14 +101,14 @@ mod tests {
     fn a_factor_between_products_is_folded() {
         let mut graph = graph(None);
         graph.fold_gate_factors();
-        let found: Vec<_> = graph.nodes().iter().map(|n| (n.op, n.inputs[0].as_str())).collect();
+        let found: Vec<_> = graph.nodes.iter().map(|n| (n.op, n.inputs[0].as_str())).collect();
         assert_eq!(found, [("Gemm", "x"), ("Sigmoid", "Gemm_0"), ("Mul", "Gemm_0"), ("Gemm", "Mul_3")]);
         let factor = |name: &str| match &graph.initializer(name).unwrap().data {
             Data::Scaled { columns, .. } => columns.clone(),
             other => panic!("{other:?}"),
         };
         assert_eq!(["first", "bias", "second"].map(factor), [[1.702], [1.702], [1.0 / 1.702]]);
-        assert_eq!(graph.initializers().len(), 3);
+        assert_eq!(graph.initializers.len(), 3);
     }
 
     #[test]
@@ -115,7 +116,7 @@ mod tests {
         let before = graph(Some("Relu"));
         let mut after = before.clone();
         after.fold_gate_factors();
-        assert_eq!(after.nodes(), before.nodes());
-        assert_eq!(after.initializers(), before.initializers());
+        assert_eq!(after.nodes, before.nodes);
+        assert_eq!(after.initializers, before.initializers);
     }
 }

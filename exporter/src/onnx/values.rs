@@ -18,23 +18,20 @@ pub fn write(data: &Data, source: &dyn TensorSource, sink: Sink<'_>) -> Result<(
         Data::UInt8(values) => sink(values),
         Data::Float32(values) => sink(&bytes(values, |v| v.to_le_bytes())),
         Data::Weight(rows) => source.read(rows, sink),
-        Data::Folded { weight, norm } => {
-            let scale = Norm::read(norm, source)?.scale();
+        Data::Folded { weight, norm: name } => {
+            let [factors, _] = norm(name, source)?;
             let values = numbers(&Data::Weight(weight.clone()), source)?;
-            let row = values.len() / scale.len().max(1);
-            if row == 0 || row * scale.len() != values.len() {
-                let (weights, channels) = (values.len(), scale.len());
+            let (weights, channels) = (values.len(), factors.len());
+            if channels == 0 || weights == 0 || !weights.is_multiple_of(channels) {
                 return Err(invalid(format!(
-                    "{weights} weights do not fit the {channels} channels of {norm}"
+                    "{weights} weights do not fit the {channels} channels of {name}"
                 )));
             }
             // A channel's weights lie side by side.
-            values
-                .chunks_exact(row)
-                .zip(&scale)
-                .try_for_each(|(values, scale)| sink(&bytes(values, |v| (v * scale).to_le_bytes())))
+            let mut rows = values.chunks_exact(weights / channels).zip(&factors);
+            rows.try_for_each(|(row, factor)| sink(&bytes(row, |v| (v * factor).to_le_bytes())))
         }
-        Data::FoldedBias(norm) => sink(&bytes(&Norm::read(norm, source)?.shift(), |v| v.to_le_bytes())),
+        Data::FoldedBias(name) => sink(&bytes(&norm(name, source)?[1], |v| v.to_le_bytes())),
         Data::Scaled { data, columns } => {
             let mut next = columns.iter().cycle();
             write(data, source, &mut |piece| {
@@ -80,42 +77,17 @@ pub fn numbers(data: &Data, source: &dyn TensorSource) -> Result<Vec<f32>> {
     Ok(values)
 }
 
-/// A batch norm's parameters, a number per channel.
-struct Norm {
-    gain: Vec<f32>,
-    bias: Vec<f32>,
-    mean: Vec<f32>,
-    variance: Vec<f32>,
-}
-
-impl Norm {
-    fn read(name: &str, source: &dyn TensorSource) -> Result<Norm> {
-        let part = |suffix: &str| {
-            let rows = Rows { tensor: format!("{name}.{suffix}"), rows: None };
-            numbers(&Data::Weight(rows), source)
-        };
-        Ok(Norm {
-            gain: part("weight")?,
-            bias: part("bias")?,
-            mean: part("running_mean")?,
-            variance: part("running_var")?,
-        })
-    }
-
-    /// What the convolution's weights are multiplied by.
-    fn scale(&self) -> Vec<f32> {
-        self.gain
-            .iter()
-            .zip(&self.variance)
-            .map(|(gain, variance)| gain / (variance + EPSILON).sqrt())
-            .collect()
-    }
-
-    /// What is then added.
-    fn shift(&self) -> Vec<f32> {
-        let means = self.mean.iter().zip(self.scale());
-        self.bias.iter().zip(means).map(|(bias, (mean, scale))| bias - mean * scale).collect()
-    }
+/// What a batch norm multiplies the numbers of each channel by, and what it then adds.
+fn norm(name: &str, source: &dyn TensorSource) -> Result<[Vec<f32>; 2]> {
+    let part = |suffix: &str| {
+        numbers(&Data::Weight(Rows { tensor: format!("{name}.{suffix}"), rows: None }), source)
+    };
+    let (gain, bias, mean, variance) =
+        (part("weight")?, part("bias")?, part("running_mean")?, part("running_var")?);
+    let factors: Vec<f32> = gain.iter().zip(variance).map(|(gain, v)| gain / (v + EPSILON).sqrt()).collect();
+    let means = mean.iter().zip(&factors);
+    let summands = bias.iter().zip(means).map(|(bias, (mean, factor))| bias - mean * factor).collect();
+    Ok([factors, summands])
 }
 
 fn bytes<T, const N: usize>(values: &[T], convert: impl Fn(&T) -> [u8; N]) -> Vec<u8> {

@@ -30,18 +30,18 @@ pub struct Overflow {
 /// Those of [`Session`](super::Session).
 pub fn find(folder: &Path, images: &[Image], texts: &[String]) -> Result<Option<Overflow>> {
     let manifest = Manifest::read(folder)?;
-    if let Some(encoder) = &manifest.image {
-        let bytes = encoder.element == Element::Uint8;
-        let pixels = images.iter().map(|image| session::pixels(image, &manifest.preprocess, bytes));
-        let found = first(Tower::Image, folder, encoder, pixels)?;
-        if found.is_some() {
-            return Ok(found);
+    let image = match &manifest.image {
+        Some(encoder) => {
+            let pixels = session::pixels(images, &manifest.preprocess, encoder.element == Element::Uint8);
+            first(Tower::Image, folder, encoder, pixels)?
         }
-    }
-    let (Some(encoder), Some(tokenizer)) = (&manifest.text, &manifest.tokenizer) else { return Ok(None) };
-    let length = tokenizer.context_length;
-    let tokenizer = tokenizer.open(&folder.join(&tokenizer.file))?;
-    first(Tower::Text, folder, encoder, texts.iter().map(|text| Ok(session::ids(text, &tokenizer, length))))
+        None => None,
+    };
+    let (None, Some(encoder), Some(tokenizer)) = (&image, &manifest.text, &manifest.tokenizer) else {
+        return Ok(image);
+    };
+    let opened = tokenizer.open(&folder.join(&tokenizer.file))?;
+    first(Tower::Text, folder, encoder, session::ids(texts, &opened, tokenizer.context_length))
 }
 
 /// The same of one graph.

@@ -3,10 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use clip_exporter::graph::Form;
-use clip_exporter::onnx::OPSETS;
 use clip_exporter::run::Runner;
-use clip_exporter::{Labels, Options, Tower, check_destination, export, export_each};
+use clip_exporter::{Form, Labels, OPSETS, Options, Tower, check_destination, export, export_each};
 use clip_model::Manifest;
 use clip_model::templates::{Template, parse_labels};
 use clip_program::{Usage, input};

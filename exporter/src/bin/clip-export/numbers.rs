@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use clip_exporter::compare::{Pictures, Samples};
-use clip_exporter::int8::{Dialect, Int8, Method};
-use clip_exporter::{Numbers, Options, Tower};
+use clip_exporter::{Dialect, Int8, Method, Numbers, Options, Tower};
 use clip_model::Preprocess;
 use clip_model::preprocess::Image;
 use clip_program::{Usage, input};

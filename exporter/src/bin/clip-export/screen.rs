@@ -9,12 +9,18 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// Where there is no bar, a download of at least this many bytes is reported at each tenth.
 const LARGE: u64 = 100_000_000;
 
+/// How the bar looks during a download.
+const DOWNLOAD: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+
+/// How it looks during an export.
+const EXPORT: &str = "{msg:14} {wide_bar} {bytes}/{total_bytes}";
+
 /// Shows the steps of a download and an export.
 pub struct Screen {
     /// None where standard error is no terminal.
     bar: Option<ProgressBar>,
-    /// The file being downloaded or calibrated, and how many tenths of it are reported.
-    file: String,
+    /// The work that was last said to have begun, and how many tenths of it are reported.
+    work: String,
     tenths: u64,
 }
 
@@ -23,16 +29,26 @@ impl Screen {
     pub fn new() -> Screen {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-            style(&bar, "{msg:14} {wide_bar} {bytes}/{total_bytes}");
+            style(&bar, EXPORT);
             bar
         });
-        Screen { bar, file: String::new(), tenths: 0 }
+        Screen { bar, work: String::new(), tenths: 0 }
     }
 
     /// Shows one step of a download.
     pub fn fetching(&mut self, progress: hub::Progress) {
         match progress {
-            hub::Progress::Download { file, done, size } => self.downloading(file, done, size),
+            hub::Progress::Download { file, done, size } => {
+                let tenths = if size < LARGE { 0 } else { 10 * done / size };
+                if self.advance(DOWNLOAD, file, done, size) {
+                    let before =
+                        if done > 0 { format!(", {} are here", size_text(done)) } else { String::new() };
+                    note(&format!("downloading {file}: {}{before}", size_text(size)));
+                } else if self.bar.is_none() && tenths > self.tenths {
+                    note(&format!("downloading {file}: {tenths}0 %"));
+                }
+                self.tenths = tenths;
+            }
             hub::Progress::Retry { file, reason } => self.note(&format!("{file}: {reason}; trying again")),
             hub::Progress::Wait { file } => {
                 self.note(&format!("{file}: waiting for another program that downloads it"));
@@ -40,43 +56,26 @@ impl Screen {
         }
     }
 
-    fn downloading(&mut self, file: &str, done: u64, size: u64) {
-        let tenths = if size < LARGE { 0 } else { 10 * done / size };
-        let is_new = self.begins(file);
-        match &self.bar {
-            Some(bar) => {
-                if is_new {
-                    style(bar, "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
-                    bar.reset();
-                    bar.set_length(size);
-                    bar.set_message(self.file.clone());
-                }
-                bar.set_position(done);
-            }
-            None if is_new => {
-                let before = if done > 0 { format!(", {} are here", size_text(done)) } else { String::new() };
-                note(&format!("downloading {file}: {}{before}", size_text(size)));
-            }
-            None if tenths > self.tenths => note(&format!("downloading {file}: {tenths}0 %")),
-            None => {}
-        }
-        self.tenths = tenths;
-    }
-
-    /// Whether nothing was shown of this file so far.
-    fn begins(&mut self, file: &str) -> bool {
-        let is_new = self.file != file;
-        if is_new {
-            file.clone_into(&mut self.file);
-        }
-        is_new
-    }
-
     /// Shows one step of an export.
     pub fn show(&mut self, step: Step) {
         match step {
-            Step::Write { file, done, size } => self.writing(file, done, size),
-            Step::Calibrate { file, done } => self.calibrating(file, done),
+            Step::Write { file, done, size } => {
+                if done == 0 {
+                    self.work.clear();
+                }
+                if self.advance(EXPORT, file, done, size) {
+                    note(&format!("{file}: {}", size_text(size)));
+                }
+            }
+            Step::Calibrate { file, done } => {
+                let work = format!("calibrating {file}");
+                if self.advance(EXPORT, &work, (1000.0 * done) as u64, 1000) {
+                    note(&work);
+                }
+                if done >= 1.0 {
+                    self.work.clear();
+                }
+            }
             Step::Labels => self.stage("labels", "encoding the labels"),
             Step::Verify => self.stage("verification", "comparing with single precision"),
             Step::Trial => self.stage("trial run", "trial run"),
@@ -89,36 +88,21 @@ impl Screen {
         }
     }
 
-    fn writing(&mut self, file: &'static str, done: u64, size: u64) {
-        match &self.bar {
-            Some(bar) => {
-                if done == 0 {
-                    style(bar, "{msg:14} {wide_bar} {bytes}/{total_bytes}");
-                    bar.reset();
-                    bar.set_length(size);
-                    bar.set_message(file);
-                }
-                bar.set_position(done);
-            }
-            None if done == 0 => note(&format!("{file}: {}", size_text(size))),
-            None => {}
+    /// Moves the bar; true where there is none and the work begins, so that a line is to say so.
+    fn advance(&mut self, template: &str, work: &str, done: u64, size: u64) -> bool {
+        let begins = self.work != work;
+        if begins {
+            work.clone_into(&mut self.work);
         }
-    }
-
-    fn calibrating(&mut self, file: &str, done: f32) {
-        let is_new = self.begins(file);
-        match &self.bar {
-            Some(bar) => {
-                bar.set_length(1000);
-                bar.set_position((1000.0 * done) as u64);
-                bar.set_message(format!("calibrating {file}"));
-            }
-            None if is_new => note(&format!("calibrating {file}")),
-            None => {}
+        let Some(bar) = &self.bar else { return begins };
+        if begins {
+            style(bar, template);
+            bar.reset();
+            bar.set_length(size);
+            bar.set_message(self.work.clone());
         }
-        if done >= 1.0 {
-            self.file.clear();
-        }
+        bar.set_position(done);
+        false
     }
 
     /// A step of unknown length: beside the bar, or as a line.

@@ -8,7 +8,8 @@ use clip_model::config::{Activation, EndOfText, Family, ImageTower, ResNet, Text
 use clip_model::shapes::summarize;
 use clip_model::{Config, Preprocess, clip};
 
-use crate::graph::{COMBINED, Form, IDS, IMAGE, combined, encoder};
+use crate::graph::form::COMBINED;
+use crate::graph::{Form, IDS, IMAGE, combined, encoder};
 use crate::onnx::{Data, Element, Graph, Node, Rows};
 use crate::run::Session;
 use crate::testing::{self, assert_close};
@@ -251,10 +252,10 @@ fn graphs_hold_each_weight_once_and_compute_nothing_twice() {
     for (config, form) in spelled_configs() {
         let mut used = Vec::new();
         for graph in [image(&config, &Preprocess::default(), form), text(&config, form)] {
-            let count = |op: &str| graph.nodes().iter().filter(|n| n.op == op).count();
+            let count = |op: &str| graph.nodes.iter().filter(|n| n.op == op).count();
             assert!(count("ArgMax") <= 1 && count("Range") <= 1 && count("Expand") <= 1);
             assert_eq!(count("BatchNormalization"), 0, "all are folded");
-            used.extend(graph.initializers().iter().flat_map(|i| sources(&i.data)));
+            used.extend(graph.initializers.iter().flat_map(|i| sources(&i.data)));
         }
         let count = used.len();
         let whole =
@@ -273,11 +274,11 @@ fn graphs_hold_each_weight_once_and_compute_nothing_twice() {
 fn half_precision_rounds_and_no_more() {
     for config in configs() {
         let parameters = parameters(&config);
-        let graph = image_of(&config).to_half();
-        let halves = graph.initializers().iter().filter(|i| i.data.element() == Element::Float16).count();
+        let graph = image_of(&config).into_half();
+        let halves = graph.initializers.iter().filter(|i| i.data.element() == Element::Float16).count();
         assert!(halves > 4, "{halves} tensors in half precision");
         let exact = |n: &&Node| ["LayerNormalization", "Softmax", "ReduceL2"].contains(&n.op);
-        for node in graph.nodes().iter().filter(exact) {
+        for node in graph.nodes.iter().filter(exact) {
             assert!(node.inputs.iter().all(|i| !i.ends_with("_float16")), "{node:?}");
         }
         let images = images(&config);
@@ -286,7 +287,7 @@ fn half_precision_rounds_and_no_more() {
             encode_images(&mut testing::open(&image_of(&config), parameters.clone()), &config, &images);
         let ids: Vec<i32> = text_ids(&config, 3.max(*lengths(&config).start()));
         let found_text = encode_texts(
-            &mut testing::open(&text(&config, Form::default()).to_half(), parameters.clone()),
+            &mut testing::open(&text(&config, Form::default()).into_half(), parameters.clone()),
             &[&ids],
         );
         let exact_text =
@@ -313,7 +314,7 @@ fn peaks_are_those_of_every_tower() {
                 &mut testing::open(&graph, parameters.clone()),
                 vec![(name.to_owned(), input.clone())],
             );
-            let products = graph.nodes().iter().filter(|n| n.op == "Gemm" && !n.exact).count();
+            let products = graph.nodes.iter().filter(|n| n.op == "Gemm" && !n.exact).count();
             let mut session = testing::open(&graph.with_peaks(), parameters.clone());
             let outputs = session.run(&[(name, &input)]).unwrap();
             assert_close(&outputs[0].values, &plain, TOLERANCE, name);
