@@ -33,8 +33,8 @@ pub enum Error {
         file: PathBuf,
     },
     /// Options contradict each other.
-    #[error("{}", .0.reason())]
-    Conflict(Conflict),
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
     /// A number among the options is out of range.
     #[error("{what} is not supported: choose {allowed}")]
     Range {
@@ -180,27 +180,20 @@ pub enum Error {
 }
 
 /// Options that contradict each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
     /// A combined graph, and one tower alone.
+    #[error("a combined graph has both encoders")]
     CombinedAlone,
     /// A combined graph, and 8-bit integers.
+    #[error("a combined graph is not quantized")]
     CombinedInt8,
     /// Packed bytes as the input of images, and the text tower alone.
+    #[error("packed bytes are for the image encoder, which is left out")]
     BytesOfTexts,
     /// Stored labels, and the text tower alone.
+    #[error("labels are compared with images, whose encoder is left out")]
     LabelsOfTexts,
-}
-
-impl Conflict {
-    fn reason(self) -> &'static str {
-        match self {
-            Conflict::CombinedAlone => "a combined graph has both encoders",
-            Conflict::CombinedInt8 => "a combined graph is not quantized",
-            Conflict::BytesOfTexts => "packed bytes are for the image encoder, which is left out",
-            Conflict::LabelsOfTexts => "labels are compared with images, whose encoder is left out",
-        }
-    }
 }
 
 /// A figure below what was asked for.

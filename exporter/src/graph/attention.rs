@@ -33,26 +33,12 @@ impl Interpreter {
         self.transpose(&self.by_sample(x, &split), &order)
     }
 
-    /// The weight of the query (0), key (1) or value (2) map of an attention over `channels`, in the given shape.
-    pub fn map_weight(&self, maps: Projections<'_>, part: usize, channels: usize, shape: &[usize]) -> String {
-        self.map(maps, "weight", part, channels, shape)
-    }
-
-    /// The bias of such a map.
-    pub fn map_bias(&self, maps: Projections<'_>, part: usize, channels: usize) -> String {
-        self.map(maps, "bias", part, channels, &[channels])
-    }
-
-    fn map(
-        &self,
-        maps: Projections<'_>,
-        kind: &str,
-        part: usize,
-        channels: usize,
-        shape: &[usize],
-    ) -> String {
+    /// The weight or bias (`kind`) of the query (0), key (1) or value (2) map of an attention, in the given shape, whose last
+    /// axis is that of the channels.
+    pub fn map(&self, maps: Projections<'_>, kind: &str, part: usize, shape: &[usize]) -> String {
         match maps {
             Projections::Stacked(name) => {
+                let channels = shape.last().copied().unwrap_or(0);
                 let rows = part * channels..(part + 1) * channels;
                 self.weight_rows(&format!("{name}.in_proj_{kind}"), rows, shape)
             }
@@ -71,12 +57,12 @@ impl Interpreter {
     ) -> Value {
         let channels = x.shape[1];
         let width = channels / heads;
-        let query = self.map_weight(maps, 0, channels, &[channels, channels]);
-        let key = self.map_weight(maps, 1, channels, &[heads, width, channels]);
-        let value = self.map_weight(maps, 2, channels, &[heads, width, channels]);
+        let query = self.map(maps, "weight", 0, &[channels, channels]);
+        let key = self.map(maps, "weight", 1, &[heads, width, channels]);
+        let value = self.map(maps, "weight", 2, &[heads, width, channels]);
         // Heads come first where their maps are applied, samples where tokens are mixed.
         let swap = |x: &str| self.transpose(x, &[1, 0, 2]);
-        let q = self.gemm(token, &query, &self.map_bias(maps, 0, channels));
+        let q = self.gemm(token, &query, &self.map(maps, "bias", 0, &[channels]));
         let q = self.node("Mul", &[&q, &self.number((width as f32).sqrt().recip())], vec![]);
         let q = swap(&self.reshape(&q, &[-1, heads as i64, width as i64]));
         let q = swap(&self.node("MatMul", &[&q, &key], vec![])); // [B, heads, D]
@@ -101,7 +87,11 @@ impl Interpreter {
         let mixed = swap(&self.node("MatMul", &[&weights, &tokens], vec![])); // [heads, B, D]
         let mixed = swap(&self.node("MatMul", &[&mixed, &self.transpose(&value, &[0, 2, 1])], vec![]));
         let mixed = self.reshape(&mixed, &[-1, channels as i64]);
-        Self::matrix(self.node("Add", &[&mixed, &self.map_bias(maps, 2, channels)], vec![]), 1, channels)
+        Self::matrix(
+            self.node("Add", &[&mixed, &self.map(maps, "bias", 2, &[channels])], vec![]),
+            1,
+            channels,
+        )
     }
 
     /// What is added to attention scores, `[length, length]`: minus infinity right of the diagonal.

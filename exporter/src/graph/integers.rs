@@ -21,8 +21,8 @@ impl Interpreter {
         let (length, channels) = (x.shape[0], x.shape[1]);
         let (maps, rows) = (Projections::Stacked(name), self.flat(x));
         array::from_fn(|part| {
-            let weight = self.map_weight(maps, part, channels, &[channels, channels]);
-            let bias = (part != 1).then(|| self.map_bias(maps, part, channels));
+            let weight = self.map(maps, "weight", part, &[channels, channels]);
+            let bias = (part != 1).then(|| self.map(maps, "bias", part, &[channels]));
             let product = self.node("Gemm", &operands(&rows, &weight, &bias), vec![("transB", Int(1))]);
             Self::matrix(product, length, channels)
         })

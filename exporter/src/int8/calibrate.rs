@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::histogram::{Histogram, Observed};
 use super::plan::Plan;
-use super::range::{Method, Quantization};
+use super::range::{Dialect, Int8, Method, Quantization};
 use super::scratch::Scratch;
-use super::{Dialect, Int8, rewrite, smooth};
+use super::{rewrite, smooth};
 use crate::error::{Error, Result};
 use crate::onnx::Graph;
 use crate::run::Tensor;
@@ -44,19 +44,11 @@ impl Calibrated {
                 observed = passes.observe(&mut graph)?;
             }
         }
-        let histograms = match int8.method {
-            Method::MinMax => HashMap::new(),
-            _ => passes.histograms(&mut graph, &observed)?,
-        };
-        let scheme = int8.dialect.scheme();
-        let quantization = |(name, seen): (&String, &Observed)| {
-            let chosen = match histograms.get(name) {
-                Some(histogram) => Quantization::choose(int8.method, histogram, seen.low, seen.high, scheme),
-                None => Quantization::of_range(seen.low, seen.high, scheme),
-            };
-            (name.clone(), chosen)
-        };
-        let values = observed.iter().map(quantization).collect();
+        if let Method::Percentile(share) = int8.method {
+            passes.narrow(&mut graph, &mut observed, share)?;
+        }
+        let of_range = |seen: Observed| Quantization::of_range(seen.low, seen.high, int8.dialect);
+        let values = observed.into_iter().map(|(name, seen)| (name, of_range(seen))).collect();
         Ok(Calibrated { graph, values, dialect: int8.dialect })
     }
 
@@ -107,19 +99,22 @@ impl Passes<'_> {
         }
     }
 
-    fn histograms(
+    /// Leaves the outermost numbers out of the ranges; of each value, `share` of a hundred stay.
+    fn narrow(
         &mut self,
         graph: &mut Graph,
-        observed: &HashMap<String, Observed>,
-    ) -> Result<HashMap<String, Histogram>> {
+        observed: &mut HashMap<String, Observed>,
+        share: f32,
+    ) -> Result<()> {
         let mut histograms: HashMap<String, Histogram> =
             observed.iter().map(|(name, seen)| (name.clone(), Histogram::new(seen.low, seen.high))).collect();
         self.run(graph, |name, numbers, _| {
-            if let Some(histogram) = histograms.get_mut(name) {
-                histogram.count(numbers);
-            }
+            histograms.entry(name.to_owned()).and_modify(|histogram| histogram.count(numbers));
         })?;
-        Ok(histograms)
+        for (name, histogram) in histograms {
+            observed.entry(name).and_modify(|seen| (seen.low, seen.high) = histogram.middle(share));
+        }
+        Ok(())
     }
 
     /// Calls `look` with each value of the plan for each input: its name, its numbers, and the size of its innermost

@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use std::io::Result;
 
 use super::plan::Plan;
-use super::range::Quantization;
+use super::range::{Dialect, Quantization};
 use super::weight::Weight;
-use super::{Dialect, Scheme};
 use crate::onnx::{Attribute, Data, Graph, Node, TensorSource, numbers};
 
 /// Operators that only move numbers around, so that they can as well move integers, a quarter of the bytes.
@@ -116,9 +115,9 @@ impl Rewriter<'_> {
     /// Names of scale and zero point of a value.
     fn parameters(&mut self, value: &str, quantization: &Quantization) -> [String; 2] {
         let scale = Data::Float32(vec![quantization.scale]);
-        let zero = match self.dialect.scheme() {
-            Scheme::Unsigned => Data::UInt8(vec![quantization.zero as u8]),
-            Scheme::Symmetric => Data::Int8(vec![quantization.zero as i8]),
+        let zero = match self.dialect {
+            Dialect::Cpu => Data::UInt8(vec![quantization.zero as u8]),
+            Dialect::Trt => Data::Int8(vec![quantization.zero as i8]),
         };
         [("scale", scale), ("zero", zero)]
             .map(|(part, data)| self.graph.constant(format!("{value}_{part}"), vec![], data))

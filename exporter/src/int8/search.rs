@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::Int8;
 use super::calibrate::Calibrated;
+use super::range::Int8;
 use super::scratch::Scratch;
 use crate::error::Result;
 use crate::onnx::Graph;

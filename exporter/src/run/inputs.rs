@@ -4,7 +4,6 @@ use std::io::{self, BufRead, Write};
 
 use clip_model::preprocess::Image;
 use clip_model::templates::Template;
-use serde::{Deserialize, Serialize};
 
 /// Labels, and the templates that they are put into.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -37,17 +36,8 @@ pub struct Inputs {
     pub peaks: bool,
 }
 
-/// The line before the images.
-#[derive(Serialize, Deserialize)]
-struct Header {
-    /// Width and height of each.
-    sizes: Vec<[usize; 2]>,
-    texts: Vec<String>,
-    /// And their templates.
-    labels: Option<(Vec<String>, Vec<String>)>,
-    timed: usize,
-    peaks: bool,
-}
+/// The line before the images: width and height of each, texts, labels and their templates, `timed`, `peaks`.
+type Header = (Vec<[usize; 2]>, Vec<String>, Option<(Vec<String>, Vec<String>)>, usize, bool);
 
 impl Inputs {
     /// Writes them for [`Inputs::read`]: a line of JSON, then the bytes of the images.
@@ -55,13 +45,9 @@ impl Inputs {
     /// # Errors
     /// Those of `out`.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let header = Header {
-            sizes: self.images.iter().map(|image| [image.width(), image.height()]).collect(),
-            texts: self.texts.clone(),
-            labels: self.labels.as_ref().map(|set| (set.labels.clone(), set.template_texts())),
-            timed: self.timed,
-            peaks: self.peaks,
-        };
+        let sizes = self.images.iter().map(|image| [image.width(), image.height()]).collect();
+        let labels = self.labels.as_ref().map(|set| (set.labels.clone(), set.template_texts()));
+        let header: Header = (sizes, self.texts.clone(), labels, self.timed, self.peaks);
         serde_json::to_writer(&mut *out, &header)?;
         out.write_all(b"\n")?;
         self.images.iter().try_for_each(|image| out.write_all(image.rgb()))?;
@@ -75,7 +61,7 @@ impl Inputs {
     pub fn read(input: &mut impl BufRead) -> io::Result<Inputs> {
         let mut line = String::new();
         input.read_line(&mut line)?;
-        let Header { sizes, texts, labels, timed, peaks } = serde_json::from_str(&line)?;
+        let (sizes, texts, labels, timed, peaks): Header = serde_json::from_str(&line)?;
         let image = |[width, height]: [usize; 2]| {
             let mut rgb = vec![0; 3 * width * height];
             input.read_exact(&mut rgb)?;
