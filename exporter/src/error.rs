@@ -1,6 +1,12 @@
 //! The one error type of this crate.
 
+use std::fmt;
 use std::path::PathBuf;
+
+use clip_model::manifest::Precision;
+use serde::{Serialize, Serializer};
+
+use crate::tower::Tower;
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -16,7 +22,7 @@ pub enum Error {
     #[error(transparent)]
     Checkpoint(#[from] clip_checkpoint::Error),
     /// The model folder is there already and was not to be replaced.
-    #[error("{} exists already: name another folder, or replace it with --force", .0.display())]
+    #[error("{} exists already", .0.display())]
     Exists(PathBuf),
     /// What was to be replaced is no model folder.
     #[error("{} is not replaced: it has no {} of this version and so is no model folder", .0.display(), clip_model::manifest::FILE)]
@@ -29,9 +35,31 @@ pub enum Error {
         /// The name of a file in it that would be lost.
         file: PathBuf,
     },
-    /// Options contradict each other, or a number is out of range.
-    #[error("{0}")]
-    Options(String),
+    /// Options contradict each other.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// A number among the options is out of range.
+    #[error("{what} is not supported: choose {allowed}")]
+    Range {
+        /// The number, and what it is.
+        what: String,
+        /// What may be chosen.
+        allowed: String,
+    },
+    /// There are not enough samples for 8-bit integers: calibration must not see what verification does.
+    #[error(
+        "int8 needs {} like those it will see, {needed} at least, to calibrate on and to verify with, and {}",
+        tower.takes(),
+        match found { 0 => "none are there".to_owned(), n => format!("{n} is there") }
+    )]
+    FewSamples {
+        /// The tower that they would be for.
+        tower: Tower,
+        /// How many there are.
+        found: usize,
+        /// How many are needed.
+        needed: usize,
+    },
     /// A file of the model folder could not be written, for want of space, say, or because a tensor of the
     /// checkpoint is in a number format that is not supported.
     #[error("cannot write {}", path.display())]
@@ -55,7 +83,7 @@ pub enum Error {
     TrialApart(String),
     /// A number that the model computes is beyond half precision: it was not kept.
     #[error(
-        "the exported fp16 model was not kept: float16 ends at 65504, and its node {value}{} in {file} gives {number}: export it with --precision fp32 or int8",
+        "the exported fp16 model was not kept: float16 ends at 65504, and its node {value}{} in {file} gives {number}",
         behind.as_ref().map_or_else(String::new, |tensor| format!(" (behind {tensor})"))
     )]
     Overflow {
@@ -86,6 +114,56 @@ pub enum Error {
         reason: String,
     },
     /// The exported model is too far from the checkpoint in single precision: it was not kept.
-    #[error("the exported {} model was not kept: {}", .0.precision.name(), .0.failures.join("; "))]
-    Gate(Box<crate::gate::Report>),
+    #[error("the exported {} model was not kept: {}", precision.name(), texts(failures).join("; "))]
+    Gate {
+        /// Its number format.
+        precision: Precision,
+        /// What it missed.
+        failures: Vec<Missed>,
+    },
+}
+
+/// Options that contradict each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// A combined graph, and one tower alone.
+    #[error("a combined graph has both encoders")]
+    CombinedAlone,
+    /// A combined graph, and 8-bit integers.
+    #[error("a combined graph is not quantized")]
+    CombinedInt8,
+    /// Packed bytes as the input of images, and the text tower alone.
+    #[error("packed bytes are for the image encoder, which is left out")]
+    BytesOfTexts,
+    /// Stored labels, and the text tower alone.
+    #[error("labels are compared with images, whose encoder is left out")]
+    LabelsOfTexts,
+}
+
+/// A figure below what was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Missed {
+    /// What was measured.
+    pub what: String,
+    /// The figure; no number where the model gave none.
+    pub found: f32,
+    /// What it had to be at least.
+    pub least: f32,
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}, at least {} was asked for", self.what, self.found, self.least)
+    }
+}
+
+/// In words, for people.
+impl Serialize for Missed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+fn texts(failures: &[Missed]) -> Vec<String> {
+    failures.iter().map(Missed::to_string).collect()
 }

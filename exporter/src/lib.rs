@@ -6,36 +6,40 @@
 //!
 //! let checkpoint = Checkpoint::open("models/emoji-tiny")?;
 //! let options = Options { model: "emoji-tiny".to_owned(), ..Options::default() };
-//! export(&checkpoint, "emoji".as_ref(), &options, &mut |_| {})?;
+//! export(&checkpoint, "emoji", &options, &mut |_| {})?;
 //! # Ok::<(), clip_exporter::Error>(())
 //! ```
 //!
-//! The network itself is `clip-model`'s; here is only its interpreter that writes ONNX ([`tower`]). Graphs
-//! hold standard operators of one operator set (17 unless another is asked for) alone, so that any engine can run them.
-//! This crate neither trains nor prints; it runs a model once,
-//! through `clip-runtime`, to see that it works, in this process or [`apart`] from it.
+//! The way of a checkpoint is told in `export.rs`: its towers become graphs (`graph`, of `onnx` operators), in 8-bit
+//! integers if asked for (`int8`); they are written with all else that a folder holds (`contents`), compared with single
+//! precision ([`compare`]), and run once ([`run`]), in this process or in another one. Graphs hold standard operators of one
+//! operator set (17 unless another is asked for) alone, so that any engine can run them. The network itself is
+//! `clip-model`'s.
+//!
+//! Checkpoints of the Hugging Face hub are fetched by [`hub`]. This crate neither trains nor prints, and knows no command
+//! line.
 
-pub mod apart;
-mod destination;
+pub mod compare;
+mod contents;
 mod error;
-pub mod evaluation;
 mod export;
-pub mod gate;
-pub mod int8;
-mod interpreter;
-mod labels;
-pub mod onnx;
+mod graph;
+mod int8;
+mod onnx;
 mod options;
-mod overflow;
-pub mod samples;
+pub mod run;
+mod step;
 #[cfg(test)]
 mod testing;
-pub mod tower;
-pub mod trial;
-mod write;
+mod tower;
 
-pub use destination::check as check_destination;
-pub use error::{Error, Result};
-pub use export::{Progress, export, export_each};
-pub use labels::Labels;
-pub use options::{Numbers, Only, Options};
+pub use contents::destination::check as check_destination;
+pub use error::{Conflict, Error, Missed, Result};
+pub use export::{export, export_each};
+pub use graph::Form;
+pub use int8::{Dialect, Int8, Method, Sensitive};
+pub use onnx::OPSETS;
+pub use options::{Numbers, Options};
+pub use run::Labels;
+pub use step::Step;
+pub use tower::Tower;

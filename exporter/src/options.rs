@@ -1,16 +1,14 @@
 //! What is exported, and how.
 
-use std::path::PathBuf;
+use clip_model::manifest::{MAX_BATCH, Precision};
 
-use clip_model::manifest::Precision;
-
-use crate::error::{Error, Result};
-use crate::gate::Thresholds;
-use crate::int8::{self, Method};
-use crate::labels::Labels;
+use crate::compare::{Samples, Thresholds};
+use crate::error::{Conflict, Error, Result};
+use crate::graph::Form;
+use crate::int8::{Int8, Method};
 use crate::onnx::OPSETS;
-use crate::samples::Samples;
-use crate::tower::Form;
+use crate::run::{Labels, Runner};
+use crate::tower::Tower;
 
 /// What is exported, and how.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,7 +18,7 @@ pub struct Options {
     /// Whether a model folder that is there already may be replaced.
     pub replace: bool,
     /// One encoder instead of both.
-    pub only: Option<Only>,
+    pub only: Option<Tower>,
     /// Operator set, batch and input of the graphs.
     pub form: Form,
     /// Whether weights go into files beside the graphs, however small they are; large ones always do.
@@ -35,12 +33,9 @@ pub struct Options {
     pub samples: Option<Samples>,
     /// What encoders below single precision have to reach; [`Thresholds::of`] their precision when it is None.
     pub thresholds: Option<Thresholds>,
-    /// The program that runs the encoders, see [`crate::apart`]; this process when it is None.
-    pub runner: Option<PathBuf>,
+    /// What runs the encoders.
+    pub runner: Runner,
 }
-
-/// Samples without which there are no 8-bit integers: calibration must not see what verification does.
-const INT8_SAMPLES: usize = 2;
 
 /// The number format of weights and arithmetic.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -51,7 +46,7 @@ pub enum Numbers {
     /// IEEE half precision, single where half would overflow or lose.
     Fp16,
     /// 8-bit integers, float where integers would lose.
-    Int8(int8::Settings),
+    Int8(Int8),
 }
 
 impl Numbers {
@@ -65,78 +60,54 @@ impl Numbers {
     }
 }
 
-/// The encoder that a folder holds, when it holds only one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Only {
-    /// The image encoder
-    Visual,
-    /// The text encoder
-    Text,
-}
+/// Samples without which there are no 8-bit integers: calibration must not see what verification does.
+const INT8_SAMPLES: usize = 2;
 
 impl Options {
     /// Refuses options that contradict each other or are out of range.
     ///
     /// # Errors
-    /// [`Error::Options`], with what to do instead.
+    /// [`Error::Conflict`], [`Error::Range`] and [`Error::FewSamples`].
     pub fn check(&self) -> Result<()> {
-        let bad = |message: String| Err(Error::Options(message));
         let Form { opset, batch, bytes, .. } = self.form;
+        let range = |what: String, allowed: String| Err(Error::Range { what, allowed });
         if !OPSETS.contains(&opset) {
-            let (first, last) = (OPSETS.start(), OPSETS.end());
-            return bad(format!("operator set {opset} is not supported: choose {first} to {last}"));
+            return range(format!("operator set {opset}"), format!("{} to {}", OPSETS.start(), OPSETS.end()));
         }
-        let limit = clip_model::manifest::MAX_BATCH;
-        if let Some(found) = batch.filter(|n| !(1..=limit).contains(n)) {
-            return bad(format!("a batch of {found} is not supported: choose 1 to {limit}"));
+        if let Some(found) = batch.filter(|n| !(1..=MAX_BATCH).contains(n)) {
+            return range(format!("a batch of {found}"), format!("1 to {MAX_BATCH}"));
         }
+        let (text_alone, int8) = (self.only == Some(Tower::Text), matches!(self.numbers, Numbers::Int8(_)));
         if self.combined && self.only.is_some() {
-            return bad(
-                "a combined graph has both encoders: leave one of --combined and --only out".to_owned()
-            );
+            return Err(Error::Conflict(Conflict::CombinedAlone));
         }
-        if let Numbers::Int8(int8::Settings { smoothing, method, .. }) = self.numbers {
+        if let Numbers::Int8(Int8 { smoothing, method, .. }) = self.numbers {
             if !(0.0..=1.0).contains(&smoothing) {
-                return bad(format!("a smoothing of {smoothing} is not supported: choose 0 to 1"));
+                return range(format!("a smoothing of {smoothing}"), "0 to 1".to_owned());
             }
             if let Method::Percentile(share) = method
                 && !(share > 50.0 && share <= 100.0)
             {
-                return bad(format!(
-                    "a percentile of {share} is not supported: choose more than 50, up to 100"
-                ));
+                return range(format!("a percentile of {share}"), "more than 50, up to 100".to_owned());
             }
             let samples = self.samples.as_ref();
-            let needed = [
-                (Only::Text, "pictures", samples.map_or(0, |s| s.images.len()), "--calibration-images"),
-                (
-                    Only::Visual,
-                    "texts",
-                    samples.map_or(0, |s| s.texts.len()),
-                    "--calibration-texts, or --only visual",
-                ),
-            ];
-            for (other, what, given, option) in needed {
-                if self.only != Some(other) && given < INT8_SAMPLES {
-                    let there = match given {
-                        0 => "none are there".to_owned(),
-                        _ => format!("{given} is there"),
-                    };
-                    return bad(format!(
-                        "int8 needs {what} like those it will see, {INT8_SAMPLES} at least, to calibrate on and to verify with, and {there}: give {option}"
-                    ));
+            for (tower, found) in [
+                (Tower::Image, samples.map_or(0, |samples| samples.images.len())),
+                (Tower::Text, samples.map_or(0, |samples| samples.texts.len())),
+            ] {
+                if self.only.is_none_or(|only| only == tower) && found < INT8_SAMPLES {
+                    return Err(Error::FewSamples { tower, found, needed: INT8_SAMPLES });
                 }
             }
-            if self.combined {
-                return bad("a combined graph is not quantized: leave --combined out".to_owned());
-            }
         }
-        if self.only == Some(Only::Text) && bytes {
-            return bad("--uint8-input is about the image encoder, which --only text leaves out".to_owned());
+        let conflicts = [
+            (self.combined && int8, Conflict::CombinedInt8),
+            (text_alone && bytes, Conflict::BytesOfTexts),
+            (text_alone && self.labels.is_some(), Conflict::LabelsOfTexts),
+        ];
+        match conflicts.into_iter().find(|(there, _)| *there) {
+            Some((_, conflict)) => Err(Error::Conflict(conflict)),
+            None => Ok(()),
         }
-        if self.only == Some(Only::Text) && self.labels.is_some() {
-            return bad("labels are compared with images, whose encoder --only text leaves out".to_owned());
-        }
-        Ok(())
     }
 }

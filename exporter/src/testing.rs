@@ -2,22 +2,16 @@
 
 use std::io::Result;
 
-use clip_runtime::Options;
-use clip_runtime::engine;
 use clip_testkit::Values;
 
-use crate::int8::Input;
-
-use crate::onnx::{Graph, Rows, Weights};
-
-/// A graph that can be run.
-pub type Session = Box<dyn engine::Session>;
+use crate::onnx::{Data, Graph, Rows, Sink, TensorSource};
+use crate::run::{Session, Tensor};
 
 /// Weights that lie in memory.
 pub struct Parameters(pub Vec<Values>);
 
-impl Weights for Parameters {
-    fn read(&self, rows: &Rows, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+impl TensorSource for Parameters {
+    fn read(&self, rows: &Rows, sink: Sink<'_>) -> Result<()> {
         let values = self.0.iter().find(|v| v.name == rows.tensor).unwrap();
         let row: usize = values.shape[1..].iter().product();
         let range = rows.rows.clone().unwrap_or(0..values.shape[0]);
@@ -28,24 +22,30 @@ impl Weights for Parameters {
 /// Opens a graph; its size is checked on the way.
 pub fn open(graph: &Graph, parameters: Vec<Values>) -> Session {
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    graph.write(&mut file, &Parameters(parameters)).unwrap();
-    assert_eq!(graph.file_size(), file.as_file().metadata().unwrap().len());
-    Options::new().start_engine().unwrap().open(file.path(), 1).unwrap()
+    graph.write(&mut file, None, &Parameters(parameters)).unwrap();
+    assert_eq!(graph.file_sizes(None)[0], file.as_file().metadata().unwrap().len());
+    clip_runtime::Options::new().start_engine().unwrap().open(file.path(), 1).unwrap()
+}
+
+/// A tensor of a checkpoint as a constant of the graph; gives its name.
+pub fn weight(graph: &mut Graph, tensor: &str, shape: &[usize]) -> String {
+    let data = Data::Weight(Rows { tensor: tensor.to_owned(), rows: None });
+    graph.constant(tensor.to_owned(), shape.to_vec(), data)
 }
 
 /// An input of numbers.
-pub fn numbers(shape: &[usize], values: Vec<f32>) -> Input {
-    Input::Float32(shape.to_vec(), values.into())
+pub fn numbers(shape: &[usize], values: Vec<f32>) -> Tensor {
+    Tensor::Float32(shape.to_vec(), values.into())
 }
 
 /// An input of token ids.
-pub fn ids(shape: &[usize], values: Vec<i32>) -> Input {
-    Input::Int32(shape.to_vec(), values.into())
+pub fn ids(shape: &[usize], values: Vec<i32>) -> Tensor {
+    Tensor::Int32(shape.to_vec(), values.into())
 }
 
 /// Runs a graph; returns its first output.
-pub fn run(session: &mut Session, inputs: Vec<(String, Input)>) -> Vec<f32> {
-    let inputs: Vec<(&str, &Input)> = inputs.iter().map(|(name, input)| (name.as_str(), input)).collect();
+pub fn run(session: &mut Session, inputs: Vec<(String, Tensor)>) -> Vec<f32> {
+    let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, input)| (name.as_str(), input)).collect();
     session.run(&inputs).unwrap().remove(0).values
 }
 

@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use checkpoint::{config, entries, tiny, vocabulary};
 use clip_checkpoint::Checkpoint;
 use clip_checkpoint::WeightFormat;
-use clip_exporter::{Error, Options, Progress, export};
+use clip_exporter::{Error, Options, Step, export};
 use clip_model::manifest::Element;
 use clip_model::preprocess::Image;
 use clip_model::shapes::{Tensor, summarize};
@@ -112,14 +112,14 @@ fn the_manifest_says_everything() {
     let size = |file: &str| std::fs::metadata(folder.join(file)).unwrap().len();
     for file in ["visual.onnx", "text.onnx"] {
         let size = size(file);
-        assert!(steps.iter().any(|s| matches!(s, Progress::Write { file: f, done: 0, .. } if *f == file)));
+        assert!(steps.iter().any(|s| matches!(s, Step::Write { file: f, done: 0, .. } if *f == file)));
         assert!(
             steps
                 .iter()
-                .any(|s| matches!(s, Progress::Write { done, size: s, .. } if *done == size && *s == size))
+                .any(|s| matches!(s, Step::Write { done, size: s, .. } if *done == size && *s == size))
         );
     }
-    assert_eq!(steps.last(), Some(&Progress::Trial));
+    assert_eq!(steps.last(), Some(&Step::Trial));
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn an_unusable_logit_scale_is_refused() {
         }
     };
     let checkpoint = Checkpoint::open(&tiny(root.path(), WeightFormat::Fp32, spoil)).unwrap();
-    let error = export(&checkpoint, &root.path().join("model"), &options(false), &mut |_| {}).unwrap_err();
+    let error = export(&checkpoint, root.path().join("model"), &options(false), &mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::Checkpoint(clip_checkpoint::Error::Config(_))), "{error:?}");
     assert_eq!(entries(root.path()), ["checkpoint"]);
 }

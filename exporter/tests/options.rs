@@ -11,8 +11,8 @@ use std::process::Command;
 use checkpoint::{entries, tiny};
 use clip_checkpoint::Checkpoint;
 use clip_checkpoint::WeightFormat;
-use clip_exporter::tower::Form;
-use clip_exporter::{Error, Labels, Only, Options, export};
+use clip_exporter::compare::Samples;
+use clip_exporter::{Error, Form, Int8, Labels, Numbers, OPSETS, Options, Tower, export};
 use clip_model::manifest::{DataFile, Element};
 use clip_model::preprocess::Image;
 use clip_model::{Manifest, manifest};
@@ -78,13 +78,13 @@ fn assert_same(clip: &Clip, plain: &Clip, what: &str) {
 fn one_encoder_alone_is_exported() {
     let work = Work::new();
     let (_, plain) = work.export("plain", Options::default());
-    let (folder, clip) = work.export("visual", Options { only: Some(Only::Visual), ..Options::default() });
+    let (folder, clip) = work.export("visual", Options { only: Some(Tower::Image), ..Options::default() });
     assert_eq!(entries(&folder), ["clip.json", "visual.onnx"]);
     assert!(clip.manifest().text.is_none() && clip.manifest().tokenizer.is_none());
     assert_same(&clip, &plain, "visual");
     assert!(matches!(clip.encode_texts(&TEXTS), Err(clip_runtime::Error::Missing { .. })));
 
-    let (folder, clip) = work.export("text", Options { only: Some(Only::Text), ..Options::default() });
+    let (folder, clip) = work.export("text", Options { only: Some(Tower::Text), ..Options::default() });
     assert_eq!(entries(&folder), ["clip.json", "text.onnx", "tokenizer.json"]);
     assert_same(&clip, &plain, "text");
 }
@@ -95,7 +95,7 @@ fn labels_are_stored_with_and_without_a_text_encoder() {
     let templates = vec!["a {}".parse().unwrap(), "two {}s".parse().unwrap()];
     let names = ["red car", "blue car", "road"];
     let labels = Some(Labels { labels: names.map(String::from).into(), templates: templates.clone() });
-    for only in [None, Some(Only::Visual)] {
+    for only in [None, Some(Tower::Image)] {
         let options = Options { only, labels: labels.clone(), ..Options::default() };
         let (folder, clip) = work.export(&format!("{only:?}"), options);
         let files = match only {
@@ -174,7 +174,7 @@ fn a_folder_whose_graph_has_another_batch_is_refused() {
 fn every_operator_set_gives_the_same() {
     let work = Work::new();
     let (_, plain) = work.export("plain", Options::default());
-    for opset in clip_exporter::onnx::OPSETS {
+    for opset in OPSETS {
         let form = Form { opset, ..Form::default() };
         let (_, clip) = work.export(&opset.to_string(), Options { form, ..Options::default() });
         assert_same(&clip, &plain, &format!("operator set {opset}"));
@@ -221,18 +221,25 @@ fn contradictions_are_refused_before_anything_is_written() {
         change(&mut form);
         Options { form, ..Options::default() }
     };
-    let text = Some(Only::Text);
+    let text = Some(Tower::Text);
+    let numbers = Numbers::Int8(Int8::default());
+    let samples = Samples { images: pictures(), texts: TEXTS.map(str::to_owned).to_vec() };
     let cases = [
         (form(|f| f.opset = 16), "operator set 16 is not supported: choose 17 to 21"),
         (form(|f| f.opset = 22), "operator set 22"),
         (form(|f| f.batch = Some(0)), "a batch of 0"),
-        (Options { combined: true, only: Some(Only::Visual), ..Options::default() }, "--combined"),
-        (Options { only: text, ..form(|f| f.bytes = true) }, "--uint8-input"),
+        (Options { combined: true, only: Some(Tower::Image), ..Options::default() }, "a combined graph"),
+        (Options { combined: true, numbers, samples: Some(samples), ..Options::default() }, "not quantized"),
+        (Options { numbers, ..Options::default() }, "int8 needs pictures like those"),
+        (Options { only: text, ..form(|f| f.bytes = true) }, "packed bytes"),
         (Options { only: text, labels, ..Options::default() }, "labels"),
     ];
     for (options, part) in cases {
         let error = work.try_export("model", options).unwrap_err();
-        assert!(matches!(error, Error::Options(_)) && error.to_string().contains(part), "{error}");
+        let refused = matches!(error, Error::Conflict(_) | Error::Range { .. } | Error::FewSamples { .. });
+        assert!(refused && error.to_string().contains(part), "{error}");
+        // A library knows no command line.
+        assert!(!error.to_string().contains("--"), "{error}");
     }
     assert_eq!(entries(work.root.path()), ["checkpoint"]);
 }
@@ -263,6 +270,9 @@ fn the_command_knows_them_all() {
 
     for (arguments, status, part) in [
         (&["--opset", "16"][..], 2, "operator set 16"),
+        (&["--combined", "--only", "visual"], 2, "leave one of --combined and --only out"),
+        (&["--only", "text", "--uint8-input"], 2, "leave one of --uint8-input and --only text out"),
+        (&["--only", "text", "--labels", "labels.txt"], 2, "leave one of --labels and --only text out"),
         (&["--only", "audio"], 2, "audio"),
         (&["--template", "a {}"], 2, "--labels"),
         (&["--labels", "none.txt"], 1, "none.txt"),

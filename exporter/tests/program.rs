@@ -13,8 +13,7 @@ use std::time::{Duration, Instant};
 
 use checkpoint::entries;
 use clip_checkpoint::{WEIGHTS, WeightFormat};
-use clip_exporter::apart;
-use clip_exporter::evaluation::Inputs;
+use clip_exporter::run::{Inputs, apart};
 use clip_model::preprocess::Image;
 
 fn clip_export(checkpoint: &Path, output: &Path) -> Command {

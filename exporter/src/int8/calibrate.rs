@@ -1,22 +1,15 @@
 //! What a graph computes on real inputs, and its 8-bit form from that.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
-
-use clip_runtime::Options;
-use clip_runtime::engine::{Session, Tensor};
 
 use super::histogram::{Histogram, Observed};
 use super::plan::Plan;
-use super::range::{Method, Quantization};
-use super::{Dialect, Settings, rewrite, smooth};
+use super::range::{Dialect, Int8, Method, Quantization};
+use super::scratch::Scratch;
+use super::{rewrite, smooth};
 use crate::error::{Error, Result};
-use crate::onnx::{Graph, LIMIT, Weights};
-
-/// What goes into a graph.
-pub type Input = Tensor<'static>;
+use crate::onnx::Graph;
+use crate::run::Tensor;
 
 /// A graph whose values are known well enough to be quantized.
 #[derive(Debug)]
@@ -29,46 +22,34 @@ pub struct Calibrated {
 }
 
 impl Calibrated {
-    /// Runs `graph`, which has one input, two or three times on all `inputs`. Graphs that are run are written into
-    /// `scratch` for as long. `progress` is told the share of the work that is done.
+    /// Runs `graph`, which has one input, two or three times on all `inputs`. `progress` is told the share of the work that is
+    /// done.
     ///
     /// # Errors
     /// [`Error::Calibration`] when the graph does not run, [`Error::NotFinite`] when it gives numbers that are not
     /// finite, [`Error::Write`] when the disk is full.
     pub fn new(
         mut graph: Graph,
-        weights: &dyn Weights,
-        inputs: &[Input],
-        settings: &Settings,
-        scratch: &Path,
+        scratch: Scratch<'_>,
+        inputs: &[Tensor],
+        int8: &Int8,
         progress: &mut dyn FnMut(f32),
     ) -> Result<Calibrated> {
         let plan = Plan::new(&graph, &HashSet::new());
-        let mut passes = Passes { weights, inputs, plan: &plan, scratch, progress, done: 0 };
+        let mut passes = Passes { inputs, plan: &plan, scratch, progress, done: 0 };
         let mut observed = passes.observe(&mut graph)?;
-        if settings.smoothing > 0.0 {
-            let failed = |source| Error::Write { path: scratch.to_owned(), source };
-            if smooth::smooth(&mut graph, weights, &plan, &observed, settings.smoothing).map_err(failed)? > 0
-            {
+        if int8.smoothing > 0.0 {
+            let smoothed = smooth::smooth(&mut graph, scratch.source, &plan, &observed, int8.smoothing);
+            if smoothed.map_err(scratch.failed())? > 0 {
                 observed = passes.observe(&mut graph)?;
             }
         }
-        let histograms = match settings.method {
-            Method::MinMax => HashMap::new(),
-            _ => passes.histograms(&mut graph, &observed)?,
-        };
-        let scheme = settings.dialect.scheme();
-        let quantization = |(name, seen): (&String, &Observed)| {
-            let chosen = match histograms.get(name) {
-                Some(histogram) => {
-                    Quantization::choose(settings.method, histogram, seen.low, seen.high, scheme)
-                }
-                None => Quantization::of_range(seen.low, seen.high, scheme),
-            };
-            (name.clone(), chosen)
-        };
-        let values = observed.iter().map(quantization).collect();
-        Ok(Calibrated { graph, values, dialect: settings.dialect })
+        if let Method::Percentile(share) = int8.method {
+            passes.narrow(&mut graph, &mut observed, share)?;
+        }
+        let of_range = |seen: Observed| Quantization::of_range(seen.low, seen.high, int8.dialect);
+        let values = observed.into_iter().map(|(name, seen)| (name, of_range(seen))).collect();
+        Ok(Calibrated { graph, values, dialect: int8.dialect })
     }
 
     /// The products that can be quantized: names of the nodes, in the order of computing.
@@ -78,26 +59,26 @@ impl Calibrated {
 
     /// Name of the weight of a product.
     pub fn weight(&self, product: &str) -> String {
-        let node = self.graph.nodes().iter().find(|node| node.name == product);
+        let node = self.graph.nodes.iter().find(|node| node.name == product);
         node.map_or_else(|| product.to_owned(), |node| node.inputs[1].clone())
     }
 
     /// The 8-bit form, with the products named in `float` left as they are.
     ///
     /// # Errors
-    /// Those of `weights`.
-    pub fn quantized(&self, weights: &dyn Weights, float: &HashSet<String>) -> std::io::Result<Graph> {
+    /// [`Error::Write`], with those of the weights' source.
+    pub fn quantized(&self, scratch: Scratch<'_>, float: &HashSet<String>) -> Result<Graph> {
         let plan = Plan::new(&self.graph, float);
-        rewrite::rewrite(self.graph.clone(), weights, &plan, &self.values, self.dialect)
+        rewrite::rewrite(self.graph.clone(), scratch.source, &plan, &self.values, self.dialect)
+            .map_err(scratch.failed())
     }
 }
 
 /// Runs over all inputs.
 struct Passes<'a> {
-    weights: &'a dyn Weights,
-    inputs: &'a [Input],
+    inputs: &'a [Tensor],
     plan: &'a Plan,
-    scratch: &'a Path,
+    scratch: Scratch<'a>,
     progress: &'a mut dyn FnMut(f32),
     done: usize,
 }
@@ -118,19 +99,22 @@ impl Passes<'_> {
         }
     }
 
-    fn histograms(
+    /// Leaves the outermost numbers out of the ranges; of each value, `share` of a hundred stay.
+    fn narrow(
         &mut self,
         graph: &mut Graph,
-        observed: &HashMap<String, Observed>,
-    ) -> Result<HashMap<String, Histogram>> {
+        observed: &mut HashMap<String, Observed>,
+        share: f32,
+    ) -> Result<()> {
         let mut histograms: HashMap<String, Histogram> =
             observed.iter().map(|(name, seen)| (name.clone(), Histogram::new(seen.low, seen.high))).collect();
         self.run(graph, |name, numbers, _| {
-            if let Some(histogram) = histograms.get_mut(name) {
-                histogram.count(numbers);
-            }
+            histograms.entry(name.to_owned()).and_modify(|histogram| histogram.count(numbers));
         })?;
-        Ok(histograms)
+        for (name, histogram) in histograms {
+            observed.entry(name).and_modify(|seen| (seen.low, seen.high) = histogram.middle(share));
+        }
+        Ok(())
     }
 
     /// Calls `look` with each value of the plan for each input: its name, its numbers, and the size of its innermost
@@ -138,7 +122,7 @@ impl Passes<'_> {
     fn run(&mut self, graph: &mut Graph, mut look: impl FnMut(&str, &[f32], usize)) -> Result<()> {
         let given = graph.inputs.first().map_or_else(String::new, |input| input.name.clone());
         graph.taps = self.plan.values.iter().filter(|v| **v != given).cloned().collect();
-        let session = open(graph, self.weights, self.scratch);
+        let session = self.scratch.open(graph);
         graph.taps.clear();
         let session = session?;
         for input in self.inputs {
@@ -148,7 +132,7 @@ impl Passes<'_> {
                 }
             }
             // A graph's own input cannot be tapped.
-            if let Input::Float32(shape, numbers) = input
+            if let Tensor::Float32(shape, numbers) = input
                 && self.plan.values.contains(&given)
             {
                 look(&given, numbers, shape.last().copied().unwrap_or(1));
@@ -158,33 +142,4 @@ impl Passes<'_> {
         }
         Ok(())
     }
-}
-
-/// Opens a graph that lies in `scratch` only until it is open.
-pub fn open(graph: &Graph, weights: &dyn Weights, scratch: &Path) -> Result<Box<dyn Session>> {
-    const BESIDE: &str = "scratch.onnx.data";
-    let (path, beside) = (scratch.join("scratch.onnx"), scratch.join(BESIDE));
-    let create = |path: &Path| File::create(path).map(|file| BufWriter::with_capacity(1 << 20, file));
-    let large = graph.file_size() > LIMIT;
-    let write = || -> std::io::Result<()> {
-        let mut out = create(&path)?;
-        if large {
-            let mut data = create(&beside)?;
-            graph.write_beside(&mut out, &mut data, BESIDE, weights)?;
-            data.flush()?;
-        } else {
-            graph.write(&mut out, weights)?;
-        }
-        out.flush()
-    };
-    let failed = |source| Error::Write { path: path.clone(), source };
-    write().map_err(failed)?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let session = Options::new().start_engine().and_then(|engine| engine.open(&path, threads));
-    let session = session.map_err(Error::Calibration)?;
-    std::fs::remove_file(&path).map_err(failed)?;
-    if large {
-        std::fs::remove_file(&beside).map_err(failed)?;
-    }
-    Ok(session)
 }

@@ -40,6 +40,7 @@ impl Observed {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
     low: f32,
+    high: f32,
     width: f32,
     counts: Vec<u64>,
 }
@@ -49,7 +50,7 @@ impl Histogram {
     pub fn new(low: f32, high: f32) -> Histogram {
         // A value that never changes still needs a range.
         let width = ((high - low) / BINS as f32).max(f32::MIN_POSITIVE);
-        Histogram { low, width, counts: vec![0; BINS] }
+        Histogram { low, high, width, counts: vec![0; BINS] }
     }
 
     /// Counts numbers; those outside the range fall into its ends.
@@ -62,8 +63,14 @@ impl Histogram {
         }
     }
 
+    /// The range of the `share` of a hundred numbers that lie in the middle.
+    pub fn middle(&self, share: f32) -> (f32, f32) {
+        let cut = f64::from(100.0 - share) / 200.0;
+        (self.quantile(cut).max(self.low), self.quantile(1.0 - cut).min(self.high))
+    }
+
     /// The number below which `share` of all numbers lie, to the edge of a bin.
-    pub fn quantile(&self, share: f64) -> f32 {
+    fn quantile(&self, share: f64) -> f32 {
         let total: u64 = self.counts.iter().sum();
         let wanted = share * total as f64;
         let mut below = 0.0;

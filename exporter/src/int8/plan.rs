@@ -23,9 +23,9 @@ impl Plan {
     /// residual sum between them compute in float. A convolutional network stays in integers from its first convolution
     /// to its last: also sums and average pools take and give quantized values.
     pub fn new(graph: &Graph, float: &HashSet<String>) -> Plan {
-        let readers = readers(graph);
+        let readers = graph.readers();
         let mut plan = Plan::default();
-        for node in graph.nodes() {
+        for node in &graph.nodes {
             let product = is_product(graph, node) && !float.contains(&node.name);
             if product {
                 plan.products.push(node.name.clone());
@@ -61,18 +61,7 @@ fn is_product(graph: &Graph, node: &Node) -> bool {
 /// The value itself, or what a `Relu` that alone reads it makes of it: integer kernels clip while they round.
 fn clipped(graph: &Graph, readers: &HashMap<&str, Vec<usize>>, value: &str) -> String {
     match readers.get(value).map(Vec::as_slice) {
-        Some(&[only]) if graph.nodes()[only].op == "Relu" => graph.nodes()[only].outputs[0].clone(),
+        Some(&[only]) if graph.nodes[only].op == "Relu" => graph.nodes[only].outputs[0].clone(),
         _ => value.to_owned(),
     }
-}
-
-/// The positions of the nodes that read each value.
-pub fn readers(graph: &Graph) -> HashMap<&str, Vec<usize>> {
-    let mut readers: HashMap<&str, Vec<usize>> = HashMap::new();
-    for (i, node) in graph.nodes().iter().enumerate() {
-        for input in &node.inputs {
-            readers.entry(input).or_default().push(i);
-        }
-    }
-    readers
 }

@@ -4,113 +4,109 @@
 use std::collections::HashMap;
 use std::io::Result;
 
-use super::plan::{Plan, readers};
-use super::range::Quantization;
+use super::plan::Plan;
+use super::range::{Dialect, Quantization};
 use super::weight::Weight;
-use super::{Dialect, Scheme};
-use crate::onnx::{Attribute, Data, Graph, Node, Weights, numbers};
+use crate::onnx::{Attribute, Data, Graph, Node, TensorSource, numbers};
 
 /// Operators that only move numbers around, so that they can as well move integers, a quarter of the bytes.
 const MOVING: [&str; 2] = ["Reshape", "Transpose"];
 
 /// Rewrites `graph` as `plan` says, with the quantization of each of its values.
+///
+/// # Errors
+/// Those of `source`.
 pub fn rewrite(
     graph: Graph,
-    weights: &dyn Weights,
+    source: &dyn TensorSource,
     plan: &Plan,
     values: &HashMap<String, Quantization>,
     dialect: Dialect,
 ) -> Result<Graph> {
-    let mut rewriter = Rewriter { graph, weights, values, dialect };
-    let order: HashMap<String, usize> = positions(&rewriter.graph);
-    let mut behind: Vec<Vec<Node>> = Vec::new();
-    behind.resize_with(rewriter.graph.nodes.len() + 1, Vec::new);
-    let mut replaced: HashMap<(usize, usize), String> = HashMap::new();
-    let mut front: Vec<Vec<Node>> = behind.clone();
-
+    let around = vec![Around::default(); graph.nodes.len()];
+    let places = graph.makers().into_iter().map(|(value, i)| (value.to_owned(), i)).collect();
+    let mut rewriter =
+        Rewriter { graph, source, values, dialect, places, first: vec![], around, replaced: vec![] };
     for value in &plan.values {
-        let Some(quantization) = values.get(value) else { continue };
-        let readers: Vec<usize> = {
-            let nodes = &rewriter.graph.nodes;
-            let all = readers(&rewriter.graph).remove(value.as_str()).unwrap_or_default();
-            let quantized =
-                |&i: &usize| plan.flowing.contains(value) || plan.products.contains(&nodes[i].name);
-            all.into_iter().filter(quantized).collect()
-        };
-        // Where the numbers are quantized: before they are moved, if nobody else sees them on the way.
-        let chain =
-            if dialect == Dialect::Cpu { rewriter.moves_before(value, readers.len()) } else { vec![] };
-        let source = chain.last().map_or(value.clone(), |&i| rewriter.graph.nodes[i].inputs[0].clone());
-        let integers = format!("{source}_quantized_for_{value}");
-        let parameters = rewriter.parameters(value, quantization);
-        let quantize =
-            node("QuantizeLinear", [&[source.clone()][..], &parameters].concat(), integers.clone());
-        behind[order.get(&source).map_or(0, |&i| i + 1)].push(quantize);
-        let mut last = integers;
-        for &i in chain.iter().rev() {
-            rewriter.graph.nodes[i].inputs[0] = last;
-            last = format!("{}_quantized", rewriter.graph.nodes[i].outputs[0]);
-            rewriter.graph.nodes[i].outputs[0] = last.clone();
-        }
-        for i in readers {
-            let again = format!("{value}_for_{}", rewriter.graph.nodes[i].name);
-            front[i].push(node(
-                "DequantizeLinear",
-                [&[last.clone()][..], &parameters].concat(),
-                again.clone(),
-            ));
-            for (at, input) in rewriter.graph.nodes[i].inputs.iter().enumerate() {
-                if input == value {
-                    replaced.insert((i, at), again.clone());
-                }
-            }
+        rewriter.quantize(value, plan);
+    }
+    for i in 0..rewriter.around.len() {
+        if plan.products.contains(&rewriter.graph.nodes[i].name) {
+            rewriter.product(i)?;
         }
     }
-    for (i, front) in front.iter_mut().enumerate() {
-        if rewriter.graph.nodes.get(i).is_some_and(|n| plan.products.contains(&n.name)) {
-            front.extend(rewriter.product(i)?);
-        }
-    }
-    for ((i, at), name) in replaced {
-        rewriter.graph.nodes[i].inputs[at] = name;
-    }
-    let Rewriter { mut graph, .. } = rewriter;
-    let mut nodes = std::mem::take(&mut behind[0]);
-    for ((node, before), behind) in
-        std::mem::take(&mut graph.nodes).into_iter().zip(front).zip(&mut behind[1..])
-    {
-        nodes.extend(before);
-        nodes.push(node);
-        nodes.append(behind);
-    }
-    graph.nodes = nodes;
-    graph.drop_unused();
-    Ok(graph)
+    Ok(rewriter.finish())
+}
+
+/// What comes immediately before a node, and after it.
+#[derive(Clone, Default)]
+struct Around {
+    front: Vec<Node>,
+    behind: Vec<Node>,
 }
 
 struct Rewriter<'a> {
+    /// Its nodes keep their places until the end.
     graph: Graph,
-    weights: &'a dyn Weights,
+    source: &'a dyn TensorSource,
     values: &'a HashMap<String, Quantization>,
     dialect: Dialect,
+    /// The position of the node that computes each value, by the name that it had at first.
+    places: HashMap<String, usize>,
+    /// What comes before all nodes.
+    first: Vec<Node>,
+    /// What comes around each.
+    around: Vec<Around>,
+    /// Positions of a node and of an input of it, and the value that is read there instead.
+    replaced: Vec<(usize, usize, String)>,
 }
 
 impl Rewriter<'_> {
-    /// The nodes, from the last to the first, that alone bring `value` to its `readers` by moving numbers.
-    fn moves_before(&self, value: &str, quantized_readers: usize) -> Vec<usize> {
-        let readers = readers(&self.graph);
-        let order = positions(&self.graph);
-        let count = |value: &str| readers.get(value).map_or(0, Vec::len);
-        let mut chain = Vec::new();
-        let mut value = value.to_owned();
-        let mut expected = quantized_readers;
-        while let Some(&i) = order.get(&value) {
+    /// Quantizes a value where it is computed, and dequantizes it before each node that reads it as integers.
+    fn quantize(&mut self, value: &str, plan: &Plan) {
+        let Some(quantization) = self.values.get(value) else { return };
+        let mut readers = self.graph.readers().remove(value).unwrap_or_default();
+        let nodes = &self.graph.nodes;
+        readers.retain(|&i| plan.flowing.contains(value) || plan.products.contains(&nodes[i].name));
+        // Where the numbers are quantized: before they are moved, if nobody else sees them on the way.
+        let chain =
+            if self.dialect == Dialect::Cpu { self.moves_before(value, readers.len()) } else { vec![] };
+        let origin = chain.last().map_or(value.to_owned(), |&i| self.graph.nodes[i].inputs[0].clone());
+        let parameters = self.parameters(value, quantization);
+        let with_parameters = |value: &str| [&[value.to_owned()][..], &parameters].concat();
+        let mut integers = format!("{origin}_quantized_for_{value}");
+        let quantize = Node::giving(integers.clone(), "QuantizeLinear", with_parameters(&origin));
+        match self.places.get(&origin) {
+            Some(&i) => self.around[i].behind.push(quantize),
+            None => self.first.push(quantize),
+        }
+        for &i in chain.iter().rev() {
+            let node = &mut self.graph.nodes[i];
+            node.inputs[0] = integers;
+            integers = format!("{}_quantized", node.outputs[0]);
+            node.outputs[0] = integers.clone();
+        }
+        for i in readers {
             let node = &self.graph.nodes[i];
-            if !MOVING.contains(&node.op) || count(&value) != expected {
+            let again = format!("{value}_for_{}", node.name);
+            let dequantize = Node::giving(again.clone(), "DequantizeLinear", with_parameters(&integers));
+            self.around[i].front.push(dequantize);
+            let at = (0..node.inputs.len()).filter(|&at| node.inputs[at] == value);
+            self.replaced.extend(at.map(|at| (i, at, again.clone())));
+        }
+    }
+
+    /// The nodes, from the last to the first, that alone bring `value` to its readers by moving numbers.
+    fn moves_before(&self, value: &str, quantized_readers: usize) -> Vec<usize> {
+        let (readers, makers) = (self.graph.readers(), self.graph.makers());
+        let (mut chain, mut value, mut expected) = (Vec::new(), value, quantized_readers);
+        while let Some(&i) = makers.get(value) {
+            let node = &self.graph.nodes[i];
+            if !MOVING.contains(&node.op) || readers.get(value).map_or(0, Vec::len) != expected {
                 break;
             }
             chain.push(i);
-            value = node.inputs[0].clone();
+            value = &node.inputs[0];
             expected = 1;
         }
         chain
@@ -119,75 +115,75 @@ impl Rewriter<'_> {
     /// Names of scale and zero point of a value.
     fn parameters(&mut self, value: &str, quantization: &Quantization) -> [String; 2] {
         let scale = Data::Float32(vec![quantization.scale]);
-        let zero = match self.dialect.scheme() {
-            Scheme::Unsigned => Data::UInt8(vec![quantization.zero as u8]),
-            Scheme::Symmetric => Data::Int8(vec![quantization.zero as i8]),
+        let zero = match self.dialect {
+            Dialect::Cpu => Data::UInt8(vec![quantization.zero as u8]),
+            Dialect::Trt => Data::Int8(vec![quantization.zero as i8]),
         };
-        [
-            self.graph.constant(format!("{value}_scale"), vec![], scale),
-            self.graph.constant(format!("{value}_zero"), vec![], zero),
-        ]
+        [("scale", scale), ("zero", zero)]
+            .map(|(part, data)| self.graph.constant(format!("{value}_{part}"), vec![], data))
     }
 
-    /// Gives node `i` an integer weight and, for CPUs, an integer bias; returns the nodes that dequantize them.
-    fn product(&mut self, i: usize) -> Result<Vec<Node>> {
+    /// Gives node `i` an integer weight and, for CPUs, an integer bias, with the nodes that dequantize them before it.
+    fn product(&mut self, i: usize) -> Result<()> {
         let inputs = self.graph.nodes[i].inputs.clone();
-        let (Some(scale), Some(weights)) =
+        let (Some(step), Some(weights)) =
             (self.values.get(&inputs[0]).map(|q| q.scale), self.graph.initializer(&inputs[1]).cloned())
         else {
-            return Ok(vec![]);
+            return Ok(());
         };
         let biases = inputs.get(2).and_then(|bias| self.graph.initializer(bias)).cloned();
         let bias_values = match &biases {
-            Some(biases) => numbers(&biases.data, self.weights)?,
+            Some(biases) => numbers(&biases.data, self.source)?,
             None => vec![],
         };
         // An integer bias has 31 bits; half of them are left to the sum.
         let least =
-            |channel: usize| bias_values.get(channel).map_or(0.0, |b| b.abs() / scale / (1 << 30) as f32);
+            |channel: usize| bias_values.get(channel).map_or(0.0, |b| b.abs() / step / (1 << 30) as f32);
         let channels = weights.shape[0];
-        let quantized = Weight::new(&numbers(&weights.data, self.weights)?, channels, least);
-        let scales = quantized.scales.clone();
-        let mut nodes = Vec::new();
-        let mut dequantize = |graph: &mut Graph, name: &str, shape, data, zeros, scales| {
-            let integers = graph.constant(format!("{name}_quantized"), shape, data);
-            let scale = graph.constant(format!("{name}_scale"), vec![channels], Data::Float32(scales));
-            let zero = graph.constant(format!("{name}_zero"), vec![channels], zeros);
-            let result = format!("{name}_dequantized");
-            let mut node = node("DequantizeLinear", vec![integers, scale, zero], result.clone());
-            node.attributes.push(("axis", Attribute::Int(0)));
-            nodes.push(node);
-            result
-        };
-        let zeros = Data::Int8(vec![0; channels]);
-        let integers = Data::Int8(quantized.integers);
-        let weight =
-            dequantize(&mut self.graph, &weights.name, weights.shape, integers, zeros, quantized.scales);
-        self.graph.nodes[i].inputs[1] = weight;
+        let Weight { integers, scales } = Weight::new(&numbers(&weights.data, self.source)?, channels, least);
+        let bias_scales: Vec<f32> = scales.iter().map(|scale| scale * step).collect();
+        let (integers, zeros) = (Data::Int8(integers), Data::Int8(vec![0; channels]));
+        self.dequantize(i, 1, weights.shape, integers, zeros, scales);
         if let (Dialect::Cpu, Some(biases)) = (self.dialect, biases) {
-            let scales: Vec<f32> = scales.iter().map(|s| s * scale).collect();
-            let steps = bias_values.iter().zip(&scales).map(|(b, s)| (b / s).round_ties_even() as i32);
+            let steps = bias_values.iter().zip(&bias_scales).map(|(b, s)| (b / s).round_ties_even() as i32);
             let (integers, zeros) = (Data::Int32(steps.collect()), Data::Int32(vec![0; channels]));
-            let bias = dequantize(&mut self.graph, &biases.name, biases.shape, integers, zeros, scales);
-            self.graph.nodes[i].inputs[2] = bias;
+            self.dequantize(i, 2, biases.shape, integers, zeros, bias_scales);
         }
-        Ok(nodes)
+        Ok(())
     }
-}
 
-/// The position of the node that computes each value.
-fn positions(graph: &Graph) -> HashMap<String, usize> {
-    let nodes = graph.nodes.iter().enumerate();
-    nodes.flat_map(|(i, node)| node.outputs.iter().map(move |o| (o.clone(), i))).collect()
-}
+    /// Has node `i` take integers with a scale per channel instead of the constant that is its input number `at`.
+    fn dequantize(
+        &mut self,
+        i: usize,
+        at: usize,
+        shape: Vec<usize>,
+        data: Data,
+        zeros: Data,
+        scales: Vec<f32>,
+    ) {
+        let (graph, channels) = (&mut self.graph, vec![scales.len()]);
+        let name = graph.nodes[i].inputs[at].clone();
+        let integers = graph.constant(format!("{name}_quantized"), shape, data);
+        let scale = graph.constant(format!("{name}_scale"), channels.clone(), Data::Float32(scales));
+        let zero = graph.constant(format!("{name}_zero"), channels, zeros);
+        let result = format!("{name}_dequantized");
+        graph.nodes[i].inputs[at].clone_from(&result);
+        let mut node = Node::giving(result, "DequantizeLinear", vec![integers, scale, zero]);
+        node.attributes.push(("axis", Attribute::Int(0)));
+        self.around[i].front.push(node);
+    }
 
-fn node(op: &'static str, inputs: Vec<String>, output: String) -> Node {
-    Node {
-        op,
-        name: format!("{op}_{output}"),
-        inputs,
-        outputs: vec![output],
-        attributes: vec![],
-        exact: false,
+    fn finish(self) -> Graph {
+        let Rewriter { mut graph, first, around, replaced, .. } = self;
+        for (i, at, name) in replaced {
+            graph.nodes[i].inputs[at] = name;
+        }
+        let nodes = std::mem::replace(&mut graph.nodes, first);
+        for (node, Around { front, behind }) in nodes.into_iter().zip(around) {
+            graph.nodes.extend(front.into_iter().chain([node]).chain(behind));
+        }
+        graph.drop_unused();
+        graph
     }
 }

@@ -1,14 +1,15 @@
 //! Products stay in float until the embeddings are good enough, those first that do the most harm.
 
 use std::collections::HashSet;
-use std::path::Path;
 
 use serde::Serialize;
 
-use super::Settings;
-use super::calibrate::{Calibrated, Input, open};
-use crate::error::{Error, Result};
-use crate::onnx::{Graph, Weights};
+use super::calibrate::Calibrated;
+use super::range::Int8;
+use super::scratch::Scratch;
+use crate::error::Result;
+use crate::onnx::Graph;
+use crate::run::Tensor;
 
 /// Inputs that products are tried on alone.
 const TRIALS: usize = 8;
@@ -21,9 +22,7 @@ const MOST_FLOAT: usize = 2;
 pub struct Found {
     /// The graph.
     pub graph: Graph,
-    /// Products that could have been quantized.
-    pub products: usize,
-    /// Those of them that were left in float, the most harmful first.
+    /// The products that were left in float, the most harmful first.
     pub float: Vec<Sensitive>,
     /// Mean cosine to the float graph's embeddings on inputs that were not calibrated on.
     pub cosine: f32,
@@ -45,22 +44,18 @@ pub struct Sensitive {
 /// As [`Calibrated::new`].
 pub fn search(
     graph: Graph,
-    weights: &dyn Weights,
-    (calibration, held_out): (&[Input], &[Input]),
-    settings: &Settings,
+    scratch: Scratch<'_>,
+    [calibration, held_out]: [&[Tensor]; 2],
+    int8: &Int8,
     least: f32,
-    scratch: &Path,
     progress: &mut dyn FnMut(f32),
 ) -> Result<Found> {
-    let run = |graph: &Graph, inputs: &[Input]| embeddings(graph, weights, inputs, scratch);
-    let exact = run(&graph, held_out)?;
-    let calibrated = Calibrated::new(graph, weights, calibration, settings, scratch, progress)?;
+    let exact = scratch.run(&graph, held_out)?;
+    let calibrated = Calibrated::new(graph, scratch, calibration, int8, progress)?;
     let products = calibrated.products();
-    let failed = |source| Error::Write { path: scratch.to_owned(), source };
-    let quantized = |float: &HashSet<String>| calibrated.quantized(weights, float).map_err(failed);
-    let all = quantized(&HashSet::new())?;
-    let cosine = mean_cosine(&run(&all, held_out)?, &exact);
-    let mut found = Found { graph: all, products: products.len(), float: vec![], cosine };
+    let all = calibrated.quantized(scratch, &HashSet::new())?;
+    let cosine = mean_cosine(&scratch.run(&all, held_out)?, &exact);
+    let mut found = Found { graph: all, float: vec![], cosine };
     if cosine >= least {
         return Ok(found);
     }
@@ -68,7 +63,8 @@ pub fn search(
     let mut harm = Vec::new();
     for (i, product) in products.iter().enumerate() {
         let others = products.iter().filter(|p| *p != product).cloned().collect();
-        let cosine = mean_cosine(&run(&quantized(&others)?, trials)?, &exact[..trials.len()]);
+        let graph = calibrated.quantized(scratch, &others)?;
+        let cosine = mean_cosine(&scratch.run(&graph, trials)?, &exact[..trials.len()]);
         harm.push((cosine, product));
         progress((i + 1) as f32 / products.len() as f32);
     }
@@ -76,8 +72,9 @@ pub fn search(
     let mut count = 1;
     while found.cosine < least && count <= products.len() / MOST_FLOAT {
         let worst = &harm[..count];
-        found.graph = quantized(&worst.iter().map(|(_, product)| (*product).clone()).collect())?;
-        found.cosine = mean_cosine(&run(&found.graph, held_out)?, &exact);
+        let float = worst.iter().map(|(_, product)| (*product).clone()).collect();
+        found.graph = calibrated.quantized(scratch, &float)?;
+        found.cosine = mean_cosine(&scratch.run(&found.graph, held_out)?, &exact);
         let sensitive = |(cosine, product): &(f32, &String)| Sensitive {
             weight: calibrated.weight(product),
             cosine: *cosine,
@@ -86,22 +83,6 @@ pub fn search(
         count = (count * 2).min(products.len() / MOST_FLOAT).max(count + 1);
     }
     Ok(found)
-}
-
-/// What a graph gives for each input.
-fn embeddings(
-    graph: &Graph,
-    weights: &dyn Weights,
-    inputs: &[Input],
-    scratch: &Path,
-) -> Result<Vec<Vec<f32>>> {
-    let session = open(graph, weights, scratch)?;
-    let name = graph.inputs.first().map_or("", |input| &input.name);
-    let run = |input: &Input| {
-        let outputs = session.run(&[(name, input)]).map_err(Error::Calibration)?;
-        Ok(outputs.into_iter().next().map_or_else(Vec::new, |output| output.values))
-    };
-    inputs.iter().map(run).collect()
 }
 
 /// Mean over all inputs of the cosine of two embeddings of length one.

@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 
 use super::histogram::Observed;
-use super::plan::{Plan, readers};
-use crate::onnx::{Data, Graph, Weights};
+use super::plan::Plan;
+use crate::onnx::{Graph, TensorSource, numbers};
 
 /// Smallest factor and its reciprocal the largest: channels that are almost never used stay what they are.
 const LEAST: f32 = 1e-4;
@@ -17,17 +17,17 @@ const LEAST: f32 = 1e-4;
 /// activations' range goes over; the paper's value is 0.5. Returns how many layer norms that were.
 pub fn smooth(
     graph: &mut Graph,
-    weights: &dyn Weights,
+    source: &dyn TensorSource,
     plan: &Plan,
     observed: &HashMap<String, Observed>,
     strength: f32,
 ) -> std::io::Result<usize> {
-    let readers = readers(graph);
+    let readers = graph.readers();
     let (mut count, mut changes) = (0, Vec::new());
-    for node in graph.nodes().iter().filter(|n| n.op == "LayerNormalization") {
+    for node in graph.nodes.iter().filter(|n| n.op == "LayerNormalization") {
         let value = &node.outputs[0];
         let products: Vec<_> =
-            readers.get(value.as_str()).into_iter().flatten().map(|&i| &graph.nodes()[i]).collect();
+            readers.get(value.as_str()).into_iter().flatten().map(|&i| &graph.nodes[i]).collect();
         let Some(seen) = observed.get(value) else { continue };
         if products.is_empty() || !products.iter().all(|p| plan.products.contains(&p.name)) {
             continue;
@@ -35,7 +35,7 @@ pub fn smooth(
         let mut highest = vec![0f32; seen.channels.len()];
         for product in &products {
             let Some(weight) = graph.initializer(&product.inputs[1]) else { continue };
-            for row in crate::onnx::numbers(&weight.data, weights)?.chunks_exact(highest.len()) {
+            for row in numbers(&weight.data, source)?.chunks_exact(highest.len()) {
                 highest.iter_mut().zip(row).for_each(|(h, w)| *h = h.max(w.abs()));
             }
         }
@@ -50,10 +50,7 @@ pub fn smooth(
         changes.extend(products.iter().map(|p| (p.inputs[1].clone(), factors.clone())));
     }
     for (name, columns) in changes {
-        if let Some(constant) = graph.initializer_mut(&name) {
-            let data = std::mem::replace(&mut constant.data, Data::Int64(Vec::new()));
-            constant.data = Data::Scaled { data: Box::new(data), columns };
-        }
+        graph.scale(&name, &columns);
     }
     Ok(count)
 }

@@ -1,16 +1,21 @@
 //! Small towers with random weights, quantized and run by ONNX Runtime.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use clip_model::config::{Activation, ImageTower, ResNet};
 use clip_model::shapes::summarize;
 use clip_model::{Config, Preprocess};
 use clip_testkit::{parameter, uniform, vit};
 
+use super::calibrate::Calibrated;
+use super::plan::Plan;
 use super::*;
+use crate::graph::{self, Form};
 use crate::onnx::{Data, Element, Graph, Node};
+use crate::run::Tensor;
 use crate::testing::Parameters;
-use crate::tower::{self, Form};
+use crate::tower::Tower;
 
 const EMBED_DIM: usize = 16;
 
@@ -29,7 +34,7 @@ fn form(dialect: Dialect) -> Form {
 }
 
 fn image_for(config: &Config, dialect: Dialect) -> Graph {
-    tower::image(config, &Preprocess::default(), form(dialect))
+    graph::encoder(Tower::Image, config, &Preprocess::default(), form(dialect))
 }
 
 fn image(config: &Config) -> Graph {
@@ -37,25 +42,23 @@ fn image(config: &Config) -> Graph {
 }
 
 /// Images, and texts of every length.
-fn inputs(config: &Config) -> (Vec<Input>, Vec<Input>) {
+fn inputs(config: &Config) -> (Vec<Tensor>, Vec<Tensor>) {
     let side = config.image.image_size();
     let pixels = |i: usize| uniform(&format!("image {i}"), 2 * 3 * side * side, -2.0, 2.0);
     let text = |length: usize| {
         let ids = uniform(&format!("text {length}"), length, 0.0, 49.0);
         let ids = ids.into_iter().map(|id| id as i32).chain([49]);
-        Input::Int32(vec![1, length + 1], ids.collect())
+        Tensor::Int32(vec![1, length + 1], ids.collect())
     };
     (
-        (0..4).map(|i| Input::Float32(vec![2, 3, side, side], pixels(i).into())).collect(),
+        (0..4).map(|i| Tensor::Float32(vec![2, 3, side, side], pixels(i).into())).collect(),
         (1..9).map(text).collect(),
     )
 }
 
-fn run(graph: &Graph, weights: &Parameters, inputs: &[Input]) -> Vec<f32> {
+fn run(graph: &Graph, weights: &Parameters, inputs: &[Tensor]) -> Vec<f32> {
     let folder = tempfile::tempdir().unwrap();
-    let session = calibrate::open(graph, weights, folder.path()).unwrap();
-    let name = graph.inputs[0].name.as_str();
-    inputs.iter().flat_map(|input| session.run(&[(name, input)]).unwrap().remove(0).values).collect()
+    Scratch { source: weights, folder: folder.path() }.run(graph, inputs).unwrap().concat()
 }
 
 fn lowest_cosine(a: &[f32], b: &[f32]) -> f32 {
@@ -64,19 +67,24 @@ fn lowest_cosine(a: &[f32], b: &[f32]) -> f32 {
     rows.map(|(a, b)| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>()).fold(1.0, f32::min)
 }
 
-fn calibrated(graph: Graph, weights: &Parameters, inputs: &[Input], settings: &Settings) -> Calibrated {
+fn calibrated(graph: Graph, weights: &Parameters, inputs: &[Tensor], settings: &Int8) -> Calibrated {
     let folder = tempfile::tempdir().unwrap();
-    let result = Calibrated::new(graph, weights, inputs, settings, folder.path(), &mut |_| {}).unwrap();
+    let scratch = Scratch { source: weights, folder: folder.path() };
+    let result = Calibrated::new(graph, scratch, inputs, settings, &mut |_| {}).unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
     result
 }
 
-fn quantized(graph: Graph, weights: &Parameters, inputs: &[Input], settings: &Settings) -> Graph {
-    calibrated(graph, weights, inputs, settings).quantized(weights, &HashSet::new()).unwrap()
+fn rewritten(calibrated: &Calibrated, weights: &Parameters, float: &HashSet<String>) -> Graph {
+    calibrated.quantized(Scratch { source: weights, folder: Path::new("") }, float).unwrap()
+}
+
+fn quantized(graph: Graph, weights: &Parameters, inputs: &[Tensor], settings: &Int8) -> Graph {
+    rewritten(&calibrated(graph, weights, inputs, settings), weights, &HashSet::new())
 }
 
 fn count(graph: &Graph, op: &str) -> usize {
-    graph.nodes().iter().filter(|n| n.op == op).count()
+    graph.nodes.iter().filter(|n| n.op == op).count()
 }
 
 #[test]
@@ -85,11 +93,11 @@ fn embeddings_stay_close_by_every_method_in_both_dialects() {
         let weights = parameters(&config);
         let (images, texts) = inputs(&config);
         for dialect in [Dialect::Cpu, Dialect::Trt] {
-            let text = tower::text(&config, form(dialect));
+            let text = graph::encoder(Tower::Text, &config, &Preprocess::default(), form(dialect));
             for (graph, inputs) in [(image_for(&config, dialect), &images), (text, &texts)] {
                 let exact = run(&graph, &weights, inputs);
                 for method in [Method::MinMax, Method::Percentile(99.9)] {
-                    let settings = Settings { method, dialect, ..Settings::default() };
+                    let settings = Int8 { method, dialect, ..Int8::default() };
                     let graph = quantized(graph.clone(), &weights, inputs, &settings);
                     let cosine = lowest_cosine(&run(&graph, &weights, inputs), &exact);
                     let what = format!("{method:?} {dialect:?} {:?}: {cosine}", config.image);
@@ -109,26 +117,26 @@ fn dialects_are_kept() {
         let weights = parameters(&config);
         let (images, _) = inputs(&config);
         for dialect in [Dialect::Cpu, Dialect::Trt] {
-            let settings = Settings { dialect, ..Settings::default() };
+            let settings = Int8 { dialect, ..Int8::default() };
             let graph = quantized(image_for(&config, dialect), &weights, &images, &settings);
-            let elements: HashSet<Element> = graph.initializers().iter().map(|i| i.data.element()).collect();
+            let elements: HashSet<Element> = graph.initializers.iter().map(|i| i.data.element()).collect();
             assert_eq!(elements.contains(&Element::Int32), dialect == Dialect::Cpu, "integer biases");
             assert_eq!(elements.contains(&Element::UInt8), dialect == Dialect::Cpu, "unsigned activations");
-            for initializer in graph.initializers().iter().filter(|i| i.name.ends_with("_zero")) {
+            for initializer in graph.initializers.iter().filter(|i| i.name.ends_with("_zero")) {
                 if let Data::Int8(zeros) = &initializer.data {
                     assert!(zeros.iter().all(|&z| z == 0), "{}", initializer.name);
                 }
             }
             let dequantized = |name: &String| {
-                let by = graph.nodes().iter().find(|n| n.outputs.contains(name));
+                let by = graph.nodes.iter().find(|n| n.outputs.contains(name));
                 by.is_some_and(|n| n.op == "DequantizeLinear")
             };
-            for node in graph.nodes().iter().filter(|n| matches!(n.op, "Gemm" | "Conv")) {
+            for node in graph.nodes.iter().filter(|n| matches!(n.op, "Gemm" | "Conv")) {
                 let count = if dialect == Dialect::Cpu { node.inputs.len() } else { 2 };
                 assert!(node.inputs[..count].iter().all(dequantized), "{node:?}");
             }
             // A convolutional network stays in integers between its products, too.
-            for node in graph.nodes().iter().filter(|n| n.op == "AveragePool") {
+            for node in graph.nodes.iter().filter(|n| n.op == "AveragePool") {
                 assert!(dequantized(&node.inputs[0]), "{node:?}");
                 assert_eq!(dialect, Dialect::Trt, "{node:?}");
             }
@@ -141,13 +149,13 @@ fn named_products_stay_in_float() {
     let config = &configs()[0];
     let weights = parameters(config);
     let (images, _) = inputs(config);
-    let calibrated = calibrated(image(config), &weights, &images, &Settings::default());
+    let calibrated = calibrated(image(config), &weights, &images, &Int8::default());
     let products = calibrated.products();
     let float: HashSet<String> = products[..products.len() - 1].iter().cloned().collect();
-    let one = calibrated.quantized(&weights, &float).unwrap();
+    let one = rewritten(&calibrated, &weights, &float);
     assert_eq!(count(&one, "QuantizeLinear"), 1);
     let exact = run(&image(config), &weights, &images);
-    let every = calibrated.quantized(&weights, &HashSet::new()).unwrap();
+    let every = rewritten(&calibrated, &weights, &HashSet::new());
     let of = |graph: &Graph| lowest_cosine(&run(graph, &weights, &images), &exact);
     assert!(of(&one) > of(&every), "{} {}", of(&one), of(&every));
 }
@@ -166,20 +174,20 @@ fn the_search_leaves_in_float_what_integers_cannot_hold() {
     }
     let (images, _) = inputs(config);
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { method: Method::MinMax, ..Settings::default() };
-    let found = |least| {
-        search(image(config), &weights, (&images, &images), &settings, least, folder.path(), &mut |_| {})
-            .unwrap()
-    };
+    let settings = Int8 { method: Method::MinMax, ..Int8::default() };
+    let scratch = Scratch { source: &weights, folder: folder.path() };
+    let found =
+        |least| search(image(config), scratch, [&images, &images], &settings, least, &mut |_| {}).unwrap();
     let all = found(-1.0);
     assert!(all.float.is_empty());
     let better = found(all.cosine + 0.5 * (1.0 - all.cosine));
     assert!(better.cosine > all.cosine && !better.float.is_empty());
     assert_eq!(better.float[0].weight, harmful, "{:?}", better.float);
-    assert!(better.float.len() < better.products / 2, "{:?}", better.float);
+    let products = Plan::new(&image(config), &HashSet::new()).products.len();
+    assert!(better.float.len() < products / 2, "{:?}", better.float);
     let integers = |node: &&Node| node.op == "Gemm" && node.inputs[1].ends_with("_dequantized");
-    let integers = better.graph.nodes().iter().filter(integers).count();
-    assert_eq!(integers, better.products - better.float.len());
+    let integers = better.graph.nodes.iter().filter(integers).count();
+    assert_eq!(integers, products - better.float.len());
 }
 
 /// One channel of a layer norm far above the others: without smoothing its range blurs them.
@@ -201,7 +209,7 @@ fn smoothing_keeps_what_outlier_channels_would_blur() {
     let graph = image(config);
     let exact = run(&graph, &weights, &images);
     let [plain, smoothed] = [0.0, 0.5].map(|smoothing| {
-        let settings = Settings { smoothing, method: Method::MinMax, ..Settings::default() };
+        let settings = Int8 { smoothing, method: Method::MinMax, ..Int8::default() };
         let graph = quantized(graph.clone(), &weights, &images, &settings);
         lowest_cosine(&run(&graph, &weights, &images), &exact)
     });
@@ -216,7 +224,8 @@ fn numbers_that_are_not_finite_are_named() {
     let (images, _) = inputs(config);
     let folder = tempfile::tempdir().unwrap();
     let graph = image(config);
-    let failed = Calibrated::new(graph, &weights, &images, &Settings::default(), folder.path(), &mut |_| {});
+    let scratch = Scratch { source: &weights, folder: folder.path() };
+    let failed = Calibrated::new(graph, scratch, &images, &Int8::default(), &mut |_| {});
     let message = failed.map(|_| ()).unwrap_err().to_string();
     assert!(message.contains("is not finite"), "{message}");
 }

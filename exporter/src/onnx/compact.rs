@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::graph::{Attribute, Data, Element, Graph, Node};
+use super::data::{Data, Element};
+use super::graph::Graph;
+use super::node::Node;
 
 /// Elements from which on a weight is worth a node.
 const LARGE: usize = 1 << 14;
@@ -18,12 +20,11 @@ impl Graph {
             if constant.elements() >= LARGE && large(&constant.data) {
                 let narrow = format!("{}_float16", constant.name);
                 let wide = std::mem::replace(&mut constant.name, narrow.clone());
-                let data = std::mem::replace(&mut constant.data, Data::Int64(Vec::new()));
-                constant.data = Data::Half(Box::new(data));
+                constant.halve();
                 if self.nodes.iter().all(|node| !node.inputs.contains(&wide) || looks_up(node, &wide)) {
                     gather_narrow(&mut self.nodes, &wide, &narrow);
                 } else {
-                    casts.push(widening(narrow, wide));
+                    casts.push(Node::cast(wide, narrow, Element::Float32));
                 }
             }
         }
@@ -50,39 +51,30 @@ fn gather_narrow(nodes: &mut Vec<Node>, wide: &str, narrow: &str) {
             if looks_up(&node, wide) {
                 node.inputs[0] = narrow.to_owned();
                 let rows = format!("{}_float16", node.outputs[0]);
-                cast = Some(widening(rows.clone(), std::mem::replace(&mut node.outputs[0], rows)));
+                let wide = std::mem::replace(&mut node.outputs[0], rows.clone());
+                cast = Some(Node::cast(wide, rows, Element::Float32));
             }
             std::iter::once(node).chain(cast)
         })
         .collect();
 }
 
-/// The cast of the float16 value `narrow` to the float32 value `wide`.
-fn widening(narrow: String, wide: String) -> Node {
-    Node {
-        op: "Cast",
-        name: format!("Cast_{wide}"),
-        inputs: vec![narrow],
-        outputs: vec![wide],
-        attributes: vec![("to", Attribute::Int(Element::Float32 as i64))],
-        exact: true,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::onnx::Attribute;
+    use crate::testing::weight;
 
     /// The operators of a graph that looks rows up in a large table, and multiplies with it too if asked to.
     fn operators(multiplies: bool) -> Vec<(&'static str, Vec<String>)> {
         let mut graph = Graph::new("lookup", 17);
         let ids = graph.input("ids", Element::Int32, vec![]);
-        let table = graph.weight("table", &[1024, 16]);
+        let table = weight(&mut graph, "table", &[1024, 16]);
         let row = graph.node("Gather", &[&table, &ids], vec![("axis", Attribute::Int(0))]);
         graph.node("MatMul", &[if multiplies { &table } else { &row }, &row], vec![]);
         let graph = graph.compact();
         assert!(graph.initializer("table_float16").is_some_and(|i| i.data.element() == Element::Float16));
-        graph.nodes().iter().map(|n| (n.op, n.inputs.clone())).collect()
+        graph.nodes.iter().map(|n| (n.op, n.inputs.clone())).collect()
     }
 
     #[test]
@@ -98,15 +90,15 @@ mod tests {
     fn a_weight_that_is_read_in_both_formats_is_stored_once() {
         let mut graph = Graph::new("both", 17);
         let x = graph.input("x", Element::Float32, vec![]);
-        let weight = graph.weight("weight", &[256, 256]);
+        let weight = weight(&mut graph, "weight", &[256, 256]);
         graph.node("MatMul", &[&x, &weight], vec![]);
         graph.set_exact(true);
         let y = graph.node("Gemm", &[&x, &weight], vec![]);
         graph.output(&y, "y", Element::Float32, vec![]);
-        let graph = graph.to_half();
-        let names: Vec<_> = graph.initializers().iter().map(|i| i.name.as_str()).collect();
+        let graph = graph.into_half();
+        let names: Vec<_> = graph.initializers.iter().map(|i| i.name.as_str()).collect();
         assert_eq!(names, ["weight_float16"]);
-        let cast = graph.nodes().iter().find(|node| node.outputs == ["weight"]).unwrap();
+        let cast = graph.nodes.iter().find(|node| node.outputs == ["weight"]).unwrap();
         assert_eq!((cast.op, cast.inputs[0].as_str()), ("Cast", "weight_float16"));
     }
 

@@ -1,139 +1,141 @@
-//! The bytes of constants.
+//! Constants of a graph: shape and number format, and where their values come from.
 
-use std::io::{Error, ErrorKind, Result};
+use std::io::Result;
+use std::ops::Range;
 
-use ::half::f16;
+/// Number formats, with ONNX's `TensorProto.DataType` numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Element {
+    /// IEEE single precision.
+    Float32 = 1,
+    /// 8-bit unsigned integer.
+    UInt8 = 2,
+    /// 8-bit signed integer.
+    Int8 = 3,
+    /// 32-bit signed integer.
+    Int32 = 6,
+    /// 64-bit signed integer.
+    Int64 = 7,
+    /// IEEE half precision.
+    Float16 = 10,
+}
 
-use super::file::Weights;
-use super::graph::{Data, Rows};
+impl Element {
+    /// Bytes of one element.
+    pub fn size(self) -> u64 {
+        match self {
+            Element::UInt8 | Element::Int8 => 1,
+            Element::Float16 => 2,
+            Element::Float32 | Element::Int32 => 4,
+            Element::Int64 => 8,
+        }
+    }
+}
 
-/// Epsilon of batch norms, PyTorch's default.
-const EPSILON: f32 = 1e-5;
+/// Consecutive rows (along the outermost axis) of a checkpoint's tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rows {
+    /// State-dict name.
+    pub tensor: String,
+    /// Which rows; None for the whole tensor.
+    pub rows: Option<Range<usize>>,
+}
 
 /// Takes little-endian bytes, whole elements at a time.
-type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
+pub type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
 
-/// Passes the bytes of `data` to `sink`, in order, in one or more pieces.
-pub fn write(data: &Data, weights: &dyn Weights, sink: Sink<'_>) -> Result<()> {
-    match data {
-        Data::Int64(values) => sink(&bytes(values, |v| v.to_le_bytes())),
-        Data::Int32(values) => sink(&bytes(values, |v| v.to_le_bytes())),
-        Data::Int8(values) => sink(&bytes(values, |v| v.to_le_bytes())),
-        Data::UInt8(values) => sink(values),
-        Data::Float32(values) => sink(&bytes(values, |v| v.to_le_bytes())),
-        Data::Weight(rows) => weights.read(rows, sink),
-        Data::Folded { weight, norm } => {
-            let scale = Norm::read(norm, weights)?.scale();
-            let values = numbers(&Data::Weight(weight.clone()), weights)?;
-            let row = values.len() / scale.len().max(1);
-            if row == 0 || row * scale.len() != values.len() {
-                let (weights, channels) = (values.len(), scale.len());
-                return Err(invalid(format!(
-                    "{weights} weights do not fit the {channels} channels of {norm}"
-                )));
-            }
-            // A channel's weights lie side by side.
-            values
-                .chunks_exact(row)
-                .zip(&scale)
-                .try_for_each(|(values, scale)| sink(&bytes(values, |v| (v * scale).to_le_bytes())))
+/// Gives the little-endian float32 bytes of a checkpoint's tensors.
+pub trait TensorSource {
+    /// Calls `sink` with the bytes of `rows`, in order, in one or more pieces.
+    ///
+    /// # Errors
+    /// Those of `sink`, and any of its own.
+    fn read(&self, rows: &Rows, sink: Sink<'_>) -> Result<()>;
+}
+
+/// A constant of the graph.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Initializer {
+    /// Unique name.
+    pub name: String,
+    /// Shape, outermost axis first.
+    pub shape: Vec<usize>,
+    /// Its values.
+    pub data: Data,
+}
+
+/// The values of a constant.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Data {
+    /// Integers written out here.
+    Int64(Vec<i64>),
+    /// Biases of quantized products.
+    Int32(Vec<i32>),
+    /// Quantized weights, and zero points of signed numbers.
+    Int8(Vec<i8>),
+    /// Zero points of unsigned numbers.
+    UInt8(Vec<u8>),
+    /// Numbers written out here.
+    Float32(Vec<f32>),
+    /// A checkpoint's tensor, or some of its rows; float32 in the file.
+    Weight(Rows),
+    /// The weight of a convolution with a batch norm folded into it; float32 in the file.
+    Folded {
+        /// The convolution's own weight, output channels first.
+        weight: Rows,
+        /// Name of the batch norm.
+        norm: String,
+    },
+    /// The bias that the batch norm of this name leaves when it is folded into a convolution; float32 in the file.
+    FoldedBias(String),
+    /// Numbers of one of the float32 kinds, those of each column (along the innermost axis) times a factor.
+    Scaled {
+        /// The numbers.
+        data: Box<Data>,
+        /// A factor per column.
+        columns: Vec<f32>,
+    },
+    /// Numbers of one of the float32 kinds, rounded to float16 in the file.
+    Half(Box<Data>),
+}
+
+impl Data {
+    /// The number format in the file.
+    pub fn element(&self) -> Element {
+        match self {
+            Data::Int64(_) => Element::Int64,
+            Data::Int32(_) => Element::Int32,
+            Data::Int8(_) => Element::Int8,
+            Data::UInt8(_) => Element::UInt8,
+            Data::Half(_) => Element::Float16,
+            _ => Element::Float32,
         }
-        Data::FoldedBias(norm) => sink(&bytes(&Norm::read(norm, weights)?.shift(), |v| v.to_le_bytes())),
-        Data::Scaled { data, columns } => {
-            let mut next = columns.iter().cycle();
-            write(data, weights, &mut |piece| {
-                let scaled: Vec<f32> =
-                    floats(piece).zip(next.by_ref()).map(|(v, factor)| v * factor).collect();
-                sink(&bytes(&scaled, |v| v.to_le_bytes()))
-            })
-        }
-        Data::Half(inner) => write(inner, weights, &mut |piece| {
-            let mut rounded = Vec::with_capacity(piece.len() / 2);
-            for value in floats(piece) {
-                let half = f16::from_f32(value);
-                if half.is_infinite() && value.is_finite() {
-                    let limit = f16::MAX;
-                    return Err(invalid(format!(
-                        "{value} is beyond float16, which ends at {limit}: this model needs fp32"
-                    )));
-                }
-                rounded.extend_from_slice(&half.to_le_bytes());
-            }
-            sink(&rounded)
-        }),
     }
 }
 
-/// The values of a constant of one of the float32 kinds, in memory.
-///
-/// # Errors
-/// Those of `weights`; one for integers.
-pub fn numbers(data: &Data, weights: &dyn Weights) -> Result<Vec<f32>> {
-    match data {
-        Data::Int64(_) | Data::Int32(_) | Data::Int8(_) | Data::UInt8(_) => {
-            return Err(invalid("these are integers, not numbers".to_owned()));
-        }
-        Data::Half(inner) => return numbers(inner, weights),
-        Data::Float32(_)
-        | Data::Weight(_)
-        | Data::Folded { .. }
-        | Data::FoldedBias(_)
-        | Data::Scaled { .. } => {}
-    }
-    let mut values = Vec::new();
-    write(data, weights, &mut |piece| {
-        values.extend(floats(piece));
-        Ok(())
-    })?;
-    Ok(values)
-}
-
-/// A batch norm's parameters, a number per channel.
-struct Norm {
-    gain: Vec<f32>,
-    bias: Vec<f32>,
-    mean: Vec<f32>,
-    variance: Vec<f32>,
-}
-
-impl Norm {
-    fn read(name: &str, weights: &dyn Weights) -> Result<Norm> {
-        let part = |suffix: &str| {
-            let rows = Rows { tensor: format!("{name}.{suffix}"), rows: None };
-            numbers(&Data::Weight(rows), weights)
-        };
-        Ok(Norm {
-            gain: part("weight")?,
-            bias: part("bias")?,
-            mean: part("running_mean")?,
-            variance: part("running_var")?,
-        })
+impl Initializer {
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
     }
 
-    /// What the convolution's weights are multiplied by.
-    fn scale(&self) -> Vec<f32> {
-        self.gain
-            .iter()
-            .zip(&self.variance)
-            .map(|(gain, variance)| gain / (variance + EPSILON).sqrt())
-            .collect()
+    /// Bytes of the values in the file.
+    pub fn size(&self) -> u64 {
+        self.data.element().size() * self.elements() as u64
     }
 
-    /// What is then added.
-    fn shift(&self) -> Vec<f32> {
-        let means = self.mean.iter().zip(self.scale());
-        self.bias.iter().zip(means).map(|(bias, (mean, scale))| bias - mean * scale).collect()
+    /// Multiplies each column by its factor; a single factor is every column's.
+    pub fn scale(&mut self, columns: Vec<f32>) {
+        self.replace(|data| Data::Scaled { data, columns });
     }
-}
 
-fn bytes<T, const N: usize>(values: &[T], convert: impl Fn(&T) -> [u8; N]) -> Vec<u8> {
-    values.iter().flat_map(convert).collect()
-}
+    /// Rounds the numbers to float16.
+    pub fn halve(&mut self) {
+        self.replace(Data::Half);
+    }
 
-fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> + '_ {
-    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-}
-
-fn invalid(message: String) -> Error {
-    Error::new(ErrorKind::InvalidData, message)
+    fn replace(&mut self, with: impl FnOnce(Box<Data>) -> Data) {
+        let data = std::mem::replace(&mut self.data, Data::UInt8(Vec::new()));
+        self.data = with(Box::new(data));
+    }
 }

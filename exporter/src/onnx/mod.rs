@@ -7,10 +7,14 @@ mod file;
 mod fold;
 mod graph;
 mod half;
+mod node;
 mod protobuf;
 mod quick_gelu;
+mod values;
 
-pub use data::numbers;
-pub use file::{LIMIT, OPSETS, Weights};
-pub use graph::{Attribute, Axis, Data, Element, Graph, Initializer, Node, Rows, Signature};
+pub use data::{Data, Element, Rows, Sink, TensorSource};
+pub use file::{LIMIT, OPSETS};
+pub use graph::Graph;
 pub use half::PEAK;
+pub use node::{Attribute, Attributes, Axis, Node};
+pub use values::numbers;

@@ -15,53 +15,59 @@ impl Message {
         &self.0
     }
 
-    /// An integer, boolean or enum field. (A negative one takes ten bytes, as the format asks for `int64`.)
-    pub fn int(&mut self, field: u64, value: i64) {
-        self.tag(field, VARINT);
-        varint(&mut self.0, value.cast_unsigned());
+    /// With an integer, boolean or enum field. (A negative one takes ten bytes, as the format asks for `int64`.)
+    pub fn int(self, field: u64, value: i64) -> Message {
+        self.tag(field, VARINT).varint(value.cast_unsigned())
     }
 
-    /// A single-precision field.
-    pub fn float(&mut self, field: u64, value: f32) {
-        self.tag(field, FOUR_BYTES);
-        self.0.extend(value.to_le_bytes());
+    /// With a single-precision field.
+    pub fn float(self, field: u64, value: f32) -> Message {
+        self.tag(field, FOUR_BYTES).append(&value.to_le_bytes())
     }
 
-    /// A string field.
-    pub fn string(&mut self, field: u64, value: &str) {
-        self.length_delimited(field, value.len() as u64);
-        self.0.extend(value.as_bytes());
+    /// With a string field.
+    pub fn string(self, field: u64, value: &str) -> Message {
+        self.length_delimited(field, value.len() as u64).append(value.as_bytes())
     }
 
-    /// A field that is a message.
-    pub fn message(&mut self, field: u64, value: &Message) {
-        self.length_delimited(field, value.0.len() as u64);
-        self.0.extend(&value.0);
+    /// With a field that is a message.
+    pub fn message(self, field: u64, value: &Message) -> Message {
+        self.length_delimited(field, value.0.len() as u64).append(&value.0)
     }
 
-    /// All fields of another message.
-    pub fn append(&mut self, other: &Message) {
-        self.0.extend(&other.0);
+    /// With what `add` adds for each of `items`.
+    pub fn each<T>(
+        self,
+        items: impl IntoIterator<Item = T>,
+        add: impl FnMut(Message, T) -> Message,
+    ) -> Message {
+        items.into_iter().fold(self, add)
     }
 
-    /// The beginning of a field of `length` bytes (bytes, or a message) that the caller writes after this message.
-    pub fn length_delimited(&mut self, field: u64, length: u64) {
-        self.tag(field, LENGTH_DELIMITED);
-        varint(&mut self.0, length);
+    /// With encoded bytes: all fields of another message, or the rest of a field.
+    pub fn append(mut self, bytes: &[u8]) -> Message {
+        self.0.extend(bytes);
+        self
     }
 
-    fn tag(&mut self, field: u64, wire_type: u64) {
-        varint(&mut self.0, field << 3 | wire_type);
+    /// With the beginning of a field of `length` bytes (bytes, or a message) that the caller writes after this message.
+    pub fn length_delimited(self, field: u64, length: u64) -> Message {
+        self.tag(field, LENGTH_DELIMITED).varint(length)
     }
-}
 
-/// Seven bits a byte, lowest first; the top bit says that more follow.
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
+    fn tag(self, field: u64, wire_type: u64) -> Message {
+        self.varint(field << 3 | wire_type)
     }
-    out.push(value as u8);
+
+    /// Seven bits a byte, lowest first; the top bit says that more follow.
+    fn varint(mut self, mut value: u64) -> Message {
+        while value >= 0x80 {
+            self.0.push((value & 0x7f) as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+        self
+    }
 }
 
 #[cfg(test)]
@@ -71,24 +77,19 @@ mod tests {
     /// The examples of the format's documentation.
     #[test]
     fn bytes_are_those_of_the_documentation() {
-        let mut message = Message::default();
-        message.int(1, 150);
+        let message = Message::default().int(1, 150);
         assert_eq!(message.bytes(), [0x08, 0x96, 0x01]);
-        let mut outer = Message::default();
-        outer.message(3, &message);
+        let outer = Message::default().message(3, &message);
         assert_eq!(outer.bytes(), [0x1a, 0x03, 0x08, 0x96, 0x01]);
-        let mut text = Message::default();
-        text.string(2, "testing");
+        let text = Message::default().string(2, "testing");
         assert_eq!(text.bytes(), *b"\x12\x07testing");
     }
 
     #[test]
     fn negative_integers_take_ten_bytes() {
-        let mut message = Message::default();
-        message.int(1, -2);
+        let message = Message::default().int(1, -2);
         assert_eq!(message.bytes(), [8, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]);
-        let mut number = Message::default();
-        number.float(2, 1.0);
+        let number = Message::default().float(2, 1.0);
         assert_eq!(number.bytes(), [0x15, 0, 0, 0x80, 0x3f]);
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::graph::{Data, Graph, Node};
+use super::data::Data;
+use super::graph::Graph;
+use super::node::Node;
 
 /// `x * sigmoid(factor * x)` between products.
 struct Gate {
@@ -25,17 +27,13 @@ impl Graph {
     /// pass over the numbers less.
     pub fn fold_gate_factors(&mut self) {
         let gates: Vec<Gate> = {
-            let (mut readers, mut makers) = (HashMap::<&str, Vec<usize>>::new(), HashMap::new());
-            for (i, node) in self.nodes.iter().enumerate() {
-                node.inputs.iter().for_each(|input| readers.entry(input).or_default().push(i));
-                makers.extend(node.outputs.iter().map(|output| (output.as_str(), i)));
-            }
+            let (readers, makers) = (self.readers(), self.makers());
             (0..self.nodes.len()).filter_map(|i| self.gate(i, &readers, &makers)).collect()
         };
         for gate in &gates {
             self.nodes[gate.sigmoid].inputs[0].clone_from(&gate.value);
-            gate.before.iter().for_each(|name| self.scale(name, gate.factor));
-            gate.behind.iter().for_each(|name| self.scale(name, gate.factor.recip()));
+            gate.before.iter().for_each(|name| self.scale(name, &[gate.factor]));
+            gate.behind.iter().for_each(|name| self.scale(name, &[gate.factor.recip()]));
         }
         let dropped: HashSet<usize> = gates.iter().map(|gate| gate.scaling).collect();
         self.retain_nodes(|i| !dropped.contains(&i));
@@ -73,29 +71,22 @@ impl Graph {
         let found = alone && !behind.is_empty();
         found.then(|| Gate { scaling, sigmoid, value: value.clone(), factor, before, behind })
     }
-
-    /// Multiplies a constant by a factor.
-    fn scale(&mut self, name: &str, factor: f32) {
-        if let Some(constant) = self.initializer_mut(name) {
-            let data = std::mem::replace(&mut constant.data, Data::Int64(Vec::new()));
-            constant.data = Data::Scaled { data: Box::new(data), columns: vec![factor] };
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::onnx::{Axis, Element};
+    use crate::testing::weight;
 
     /// A gate between two products, and what its result is read by besides.
     fn graph(also_read_by: Option<&'static str>) -> Graph {
         let mut graph = Graph::new("gate", 17);
         let x = graph.input("x", Element::Float32, vec![Axis::Named("rows"), Axis::Fixed(4)]);
         let [first, bias, second] = [("first", vec![8, 4]), ("bias", vec![8]), ("second", vec![4, 8])]
-            .map(|(n, s)| graph.weight(n, &s));
+            .map(|(n, s)| weight(&mut graph, n, &s));
         let hidden = graph.node("Gemm", &[&x, &first, &bias], vec![]);
-        let factor = graph.number(1.702);
+        let factor = graph.constant("factor".to_owned(), vec![], Data::Float32(vec![1.702]));
         let scaled = graph.node("Mul", &[&hidden, &factor], vec![]);
         let open = graph.node("Sigmoid", &[&scaled], vec![]);
         let gated = graph.node("Mul", &[&hidden, &open], vec![]);
@@ -110,14 +101,14 @@ mod tests {
     fn a_factor_between_products_is_folded() {
         let mut graph = graph(None);
         graph.fold_gate_factors();
-        let found: Vec<_> = graph.nodes().iter().map(|n| (n.op, n.inputs[0].as_str())).collect();
+        let found: Vec<_> = graph.nodes.iter().map(|n| (n.op, n.inputs[0].as_str())).collect();
         assert_eq!(found, [("Gemm", "x"), ("Sigmoid", "Gemm_0"), ("Mul", "Gemm_0"), ("Gemm", "Mul_3")]);
         let factor = |name: &str| match &graph.initializer(name).unwrap().data {
             Data::Scaled { columns, .. } => columns.clone(),
             other => panic!("{other:?}"),
         };
         assert_eq!(["first", "bias", "second"].map(factor), [[1.702], [1.702], [1.0 / 1.702]]);
-        assert_eq!(graph.initializers().len(), 3);
+        assert_eq!(graph.initializers.len(), 3);
     }
 
     #[test]
@@ -125,7 +116,7 @@ mod tests {
         let before = graph(Some("Relu"));
         let mut after = before.clone();
         after.fold_gate_factors();
-        assert_eq!(after.nodes(), before.nodes());
-        assert_eq!(after.initializers(), before.initializers());
+        assert_eq!(after.nodes, before.nodes);
+        assert_eq!(after.initializers, before.initializers);
     }
 }

@@ -1,0 +1,67 @@
+//! `clip-export`: a checkpoint becomes a model folder; `clip-export inspect` says what one is.
+
+mod activation;
+mod convert;
+mod export;
+mod inspect;
+mod numbers;
+mod remedy;
+mod screen;
+mod source;
+mod thresholds;
+mod verify;
+
+use std::io::{BufReader, stdin};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Subcommand};
+use clip_exporter::run::{Inputs, Outcome, apart};
+
+// What the program does besides exporting. (A doc comment would take the place of the description in --help.)
+#[derive(Debug, Subcommand)]
+enum Command {
+    Inspect(inspect::Arguments),
+    Verify(verify::Arguments),
+}
+
+fn main() -> ExitCode {
+    clip_program::start();
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == apart::ARGUMENT)
+        && let (Some(folder), None) = (arguments.next(), arguments.next())
+    {
+        return try_out(folder.as_ref());
+    }
+    clip_program::finish(dispatch())
+}
+
+fn dispatch() -> anyhow::Result<()> {
+    // Exporting, the main use, needs no subcommand.
+    let parser = Command::augment_subcommands(export::Arguments::command());
+    let matches = parser.subcommand_required(false).arg_required_else_help(false).get_matches();
+    if matches.subcommand_name().is_none() {
+        return export::run(&export::Arguments::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()));
+    }
+    match Command::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()) {
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+    }
+}
+
+/// The other side of [`apart::run`].
+fn try_out(folder: &Path) -> ExitCode {
+    let outcome = || -> anyhow::Result<String> {
+        let mut input = BufReader::new(stdin());
+        let inputs = Inputs::read(&mut input)?;
+        clip_program::end_with(input);
+        Ok(serde_json::to_string(&Outcome::of(folder, &inputs)?)?)
+    };
+    match outcome() {
+        Ok(outcome) => clip_program::finish(clip_program::print(&outcome, "")),
+        Err(error) => {
+            clip_program::note(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The network as ONNX graphs: an interpreter of [`Ops`](clip_model::ops::Ops), and the towers written with it.
+
+mod attention;
+mod form;
+mod integers;
+mod interpreter;
+mod ops;
+mod towers;
+
+pub use form::{EMBEDDING, Form, IDS, IMAGE};
+pub use towers::{combined, encoder};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! What encoders are run on, here or in another process.
+
+use std::io::{self, BufRead, Write};
+
+use clip_model::preprocess::Image;
+use clip_model::templates::Template;
+
+/// Labels, and the templates that they are put into.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Labels {
+    /// The labels, at least one.
+    pub labels: Vec<String>,
+    /// The templates; none for labels that stand for themselves.
+    pub templates: Vec<Template>,
+}
+
+impl Labels {
+    /// The templates as texts, with `{}` for the label.
+    pub fn template_texts(&self) -> Vec<String> {
+        self.templates.iter().map(Template::to_string).collect()
+    }
+}
+
+/// What encoders are run on.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Inputs {
+    /// For the image encoder.
+    pub images: Vec<Image>,
+    /// For the text encoder.
+    pub texts: Vec<String>,
+    /// A label set, also for the text encoder.
+    pub labels: Option<Labels>,
+    /// Runs of the image encoder, one image each, that its time is taken of; with none it is 0.
+    pub timed: usize,
+    /// Whether nothing is wanted but the first number beyond float16, of graphs that give their peaks.
+    pub peaks: bool,
+}
+
+/// The line before the images: width and height of each, texts, labels and their templates, `timed`, `peaks`.
+type Header = (Vec<[usize; 2]>, Vec<String>, Option<(Vec<String>, Vec<String>)>, usize, bool);
+
+impl Inputs {
+    /// Writes them for [`Inputs::read`]: a line of JSON, then the bytes of the images.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let sizes = self.images.iter().map(|image| [image.width(), image.height()]).collect();
+        let labels = self.labels.as_ref().map(|set| (set.labels.clone(), set.template_texts()));
+        let header: Header = (sizes, self.texts.clone(), labels, self.timed, self.peaks);
+        serde_json::to_writer(&mut *out, &header)?;
+        out.write_all(b"\n")?;
+        self.images.iter().try_for_each(|image| out.write_all(image.rgb()))?;
+        out.flush()
+    }
+
+    /// Reads what [`Inputs::write`] has written, and nothing beyond.
+    ///
+    /// # Errors
+    /// Those of `input`, and where it is something else.
+    pub fn read(input: &mut impl BufRead) -> io::Result<Inputs> {
+        let mut line = String::new();
+        input.read_line(&mut line)?;
+        let (sizes, texts, labels, timed, peaks): Header = serde_json::from_str(&line)?;
+        let image = |[width, height]: [usize; 2]| {
+            let mut rgb = vec![0; 3 * width * height];
+            input.read_exact(&mut rgb)?;
+            Image::new(width, height, rgb).map_err(io::Error::other)
+        };
+        let images = sizes.into_iter().map(image).collect::<io::Result<_>>()?;
+        let labels = labels.map(|(labels, templates)| {
+            let templates = templates.iter().map(|template| template.parse()).collect::<Result<_, _>>();
+            templates.map(|templates| Labels { labels, templates })
+        });
+        Ok(Inputs { images, texts, labels: labels.transpose().map_err(io::Error::other)?, timed, peaks })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_are_read_as_they_were_written() {
+        let image =
+            |width, height| Image::new(width, height, (0..3 * width * height).map(|i| i as u8).collect());
+        let images = vec![image(3, 2).unwrap(), image(1, 5).unwrap()];
+        let labels = Labels { labels: vec!["cat".to_owned()], templates: vec!["a {}".parse().unwrap()] };
+        let texts = vec!["a\n\"cat\"".to_owned(), String::new()];
+        let inputs = Inputs { images, texts, labels: Some(labels), timed: 7, peaks: true };
+        let mut written = Vec::new();
+        inputs.write(&mut written).unwrap();
+        written.extend(b"rest");
+        let mut input = written.as_slice();
+        assert_eq!(Inputs::read(&mut input).unwrap(), inputs);
+        assert_eq!(input, b"rest");
+        assert!(Inputs::read(&mut &written[..written.len() - 10]).is_err());
+        assert!(Inputs::read(&mut &b""[..]).is_err());
+    }
+}

@@ -1,0 +1,53 @@
+//! Single graphs in the runtime's engine, for a look at more than their embeddings.
+
+use std::path::Path;
+
+use clip_model::{Preprocess, Tokenizer};
+use clip_runtime::{Image, Options, Result, engine};
+
+/// What goes into a graph.
+pub type Tensor = engine::Tensor<'static>;
+
+/// An open graph.
+pub type Session = Box<dyn engine::Session>;
+
+/// Opens the graph in `file`, to be run on all cores.
+///
+/// # Errors
+/// Those of [`clip_runtime::engine`].
+pub fn open(file: &Path) -> Result<Session> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    Options::new().start_engine()?.open(file, threads)
+}
+
+/// Pictures of the model's size as its image encoder takes them, one by one: packed bytes, or normalised numbers.
+///
+/// # Errors
+/// Those of [`Preprocess::normalize`].
+pub fn pixels(
+    images: &[Image],
+    preprocess: &Preprocess,
+    bytes: bool,
+) -> impl Iterator<Item = Result<Tensor>> {
+    let side = preprocess.size;
+    images.iter().map(move |image| {
+        if bytes {
+            return Ok(Tensor::UInt8(vec![1, side, side, 3], image.rgb().to_vec().into()));
+        }
+        let mut pixels = vec![0.0; 3 * side * side];
+        preprocess.normalize(image, &mut pixels)?;
+        Ok(Tensor::Float32(vec![1, 3, side, side], pixels.into()))
+    })
+}
+
+/// Texts as a text encoder takes them, one by one.
+pub fn ids(
+    texts: &[String],
+    tokenizer: &Tokenizer,
+    context_length: usize,
+) -> impl Iterator<Item = Result<Tensor>> {
+    texts.iter().map(move |text| {
+        let batch = tokenizer.encode_batch(&[text], context_length);
+        Ok(Tensor::Int32(vec![1, batch.length], batch.ids.into()))
+    })
+}

@@ -1,0 +1,40 @@
+//! What an export tells while it is under way.
+
+/// What an export is doing, or has found.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// A file is being written.
+    Write {
+        /// Its name.
+        file: &'static str,
+        /// Bytes written so far; 0 the first time.
+        done: u64,
+        /// Bytes it will have.
+        size: u64,
+    },
+    /// A graph is run to be quantized.
+    Calibrate {
+        /// Name of its file.
+        file: &'static str,
+        /// Share of the work that is done.
+        done: f32,
+    },
+    /// The label set is encoded.
+    Labels,
+    /// The encoders are compared with those in single precision.
+    Verify,
+    /// The comparison rests on few pictures, each of which is a large share of them.
+    FewPictures {
+        /// How many.
+        count: usize,
+    },
+    /// The exported image encoder is not faster here than single precision.
+    NotFaster {
+        /// Milliseconds an image, as exported.
+        exported_ms: f64,
+        /// The same in single precision.
+        fp32_ms: f64,
+    },
+    /// All files are written, and the model is run once.
+    Trial,
+}
