@@ -4,4 +4,5 @@
 mod emoji;
 mod fixture;
 mod loader;
+mod recipes;
 mod shards;
