@@ -86,7 +86,9 @@ impl Validator {
     fn shard(&self, network: &Network, shard: &Path) -> Result<ShardFigures> {
         let size = self.preprocess.size;
         let (mut classes, mut texts) = (Distinct::default(), Distinct::default());
-        self.labels.iter().flatten().for_each(|label| drop(classes.number(label)));
+        for label in self.labels.iter().flatten() {
+            classes.number(label);
+        }
         let (mut own_class, mut own_texts) = (Vec::new(), Vec::new());
         let (mut pixels, mut embeddings) = (Vec::new(), Vec::new());
         let mut skipped = 0;
