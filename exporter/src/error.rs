@@ -105,14 +105,6 @@ pub enum Error {
         /// Name of the value in the graph.
         value: String,
     },
-    /// Samples could not be read.
-    #[error("no samples from {}: {reason}", path.display())]
-    Samples {
-        /// The folder or file.
-        path: PathBuf,
-        /// The reason.
-        reason: String,
-    },
     /// The exported model is too far from the checkpoint in single precision: it was not kept.
     #[error("the exported {} model was not kept: {}", precision.name(), texts(failures).join("; "))]
     Gate {

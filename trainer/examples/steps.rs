@@ -15,7 +15,7 @@ use clip_checkpoint::OpenClip;
 use clip_trainer::network::{Network, Precision};
 use clip_trainer::optimizer::{AdamW, clamp_logit_scale};
 use clip_trainer::schedule::learning_rate;
-use clip_trainer::settings::Optim;
+use clip_trainer::settings::OptimSettings;
 use clip_trainer::step::loss_and_gradients;
 use tch::{Device, Tensor};
 
@@ -24,7 +24,7 @@ fn main() -> Result<()> {
     let [folder, batches, optim, out, names @ ..] = arguments.as_slice() else {
         bail!("usage: steps CHECKPOINT BATCHES.safetensors OPTIM OUT NAME...");
     };
-    let optim: Optim = serde_json::from_str(optim).context("OPTIM")?;
+    let optim: OptimSettings = serde_json::from_str(optim).context("OPTIM")?;
     let initial = Checkpoint::open(Path::new(folder))?;
     let mut network = Network::load(&initial, Device::Cpu, Precision::Fp32)?;
     network.set_training(true);

@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clip_model::Tokenizer;
 use clip_trainer::settings::Settings;
-use clip_trainer::state::{Start, start};
+use clip_trainer::state::{Job, start};
 use tch::Device;
 
 fn main() -> Result<()> {
@@ -19,14 +19,24 @@ fn main() -> Result<()> {
     let [settings] = arguments.as_slice() else { bail!("usage: time_checkpoint SETTINGS.toml") };
     let settings = Settings::parse(&std::fs::read_to_string(settings)?)?;
     let root = std::env::temp_dir().join(format!("time_checkpoint-{}", std::process::id()));
-    let result = saves(&root, &settings);
+    let result = saves(&root, settings);
     std::fs::remove_dir_all(&root)?;
     result
 }
 
-fn saves(folder: &Path, settings: &Settings) -> Result<()> {
-    let begin = Start { folder, settings, shards: &[], device: Device::Cpu, init: None, resume: false };
-    let run = start(&begin, || Ok(Tokenizer::openai()))?;
+fn saves(folder: &Path, settings: Settings) -> Result<()> {
+    let job = Job {
+        settings,
+        data: Vec::new(),
+        val: Vec::new(),
+        out: folder.to_owned(),
+        device: Device::Cpu,
+        resume: false,
+        init: None,
+        decode_threads: 1,
+        warn: |_| {},
+    };
+    let run = start(&job, || Ok(Tokenizer::openai()))?;
     for _ in 0..3 {
         // Sets the peak to what is held now (man 5 proc).
         std::fs::write("/proc/self/clear_refs", "5")?;

@@ -16,7 +16,7 @@ use clip_checkpoint::Checkpoint;
 use clip_trainer::device;
 use clip_trainer::network::{Network, Precision};
 use clip_trainer::optimizer::AdamW;
-use clip_trainer::settings::Optim;
+use clip_trainer::settings::OptimSettings;
 use clip_trainer::step::train_step;
 use tch::{Device, Tensor};
 
@@ -37,7 +37,7 @@ fn main() -> Result<()> {
     let mut network = Network::load(&Checkpoint::open(Path::new(checkpoint))?, device, precision)?;
     network.set_training(true);
     let mut optimizer = AdamW::new(&network.parameters);
-    let optim = Optim::default();
+    let optim = OptimSettings::default();
     let tensors: HashMap<String, Tensor> = Tensor::read_safetensors(batch)?.into_iter().collect();
     let named = |name: &str| tensors.get(name).with_context(|| format!("{batch} has no tensor {name}"));
     let (images, ids) = (named("images")?, named("ids")?);

@@ -15,6 +15,9 @@ pub enum Error {
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] clip_checkpoint::Error),
+    /// The shards: one is missing or broken, or has no picture that can be decoded.
+    #[error(transparent)]
+    Data(#[from] clip_data::Error),
     /// A file could not be opened, read or written.
     #[error("cannot {action} {}", path.display())]
     Io {
@@ -25,65 +28,29 @@ pub enum Error {
         /// The operating system's reason.
         source: std::io::Error,
     },
-    /// The training data cannot be used: a truncated tar, no samples, no decodable picture.
-    #[error("training data: {0}")]
-    Data(String),
-    /// A name with braces stands for no list of shards.
-    #[error("cannot expand `{pattern}`: {reason}")]
-    Pattern {
-        /// The name as given.
-        pattern: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// There are no shards to read.
-    #[error("no shards were given: name at least one tar with pictures and captions")]
-    NoShards,
-    /// A shard is not a well-formed tar, or was cut.
-    #[error("{}: {reason} (at byte {offset} of the unpacked archive, {sample})", path.display())]
-    Shard {
-        /// The shard.
-        path: PathBuf,
-        /// Where, counted in the archive after gzip.
-        offset: u64,
-        /// In or after which sample.
-        sample: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A shard holds no sample that can be used.
-    #[error(
-        "{} holds no sample with a picture and a caption ({unusable} had only one of them): the files of a sample lie \
-         next to each other and share their name up to the first dot, as in a.jpg, a.txt", path.display()
-    )]
-    EmptyShard {
-        /// The shard.
-        path: PathBuf,
-        /// Samples that were left out.
-        unusable: u64,
-    },
-    /// In a whole pass over the data no picture could be decoded.
-    #[error("none of the {count} pictures could be decoded; the last one, `{key}`: {reason}")]
-    Undecodable {
-        /// How many were tried.
-        count: u64,
-        /// Key of the last one.
-        key: String,
-        /// Why it could not be decoded.
-        reason: String,
-    },
-    /// A thread of the loader panicked; a bug.
-    #[error("a thread that prepares the training data stopped at {at}: {reason}")]
-    Worker {
-        /// The shard and sample it had in hand.
-        at: String,
-        /// Its message.
-        reason: String,
-    },
     /// The settings file is not understood or contradicts itself.
     #[error("{0}")]
     Settings(String),
-    /// The output folder is not in the state that the command line asks for.
+    /// No picture of a shard can be validated on.
+    #[error("{} has no picture to validate on", .0.display())]
+    NoPicture(PathBuf),
+    /// A tensor has another size than the network's.
+    #[error("{name} has {found} values, expected {expected}")]
+    Size {
+        /// The tensor.
+        name: String,
+        /// Its values.
+        found: usize,
+        /// Those of the network's.
+        expected: usize,
+    },
+    /// A new run was to begin in a folder that holds one.
+    #[error("{}: there is a run in this folder already", .0.display())]
+    RunExists(PathBuf),
+    /// A run was to be resumed in a folder that holds none.
+    #[error("{}: there is no training state to resume from", .0.display())]
+    NoRun(PathBuf),
+    /// The output folder cannot be used.
     #[error("{}: {reason}", path.display())]
     Folder {
         /// The output folder.
@@ -105,7 +72,7 @@ pub enum Error {
     /// The device cannot be used.
     #[error("device {device}: {reason}")]
     Device {
-        /// As given on the command line.
+        /// Its name.
         device: String,
         /// Why, and what to do.
         reason: String,

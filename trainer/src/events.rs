@@ -10,15 +10,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
 
-/// Numbers of the protocol-buffer fields.
-mod field {
-    pub const EVENT_WALL_TIME: u64 = 1;
-    pub const EVENT_STEP: u64 = 2;
-    pub const EVENT_FILE_VERSION: u64 = 3;
-    pub const EVENT_SUMMARY: u64 = 5;
-    pub const SUMMARY_VALUE: u64 = 1;
-    pub const VALUE_TAG: u64 = 1;
-    pub const VALUE_SIMPLE: u64 = 2;
+/// Keys of the protocol-buffer fields: the field's number, and in the last three bits how it is encoded.
+mod key {
+    pub const EVENT_WALL_TIME: u8 = 1 << 3 | 1;
+    pub const EVENT_STEP: u8 = 2 << 3;
+    pub const EVENT_FILE_VERSION: u8 = 3 << 3 | 2;
+    pub const EVENT_SUMMARY: u8 = 5 << 3 | 2;
+    pub const SUMMARY_VALUE: u8 = 1 << 3 | 2;
+    pub const VALUE_TAG: u8 = 1 << 3 | 2;
+    pub const VALUE_SIMPLE: u8 = 2 << 3 | 5;
 }
 
 /// Writes one event file. TensorBoard shows all files of a folder as one run, so a resumed run opens another one;
@@ -49,7 +49,7 @@ impl EventWriter {
         };
         let mut writer = EventWriter { path, file: BufWriter::new(file) };
         let mut version = event(0);
-        bytes(&mut version, field::EVENT_FILE_VERSION, b"brain.Event:2");
+        bytes(&mut version, key::EVENT_FILE_VERSION, b"brain.Event:2");
         writer.record(&version)?;
         writer.flush()?;
         Ok(writer)
@@ -66,13 +66,13 @@ impl EventWriter {
     /// [`Error::Io`].
     pub fn scalar(&mut self, step: u64, tag: &str, value: f32) -> Result<()> {
         let mut content = Vec::new();
-        bytes(&mut content, field::VALUE_TAG, tag.as_bytes());
-        key(&mut content, field::VALUE_SIMPLE, Wire::Four);
+        bytes(&mut content, key::VALUE_TAG, tag.as_bytes());
+        content.push(key::VALUE_SIMPLE);
         content.extend(value.to_le_bytes());
         let mut summary = Vec::new();
-        bytes(&mut summary, field::SUMMARY_VALUE, &content);
+        bytes(&mut summary, key::SUMMARY_VALUE, &content);
         let mut event = event(step);
-        bytes(&mut event, field::EVENT_SUMMARY, &summary);
+        bytes(&mut event, key::EVENT_SUMMARY, &summary);
         self.record(&event)
     }
 
@@ -102,29 +102,15 @@ fn now() -> f64 {
 
 /// The beginning of an event: time and step.
 fn event(step: u64) -> Vec<u8> {
-    let mut event = Vec::new();
-    key(&mut event, field::EVENT_WALL_TIME, Wire::Eight);
+    let mut event = vec![key::EVENT_WALL_TIME];
     event.extend(now().to_le_bytes());
-    key(&mut event, field::EVENT_STEP, Wire::Varint);
+    event.push(key::EVENT_STEP);
     varint(&mut event, step);
     event
 }
 
-/// How a field is encoded.
-#[derive(Clone, Copy)]
-enum Wire {
-    Varint = 0,
-    Eight = 1,
-    Bytes = 2,
-    Four = 5,
-}
-
-fn key(out: &mut Vec<u8>, field: u64, wire: Wire) {
-    varint(out, field << 3 | wire as u64);
-}
-
-fn bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
-    key(out, field, Wire::Bytes);
+fn bytes(out: &mut Vec<u8>, key: u8, value: &[u8]) {
+    out.push(key);
     varint(out, value.len() as u64);
     out.extend_from_slice(value);
 }
@@ -146,7 +132,7 @@ mod tests {
         let mut out = Vec::new();
         varint(&mut out, 300);
         assert_eq!(out, [0xac, 0x02]);
-        bytes(&mut out, 2, b"testing");
+        bytes(&mut out, 2 << 3 | 2, b"testing");
         assert_eq!(out[2..], *b"\x12\x07testing");
     }
 

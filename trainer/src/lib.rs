@@ -1,13 +1,13 @@
 //! Trains CLIP models with libtorch: `clip-train`.
 //!
 //! [`train`] is the loop and [`step`] one step of it; [`network`] is the network of `clip-model` over libtorch;
-//! [`data`] turns shards into batches; [`state`] is the output folder. The checkpoints that come out are in OpenCLIP's
+//! `clip-data` turns shards into batches; [`state`] is the output folder. The checkpoints that come out are in OpenCLIP's
 //! hub layout. Only this crate links libtorch; its types stay inside.
 
-pub mod data;
 pub mod device;
 mod error;
 pub mod events;
+pub mod gradients;
 pub mod init;
 pub mod log;
 pub mod loss;

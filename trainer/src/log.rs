@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::events::EventWriter;
-use crate::validate::Report;
+use crate::validate::ShardFigures;
 
 /// The name of the JSON lines in the output folder.
 pub const FILE: &str = "log.jsonl";
@@ -22,7 +22,7 @@ pub const EVENTS: &str = "events";
 
 /// The figures of one step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Line {
+pub struct StepFigures {
     /// Steps done.
     pub step: u64,
     /// The contrastive loss of the step's batch.
@@ -45,7 +45,7 @@ pub struct Line {
 #[derive(Debug, Serialize)]
 struct Validation<'a> {
     step: u64,
-    validation: &'a [Report],
+    validation: &'a [ShardFigures],
 }
 
 /// The three outlets.
@@ -86,7 +86,7 @@ impl Log {
     }
 
     /// Reports the figures of a step.
-    pub fn step(&mut self, line: &Line) -> Result<()> {
+    pub fn step(&mut self, line: &StepFigures) -> Result<()> {
         let mut text = format!(
             "loss {:.4}, lr {:.2e}, logit scale {:.2}, {:.1} samples/s, {:.0} % waiting for data",
             line.loss,
@@ -118,7 +118,7 @@ impl Log {
     }
 
     /// Reports a validation.
-    pub fn validation(&mut self, step: u64, reports: &[Report]) -> Result<()> {
+    pub fn validation(&mut self, step: u64, reports: &[ShardFigures]) -> Result<()> {
         for report in reports {
             self.say(&format!("step {step}, {report}"));
             for (figure, share) in [

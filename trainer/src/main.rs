@@ -1,20 +1,21 @@
 //! `clip-train`: trains a CLIP model from image-text pairs, or evaluates a checkpoint.
 
 use std::any::Any;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Parser;
 use clip_checkpoint::Checkpoint;
+use clip_data::expand;
 use clip_model::templates::{Template, parse_labels};
-use clip_program::input;
-use clip_trainer::data::expand;
+use clip_program::{input, note};
 use clip_trainer::device;
-use clip_trainer::network::{Network, Precision};
 use clip_trainer::settings::Settings;
-use clip_trainer::train::{Job, train};
-use clip_trainer::validate::{Report, Validator};
+use clip_trainer::state::Job;
+use clip_trainer::train::train;
+use clip_trainer::validate::{ShardFigures, Validator};
+use clip_trainer::{Error, Network, Precision};
 
 /// Trains a CLIP model from image-text pairs, or evaluates a checkpoint (--evaluate).
 ///
@@ -117,7 +118,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     };
     tch::set_num_threads(threads as i32);
     let val = expand(&arguments.val)?;
-    let reports = match (&arguments.evaluate, &arguments.config, &arguments.out) {
+    let figures = match (&arguments.evaluate, &arguments.config, &arguments.out) {
         (Some(checkpoint), _, _) => evaluate(arguments, checkpoint, &val, device)?,
         (None, Some(config), Some(out)) => train(&Job {
             settings: settings(config, arguments.vocab_size)?,
@@ -128,12 +129,14 @@ fn run(arguments: &Arguments) -> Result<()> {
             resume: arguments.resume,
             init: arguments.init.clone(),
             decode_threads: threads,
-        })?,
+            warn: note,
+        })
+        .map_err(with_option)?,
         _ => bail!("--config, --data and -o are needed"),
     };
     let lines = match arguments.json {
-        true => vec![serde_json::to_string_pretty(&reports)?],
-        false => reports.iter().map(Report::to_string).collect(),
+        true => vec![serde_json::to_string_pretty(&figures)?],
+        false => figures.iter().map(ShardFigures::to_string).collect(),
     };
     let kept = match &arguments.out {
         Some(out) => format!("the checkpoint {} is written", out.display()),
@@ -142,7 +145,17 @@ fn run(arguments: &Arguments) -> Result<()> {
     lines.iter().try_for_each(|line| clip_program::print(line, &kept))
 }
 
-fn settings(path: &std::path::Path, vocab_size: Option<usize>) -> Result<Settings> {
+/// An error of a run with the option that helps, which the library does not know.
+fn with_option(error: Error) -> anyhow::Error {
+    let advice = match error {
+        Error::RunExists(_) => "go on with it (--resume) or choose another folder",
+        Error::NoRun(_) => "start the run without --resume",
+        _ => return error.into(),
+    };
+    anyhow!("{error}; {advice}")
+}
+
+fn settings(path: &Path, vocab_size: Option<usize>) -> Result<Settings> {
     let mut settings = Settings::read(path)?;
     if let Some(tokens) = vocab_size {
         let Some(text) = &mut settings.model.text else {
@@ -160,10 +173,10 @@ fn settings(path: &std::path::Path, vocab_size: Option<usize>) -> Result<Setting
 
 fn evaluate(
     arguments: &Arguments,
-    path: &std::path::Path,
+    path: &Path,
     val: &[PathBuf],
     device: tch::Device,
-) -> Result<Vec<Report>> {
+) -> Result<Vec<ShardFigures>> {
     let checkpoint = Checkpoint::open(path)?;
     let read = |path: &PathBuf| Ok::<_, anyhow::Error>(parse_labels(&input::read_text(path)?, path)?);
     let labels = arguments.labels_file.as_ref().map(read).transpose()?;
@@ -173,6 +186,7 @@ fn evaluate(
         tokenizer: checkpoint.tokenizer()?,
         template: arguments.template.clone(),
         labels,
+        warn: note,
     };
     Ok(validator.run(&mut network, val)?)
 }

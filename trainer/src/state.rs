@@ -17,16 +17,17 @@ use std::path::{Path, PathBuf};
 use clip_checkpoint::Checkpoint;
 use clip_checkpoint::OpenClip;
 use clip_checkpoint::Weights;
+use clip_data::Warn;
 use clip_model::config::{Config, Family};
 use clip_model::shapes::summarize;
 use clip_model::tokenizer::Cleaning;
 use clip_model::{Tokenizer, files};
-use tch::{Device, Tensor};
+use tch::{Device, Tensor, no_grad};
 
 use crate::error::{Error, Result};
 use crate::init;
 use crate::network::Network;
-use crate::optimizer::{AdamW, Moments};
+use crate::optimizer::AdamW;
 use crate::parameters::{Parameters, Stored};
 use crate::settings::{Settings, WeightFormat};
 
@@ -36,10 +37,33 @@ pub const STATE: &str = "state/training.safetensors";
 /// The name of the resolved settings in the output folder.
 pub const SETTINGS: &str = "train.toml";
 
-/// Version of the training state's layout.
-const VERSION: &str = "1";
+/// Version of the training state's layout and of the settings in it.
+const VERSION: &str = "2";
 
-/// Everything that changes in the course of a run.
+/// A run as it is asked for.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The settings.
+    pub settings: Settings,
+    /// Training shards.
+    pub data: Vec<PathBuf>,
+    /// Validation shards, each reported by itself; may be none.
+    pub val: Vec<PathBuf>,
+    /// The output folder.
+    pub out: PathBuf,
+    /// The device.
+    pub device: Device,
+    /// Go on with the run in the output folder.
+    pub resume: bool,
+    /// A checkpoint whose weights and vocabulary are the first ones.
+    pub init: Option<PathBuf>,
+    /// Threads that decode pictures.
+    pub decode_threads: usize,
+    /// Takes the warnings about samples that are left out.
+    pub warn: Warn,
+}
+
+/// A run under way: everything that changes in the course of it, and what it is made with.
 #[derive(Debug)]
 pub struct Run {
     /// The output folder.
@@ -66,53 +90,30 @@ pub struct Run {
     _lock: File,
 }
 
-/// How a run begins.
-#[derive(Debug)]
-pub struct Start<'a> {
-    /// The output folder.
-    pub folder: &'a Path,
-    /// The settings.
-    pub settings: &'a Settings,
-    /// The training shards.
-    pub shards: &'a [PathBuf],
-    /// The device.
-    pub device: Device,
-    /// A checkpoint whose weights and vocabulary are the first ones.
-    pub init: Option<&'a Path>,
-    /// Go on with the run in `folder`.
-    pub resume: bool,
-}
-
 /// Starts a run in an empty folder, or goes on with the one that is there.
 ///
 /// `tokenizer` makes the tokenizer of a new run; one that starts from a checkpoint takes the checkpoint's.
 ///
 /// # Errors
-/// [`Error::Folder`] when the folder is not empty and the run is new, or holds no state and the run is not;
-/// [`Error::SettingsChanged`] when the run was started with other settings or shards.
-pub fn start(start: &Start<'_>, tokenizer: impl FnOnce() -> Result<Tokenizer>) -> Result<Run> {
-    let folder = start.folder;
-    let refuse = |reason: &str| Err(Error::Folder { path: folder.to_owned(), reason: reason.to_owned() });
-    let has_state = folder.join(STATE).exists();
-    if start.resume {
-        return match has_state {
-            true => resume(start, lock(folder)?),
-            false => refuse("there is no training state to resume from; start the run without --resume"),
-        };
-    }
-    if has_state {
-        return refuse(
-            "there is a run in this folder already; go on with it (--resume) or choose another folder",
-        );
+/// [`Error::RunExists`] and [`Error::NoRun`] when the folder holds a run and `job` is a new one, or the other way round;
+/// [`Error::Folder`] when it holds something else or another process is at work in it; [`Error::SettingsChanged`] when the
+/// run was started with other settings or shards.
+pub fn start(job: &Job, tokenizer: impl FnOnce() -> Result<Tokenizer>) -> Result<Run> {
+    let folder = &job.out;
+    match (job.resume, folder.join(STATE).exists()) {
+        (true, true) => return resume(job, lock(folder)?),
+        (true, false) => return Err(Error::NoRun(folder.clone())),
+        (false, true) => return Err(Error::RunExists(folder.clone())),
+        (false, false) => {}
     }
     let is_new = !folder.exists();
     std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
     let lock = lock(folder)?;
     let mut content = std::fs::read_dir(folder).map_err(|e| Error::io("read", folder, e))?;
     if content.next().is_some() {
-        return refuse("the folder is not empty; choose another one");
+        return Err(refused(folder, "the folder is not empty; choose another one"));
     }
-    let run = begin(start, lock, tokenizer);
+    let run = begin(job, lock, tokenizer);
     if run.is_err() && is_new {
         // Only an empty folder can be removed so; what was saved before the failure is kept.
         let _ = std::fs::remove_dir(folder);
@@ -120,28 +121,18 @@ pub fn start(start: &Start<'_>, tokenizer: impl FnOnce() -> Result<Tokenizer>) -
     run
 }
 
+fn refused(path: &Path, reason: impl Into<String>) -> Error {
+    Error::Folder { path: path.to_owned(), reason: reason.into() }
+}
+
 /// A new run in an empty folder.
-fn begin(start: &Start<'_>, lock: File, tokenizer: impl FnOnce() -> Result<Tokenizer>) -> Result<Run> {
-    let settings = start.settings;
-    let config = settings.config()?;
-    let (parameters, tokenizer) = match start.init {
-        None => (init::parameters(&config, settings.optim.seed, start.device)?, tokenizer()?),
-        Some(path) => from_checkpoint(path, &config, start.device)?,
+fn begin(job: &Job, lock: File, tokenizer: impl FnOnce() -> Result<Tokenizer>) -> Result<Run> {
+    let config = job.settings.config()?;
+    let (parameters, tokenizer) = match &job.init {
+        None => (init::parameters(&config, job.settings.optim.seed, job.device)?, tokenizer()?),
+        Some(path) => from_checkpoint(path, &config, job.device)?,
     };
-    let (tokenizer, own_tokenizer) = as_open_clip(tokenizer, config.family)?;
-    let run = Run {
-        folder: start.folder.to_owned(),
-        settings: settings.clone(),
-        shards: shard_names(start.shards),
-        optimizer: AdamW::new(&parameters),
-        network: Network::new(config, parameters, start.device, settings.optim.precision),
-        own_tokenizer,
-        tokenizer,
-        step: 0,
-        position: 0,
-        skipped: 0,
-        _lock: lock,
-    };
+    let run = Run::new(job, lock, config, parameters, tokenizer)?;
     run.save()?;
     Ok(run)
 }
@@ -156,9 +147,7 @@ fn from_checkpoint(path: &Path, config: &Config, device: Device) -> Result<(Para
             checkpoint.config
         )));
     }
-    let tensors = summarize(config).tensors;
-    let parameters = Parameters::new(&tensors, device, |name, _| Ok(checkpoint.tensor(name)?.to_f32()?))?;
-    Ok((parameters, checkpoint.tokenizer()?))
+    Ok((Parameters::of(&checkpoint, device)?, checkpoint.tokenizer()?))
 }
 
 /// The tokenizer with the cleaning of texts that OpenCLIP will choose for the checkpoint of this run, so that the network is
@@ -179,119 +168,109 @@ fn lock(folder: &Path) -> Result<File> {
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => {
-            let reason = "another clip-train is at work in this folder; choose another one".to_owned();
-            Err(Error::Folder { path: folder.to_owned(), reason })
+            Err(refused(folder, "another clip-train is at work in this folder; choose another one"))
         }
         Err(TryLockError::Error(e)) => Err(Error::io("lock", folder, e)),
     }
 }
 
-fn resume(start: &Start<'_>, lock: File) -> Result<Run> {
-    let path = start.folder.join(STATE);
+fn resume(job: &Job, lock: File) -> Result<Run> {
+    let path = job.out.join(STATE);
     let state = Weights::open(&path)?;
-    let broken =
-        |what: &str| Error::Folder { path: path.clone(), reason: format!("{what}; start the run anew") };
-    let note = |key: &str| state.note(key).ok_or_else(|| broken(&format!("{key} is missing from the state")));
+    let broken = |what: String| refused(&path, format!("{what}; start the run anew"));
+    let missing = |name: &str| broken(format!("{name} is missing from the state"));
+    let note = |key: &str| state.note(key).ok_or_else(|| missing(key));
     let number = |key: &str| -> Result<u64> {
-        note(key)?.parse().map_err(|_| broken(&format!("{key} in the state is not a number")))
+        note(key)?.parse().map_err(|_| broken(format!("{key} in the state is not a number")))
     };
     let version = note("version")?;
     if version != VERSION {
-        return Err(broken(&format!("the state has version {version}, this build reads version {VERSION}")));
+        return Err(broken(format!("the state has version {version}, this build reads version {VERSION}")));
     }
-    let before = Settings::parse(note("settings")?)?;
-    let mut differences = vec![before.difference(start.settings)?];
-    let (was, is) = (note("shards")?.to_owned(), shard_names(start.shards).join("\n"));
+    let mut difference = Settings::parse(note("settings")?)?.difference(&job.settings)?;
+    let (was, is) = (note("shards")?.replace('\n', ", "), shard_names(&job.data).join(", "));
     if was != is {
-        differences.push(format!(
-            "the training shards were {}, now {}",
-            was.replace('\n', ", "),
-            is.replace('\n', ", ")
-        ));
+        difference.push(format!("the training shards were {was}, now {is}"));
     }
-    differences.retain(|d| !d.is_empty());
-    if !differences.is_empty() {
-        let difference = differences.join("; ");
-        return Err(Error::SettingsChanged { path: start.folder.to_owned(), difference });
+    if !difference.is_empty() {
+        return Err(Error::SettingsChanged { path: job.out.clone(), difference: difference.join("; ") });
     }
-    let tensor = |name: &str| -> Result<Vec<f32>> {
-        Ok(state.get(name).ok_or_else(|| broken(&format!("{name} is missing from the state")))?.to_f32()?)
-    };
-    let config = start.settings.config()?;
-    let parameters = Parameters::new(&summarize(&config).tensors, start.device, |name, _| tensor(name))?;
-    let tokenizer = Tokenizer::open(&start.folder.join(clip_checkpoint::TOKENIZER))?;
-    let (tokenizer, own_tokenizer) = as_open_clip(tokenizer, config.family)?;
-    let mut optimizer = AdamW::new(&parameters);
-    optimizer.updates = number("step")?;
-    for (name, moment) in moments_mut(&mut optimizer) {
-        let values = Tensor::f_from_slice(&tensor(&name)?)?.f_to_device(start.device)?;
-        if values.size() != moment.size() {
-            return Err(broken(&format!(
-                "{name} has {} values, expected {}",
-                values.numel(),
-                moment.numel()
-            )));
+    let tensor =
+        |name: &str| -> Result<Vec<f32>> { Ok(state.get(name).ok_or_else(|| missing(name))?.to_f32()?) };
+    let config = job.settings.config()?;
+    let parameters = Parameters::new(&summarize(&config).tensors, job.device, |name, _| tensor(name))?;
+    let tokenizer = Tokenizer::open(&job.out.join(clip_checkpoint::TOKENIZER))?;
+    let mut run = Run::new(job, lock, config, parameters, tokenizer)?;
+    for (name, moment) in run.optimizer.tensors(&run.network.parameters) {
+        let values = tensor(&name)?;
+        if values.len() != moment.numel() {
+            let (found, expected) = (values.len(), moment.numel());
+            return Err(broken(format!("{name} has {found} values, expected {expected}")));
         }
-        *moment = values;
+        let values = Tensor::f_from_slice(&values)?;
+        no_grad(|| moment.shallow_clone().f_copy_(&values))?;
     }
-    Ok(Run {
-        folder: start.folder.to_owned(),
-        settings: start.settings.clone(),
-        shards: shard_names(start.shards),
-        network: Network::new(config, parameters, start.device, start.settings.optim.precision),
-        own_tokenizer,
-        tokenizer,
-        step: optimizer.updates,
-        optimizer,
-        position: number("position")?,
-        skipped: number("skipped")?,
-        _lock: lock,
-    })
-}
-
-fn moments_mut(optimizer: &mut AdamW) -> [(String, &mut Tensor); 4] {
-    let AdamW { decayed, plain, .. } = optimizer;
-    let Moments { first: a, second: b } = decayed;
-    let Moments { first: c, second: d } = plain;
-    let name = |group: &str, moment: &str| format!("optimizer.{group}.{moment}");
-    [
-        (name("decayed", "first"), a),
-        (name("decayed", "second"), b),
-        (name("plain", "first"), c),
-        (name("plain", "second"), d),
-    ]
+    run.step = number("step")?;
+    run.optimizer.updates = run.step;
+    (run.position, run.skipped) = (number("position")?, number("skipped")?);
+    Ok(run)
 }
 
 impl Run {
+    /// A run whose optimiser has done nothing yet.
+    fn new(
+        job: &Job,
+        lock: File,
+        config: Config,
+        parameters: Parameters,
+        tokenizer: Tokenizer,
+    ) -> Result<Run> {
+        let (tokenizer, own_tokenizer) = as_open_clip(tokenizer, config.family)?;
+        let optimizer = AdamW::new(&parameters);
+        Ok(Run {
+            folder: job.out.clone(),
+            settings: job.settings.clone(),
+            shards: shard_names(&job.data),
+            network: Network::new(config, parameters, job.device, job.settings.optim.precision),
+            optimizer,
+            tokenizer,
+            own_tokenizer,
+            step: 0,
+            position: 0,
+            skipped: 0,
+            _lock: lock,
+        })
+    }
+
     /// Writes the training state, then the checkpoint.
     pub fn save(&self) -> Result<()> {
-        let mut tensors = self.network.parameters.stored();
-        let published = tensors.len();
-        let AdamW { decayed, plain, .. } = &self.optimizer;
-        for (group, moments) in [("decayed", decayed), ("plain", plain)] {
-            for (moment, tensor) in [("first", &moments.first), ("second", &moments.second)] {
-                tensors.push(Stored::new(format!("optimizer.{group}.{moment}"), tensor));
-            }
-        }
-        let notes = HashMap::from([
-            ("version".to_owned(), VERSION.to_owned()),
-            ("step".to_owned(), self.step.to_string()),
-            ("position".to_owned(), self.position.to_string()),
-            ("skipped".to_owned(), self.skipped.to_string()),
-            ("settings".to_owned(), self.settings.to_toml()?),
-            ("shards".to_owned(), self.shards.join("\n")),
-        ]);
+        let toml = self.settings.to_toml()?;
         let state = self.folder.join(STATE);
         if let Some(parent) = state.parent() {
             std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
         }
-        let toml = self.settings.to_toml()?;
-        let write = |out: &mut dyn std::io::Write| out.write_all(toml.as_bytes());
-        files::write_atomically(&self.folder.join(SETTINGS), |out| write(out))?;
         // The tokenizer belongs to the state as well, and goes before it.
-        let json = self.tokenizer.to_json();
-        let tokenizer = self.folder.join(clip_checkpoint::TOKENIZER);
-        files::write_atomically(&tokenizer, |out| std::io::Write::write_all(out, json.as_bytes()))?;
+        for (name, text) in [(SETTINGS, &toml), (clip_checkpoint::TOKENIZER, &self.tokenizer.to_json())] {
+            files::write_atomically(&self.folder.join(name), |out| {
+                std::io::Write::write_all(out, text.as_bytes())
+            })?;
+        }
+        let parameters = &self.network.parameters;
+        let mut tensors = parameters.stored();
+        let published = tensors.len();
+        let moments = self.optimizer.tensors(parameters);
+        tensors.extend(moments.into_iter().map(|(name, tensor)| Stored::new(name, tensor)));
+        let notes = HashMap::from(
+            [
+                ("version", VERSION.to_owned()),
+                ("step", self.step.to_string()),
+                ("position", self.position.to_string()),
+                ("skipped", self.skipped.to_string()),
+                ("settings", toml),
+                ("shards", self.shards.join("\n")),
+            ]
+            .map(|(key, value)| (key.to_owned(), value)),
+        );
         clip_checkpoint::write_weights(&state, &tensors, notes)?;
         tensors.truncate(published);
         let openclip = OpenClip {

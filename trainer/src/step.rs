@@ -1,13 +1,14 @@
 //! One training step: forward, loss, backward, update.
 
+use clip_data::Batch;
 use tch::{Device, Tensor};
 
-use crate::data::Batch;
 use crate::error::Result;
+use crate::gradients::{Gradients, finite};
 use crate::loss::contrastive;
 use crate::network::Network;
-use crate::optimizer::{AdamW, Gradients, clamp_logit_scale, finite};
-use crate::settings::Optim;
+use crate::optimizer::{AdamW, clamp_logit_scale};
+use crate::settings::OptimSettings;
 
 /// What a step showed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,7 +39,7 @@ pub fn train_step(
     network: &mut Network,
     optimizer: &mut AdamW,
     (images, ids): (&Tensor, &Tensor),
-    optim: &Optim,
+    optim: &OptimSettings,
     lr: f64,
 ) -> Result<Outcome> {
     let step = optimizer.updates + 1;

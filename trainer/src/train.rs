@@ -1,70 +1,44 @@
 //! The training loop.
 
-use std::path::PathBuf;
+use clip_data::{Loader, LoaderOptions, check_shards, read_captions};
+use clip_model::shapes::summarize;
+use clip_model::{Tokenizer, tokenizer};
 
-use clip_model::Tokenizer;
-use clip_model::templates::Template;
-use clip_model::tokenizer;
-use tch::Device;
-
-use crate::data::{Batch, Loader, LoaderOptions, check_shards, read_captions};
 use crate::error::{Error, Result};
-use crate::log::{Line, Log, Stopwatch};
+use crate::log::{Log, StepFigures, Stopwatch};
 use crate::schedule::learning_rate;
 use crate::settings::Settings;
-use crate::state::{self, Run, Start};
+use crate::state::{self, Job, Run};
 use crate::step::{tensors, train_step};
-use crate::validate::{Report, Validator};
-
-/// What the command line asks for.
-#[derive(Debug, Clone)]
-pub struct Job {
-    /// The settings.
-    pub settings: Settings,
-    /// Training shards.
-    pub data: Vec<PathBuf>,
-    /// Validation shards, each reported by itself; may be none.
-    pub val: Vec<PathBuf>,
-    /// The output folder.
-    pub out: PathBuf,
-    /// The device.
-    pub device: Device,
-    /// Go on with the run in the output folder.
-    pub resume: bool,
-    /// A checkpoint to start from.
-    pub init: Option<PathBuf>,
-    /// Threads that decode pictures.
-    pub decode_threads: usize,
-}
+use crate::validate::{ShardFigures, Validator};
 
 /// Trains until the last step of the schedule, and gives the last validation.
-pub fn train(job: &Job) -> Result<Vec<Report>> {
+///
+/// # Errors
+/// Those of [`state::start`], of reading shards and of writing checkpoints; [`Error::NotFinite`].
+pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
     // Before anything is created: a misspelt validation shard would show only at the first validation.
     check_shards(&[&job.data[..], &job.val].concat())?;
-    let mut run = state::start(
-        &Start {
-            folder: &job.out,
-            settings: &job.settings,
-            shards: &job.data,
-            device: job.device,
-            init: job.init.as_deref(),
-            resume: job.resume,
-        },
-        || new_tokenizer(&job.settings, &job.data),
-    )?;
-    let validator = validator(&run)?;
-    let mut loader = Loader::new(job.data.clone(), loader_options(&run, job.decode_threads)?)?;
+    let mut run = state::start(job, || new_tokenizer(job))?;
+    let validator = Validator {
+        preprocess: run.settings.preprocess()?,
+        tokenizer: run.tokenizer.clone(),
+        template: run.settings.run.template.parse()?,
+        labels: None,
+        warn: job.warn,
+    };
+    let mut loader = Loader::new(&job.data, loader_options(&run, job)?)?;
     let (optim, every) = (run.settings.optim.clone(), run.settings.run.clone());
     let mut log = Log::open(&run.folder, run.step, optim.steps)?;
     log.say(&summary(&run, job.resume));
     let skipped_before = run.skipped;
-    let mut reports = Vec::new();
+    let mut figures = Vec::new();
     let mut watch = Stopwatch::default();
 
     run.network.set_training(true);
     while run.step < optim.steps {
         let lr = learning_rate(&optim, run.step);
-        let batch = watch.waiting(|| next_batch(&mut loader))?;
+        let batch = watch.waiting(|| loader.draw())?;
         let (images, ids) = tensors(&batch, job.device)?;
         let outcome = train_step(&mut run.network, &mut run.optimizer, (&images, &ids), &optim, lr)?;
         run.step += 1;
@@ -76,7 +50,7 @@ pub fn train(job: &Job) -> Result<Vec<Report>> {
         let last = run.step == optim.steps;
         if run.step % every.log_every == 0 || last {
             let (samples_per_second, data_wait) = watch.lap();
-            log.step(&Line {
+            log.step(&StepFigures {
                 step: run.step,
                 loss: outcome.loss,
                 lr,
@@ -92,26 +66,22 @@ pub fn train(job: &Job) -> Result<Vec<Report>> {
         }
         let due = every.validate_every > 0 && run.step % every.validate_every == 0;
         if !job.val.is_empty() && (due || last) {
-            reports = validator.run(&mut run.network, &job.val)?;
+            figures = validator.run(&mut run.network, &job.val)?;
             run.network.set_training(true);
-            log.validation(run.step, &reports)?;
+            log.validation(run.step, &figures)?;
             watch = Stopwatch::default();
         }
     }
     log.say(&format!("{} steps done, the checkpoint is {}", run.step, run.folder.display()));
-    Ok(reports)
+    Ok(figures)
 }
 
-fn next_batch(loader: &mut Loader) -> Result<Batch> {
-    loader.next().unwrap_or_else(|| Err(Error::Data("the stream of samples ended".into())))
-}
-
-fn loader_options(run: &Run, threads: usize) -> Result<LoaderOptions> {
+fn loader_options(run: &Run, job: &Job) -> Result<LoaderOptions> {
     let Settings { data, optim, .. } = &run.settings;
     Ok(LoaderOptions {
         batch: optim.batch,
         seed: optim.seed,
-        threads,
+        threads: job.decode_threads,
         shuffle_buffer: data.shuffle_buffer,
         preprocess: run.settings.preprocess()?,
         augment: data.augment.clone(),
@@ -119,21 +89,17 @@ fn loader_options(run: &Run, threads: usize) -> Result<LoaderOptions> {
         context_length: run.network.config.text.context_length,
         start: run.position,
         cache_mb: data.cache_mb,
+        warn: job.warn,
     })
 }
 
-fn validator(run: &Run) -> Result<Validator> {
-    let template: Template = run.settings.run.template.parse()?;
-    let preprocess = run.settings.preprocess()?;
-    Ok(Validator { preprocess, tokenizer: run.tokenizer.clone(), template, labels: None })
-}
-
 /// The tokenizer of a new run; its vocabulary must fit the network's.
-fn new_tokenizer(settings: &Settings, shards: &[PathBuf]) -> Result<Tokenizer> {
+fn new_tokenizer(job: &Job) -> Result<Tokenizer> {
+    let settings = &job.settings;
     let rows = settings.config()?.text.vocab_size;
     let made = match settings.data.tokenizer.as_str() {
         "openai" => Tokenizer::openai(),
-        "train" => tokenizer::train(read_captions(shards)?.into_iter(), rows)?,
+        "train" => tokenizer::train(read_captions(&job.data, job.warn)?.into_iter(), rows)?,
         path => Tokenizer::open(path.as_ref())?,
     };
     let tokens = made.vocab_size();
@@ -147,7 +113,7 @@ fn new_tokenizer(settings: &Settings, shards: &[PathBuf]) -> Result<Tokenizer> {
 }
 
 fn summary(run: &Run, resumed: bool) -> String {
-    let size = clip_model::shapes::summarize(&run.network.config);
+    let size = summarize(&run.network.config);
     let how = if resumed { format!("going on at step {}", run.step) } else { "starting".to_owned() };
     format!(
         "{how}: {:.1} M parameters, {:.2} GFLOP an image, {} steps of {} pairs, {:?}",

@@ -9,8 +9,8 @@ use std::time::Duration;
 use clip_checkpoint::Checkpoint;
 use clip_checkpoint::Weights;
 use clip_trainer::settings::{Settings, WeightFormat};
-use clip_trainer::state::STATE;
-use clip_trainer::train::{Job, train};
+use clip_trainer::state::{Job, STATE};
+use clip_trainer::train::train;
 use clip_trainer::{Error, Precision};
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 
@@ -58,6 +58,7 @@ fn job(toml: &str, shards: &[PathBuf], out: &Path) -> Job {
         resume: false,
         init: None,
         decode_threads: 2,
+        warn: |_| {},
     }
 }
 
@@ -188,7 +189,12 @@ fn folders_and_settings_that_do_not_fit_are_refused() {
     assert!(message(&first).contains("not empty"));
     std::fs::remove_file(out.join("notes.txt")).unwrap();
     train(&first).unwrap();
-    assert!(message(&first).contains("go on with it (--resume)"));
+    assert!(matches!(train(&first), Err(Error::RunExists(_))));
+    let config = root.path().join("train.toml");
+    std::fs::write(&config, &toml).unwrap();
+    let paths = [&config, &shards[0], &out].map(|path| path.to_str().unwrap());
+    let (_, said) = output(&["--config", paths[0], "--data", paths[1], "-o", paths[2]]);
+    assert!(said.contains("go on with it (--resume)"), "{said}");
 
     let mut changed = job(&toml, &[shard(root.path(), "b.tar")], &out);
     changed.resume = true;

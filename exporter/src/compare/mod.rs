@@ -12,5 +12,5 @@ pub use closeness::Closeness;
 pub use gate::{against, precision};
 pub use ranking::Ranking;
 pub use report::{Report, Speed};
-pub use samples::{Pictures, Samples};
+pub use samples::Samples;
 pub use thresholds::Thresholds;

@@ -1,5 +1,6 @@
 //! How alike the order of labels is.
 
+use clip_data::ranking::{rank_correlation, ranks};
 use serde::Serialize;
 
 use super::closeness::dot;
@@ -26,10 +27,7 @@ impl Ranking {
         for i in 0..images {
             let [a, b] = [found, exact].map(|side| ranks(&similarities(side, i)));
             same += usize::from(first(&a) == first(&b));
-            // Without ties, which similarities hardly have.
-            let squares: f64 = a.iter().zip(&b).map(|(a, b)| (*a as f64 - *b as f64).powi(2)).sum();
-            let n = labels as f64;
-            correlation += 1.0 - 6.0 * squares / (n * (n * n - 1.0)).max(1.0);
+            correlation += rank_correlation(&a, &b);
         }
         let images = images.max(1) as f64;
         Ranking {
@@ -40,26 +38,6 @@ impl Ranking {
     }
 }
 
-/// The rank of each number, 0 for the highest.
-fn ranks(numbers: &[f32]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..numbers.len()).collect();
-    order.sort_by(|&a, &b| numbers[b].total_cmp(&numbers[a]));
-    let mut ranks = vec![0; numbers.len()];
-    order.into_iter().enumerate().for_each(|(rank, i)| ranks[i] = rank);
-    ranks
-}
-
 fn first(ranks: &[usize]) -> Option<usize> {
     ranks.iter().position(|&rank| rank == 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranks_and_their_correlation() {
-        assert_eq!(ranks(&[0.1, 0.9, 0.5]), [2, 0, 1]);
-        assert_eq!(first(&ranks(&[0.1, 0.9, 0.5])), Some(1));
-    }
 }

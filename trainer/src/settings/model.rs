@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 /// The network: the name of a published one, or all of its sizes.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Model {
+pub struct ModelSettings {
     /// One of the paper's nine models, `RN50` to `ViT-L/14@336px`; then nothing else is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -93,7 +93,7 @@ pub struct TextSizes {
     pub mlp_ratio: f64,
 }
 
-impl Model {
+impl ModelSettings {
     /// The network; its sizes must fit each other.
     pub fn config(&self) -> Result<Config> {
         if let Some(name) = &self.name {

@@ -4,7 +4,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use clip_exporter::compare::{Pictures, Samples};
+use clip_data::{Pictures, choose_lines};
+use clip_exporter::compare::Samples;
 use clip_exporter::{Dialect, Int8, Method, Numbers, Options, Tower};
 use clip_model::Preprocess;
 use clip_model::preprocess::Image;
@@ -176,7 +177,7 @@ impl NumberArguments {
             None => {}
         }
         match &self.calibration_texts {
-            Some(path) => samples.texts = Samples::choose_texts(&input::read_text(path)?, path, count)?,
+            Some(path) => samples.texts = choose_lines(&input::read_text(path)?, path, count)?,
             None if int8 && only != Some(Tower::Image) => samples.texts.clear(),
             None => {}
         }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clip_checkpoint::Checkpoint;
+use clip_data::choose_lines;
 use clip_exporter::compare::{self, Samples};
 use clip_exporter::run::Runner;
 use clip_model::Manifest;
@@ -67,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         samples.images = pictures(path, &checkpoint.preprocess, arguments.count)?;
     }
     if let Some(path) = &arguments.texts {
-        samples.texts = Samples::choose_texts(&input::read_text(path)?, path, arguments.count)?;
+        samples.texts = choose_lines(&input::read_text(path)?, path, arguments.count)?;
     }
     let (thresholds, scratch) =
         (arguments.thresholds.of(compare::precision(&manifest)), std::env::temp_dir());

@@ -1,0 +1,174 @@
+//! The threads that prepare samples.
+//!
+//! One thread reads the shards and hands each sample to whichever worker is free, together with a channel for the
+//! result; those channels queue up in the stream's order, so that the order of the results does not depend on the
+//! workers. The queue's length bounds what is prepared ahead.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use crate::error::{Error, Result};
+use crate::stream::{Drawn, Stream};
+use crate::worker::Prepared;
+
+/// A drawn sample, and what a worker made of it.
+pub(crate) type Done = (Drawn, Result<Prepared>);
+
+/// Where a sample comes out, or why the stream ended.
+type Slot = Receiver<Result<Done>>;
+
+type Job = (Drawn, Sender<Result<Done>>);
+
+/// The threads; they end when it is dropped.
+pub(crate) struct Pool {
+    /// In the stream's order; `None` when the pool is being dropped.
+    queue: Option<Receiver<Slot>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    /// Starts a thread that draws from the stream that `open` opens and `count` threads that prepare what it draws, at
+    /// most `ahead` samples at a time.
+    ///
+    /// # Errors
+    /// [`Error::Worker`] when a thread cannot be started.
+    pub fn start(
+        shards: Arc<[PathBuf]>,
+        (count, ahead): (usize, usize),
+        open: impl FnOnce() -> Result<Stream> + Send + 'static,
+        prepare: impl Fn(&Drawn) -> Result<Prepared> + Send + Sync + 'static,
+    ) -> Result<Pool> {
+        // Made before the channels, and so dropped after them: when a thread cannot be started, the others end.
+        let mut pool = Pool { queue: None, stop: Arc::default(), threads: Vec::new() };
+        let (queue, queue_end) = bounded(ahead);
+        // Not bounded itself: it never holds more than the queue does.
+        let (jobs, jobs_end) = unbounded();
+        pool.queue = Some(queue_end);
+        let prepare = Arc::new(prepare);
+        for number in 0..count {
+            let (prepare, jobs, shards, stop) =
+                (prepare.clone(), jobs_end.clone(), shards.clone(), pool.stop.clone());
+            pool.thread(format!("decode-{number}"), move || work(&*prepare, &shards, &jobs, &stop))?;
+        }
+        pool.thread("read-shards".to_owned(), move || {
+            let reading = catch_unwind(AssertUnwindSafe(|| read(open, &queue, &jobs)));
+            let reading =
+                reading.unwrap_or_else(|panic| Err(failure("the shards' order".to_owned(), &*panic)));
+            if let Err(error) = reading {
+                let (last, slot) = bounded(1);
+                // A pool that is gone wants no error.
+                let _ = (last.send(Err(error)), queue.send(slot));
+            }
+        })?;
+        Ok(pool)
+    }
+
+    fn thread(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> Result<()> {
+        let started = Builder::new().name(name.clone()).spawn(body);
+        self.threads.push(started.map_err(|e| Error::Worker { at: name, reason: e.to_string() })?);
+        Ok(())
+    }
+
+    /// The next sample, waited for.
+    ///
+    /// # Errors
+    /// What ended the stream; what [`Pool::start`]'s `prepare` returned is in the result.
+    pub fn next(&self) -> Result<Done> {
+        let slot = self.queue.as_ref().and_then(|queue| queue.recv().ok());
+        slot.and_then(|slot| slot.recv().ok()).unwrap_or_else(|| Err(ended()))
+    }
+}
+
+/// What is said when there is nothing to wait for.
+pub(crate) fn ended() -> Error {
+    Error::Worker { at: "its end".to_owned(), reason: "it left no message".to_owned() }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // The reading thread stops when nobody takes its samples, the workers when it has stopped.
+        self.queue = None;
+        for thread in self.threads.drain(..) {
+            // What it had to say was said through the queue.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The reading thread: until the pool is dropped, or an error.
+fn read(open: impl FnOnce() -> Result<Stream>, queue: &Sender<Slot>, jobs: &Sender<Job>) -> Result<()> {
+    let mut stream = open()?;
+    loop {
+        let drawn = stream.draw()?;
+        let (result, slot) = bounded(1);
+        // Either fails only when the pool is gone.
+        if queue.send(slot).is_err() || jobs.send((drawn, result)).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// A worker thread: until the reading thread has gone and the jobs are done.
+fn work(
+    prepare: &impl Fn(&Drawn) -> Result<Prepared>,
+    shards: &[PathBuf],
+    jobs: &Receiver<Job>,
+    stop: &AtomicBool,
+) {
+    for (drawn, result) in jobs {
+        if stop.load(Ordering::Relaxed) {
+            continue;
+        }
+        let prepared = catch_unwind(AssertUnwindSafe(|| prepare(&drawn))).unwrap_or_else(|panic| {
+            let at = format!("{}, sample `{}`", shards[drawn.place.0].display(), drawn.sample.key);
+            Err(failure(at, &*panic))
+        });
+        // Nobody waits for it when the pool is gone.
+        let _ = result.send(Ok((drawn, prepared)));
+    }
+}
+
+fn failure(at: String, panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    Error::Worker { at, reason: text.unwrap_or_else(|| "no message".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Sample;
+
+    #[test]
+    fn a_panic_in_a_thread_is_an_error_and_the_thread_goes_on() {
+        let (jobs, jobs_end) = unbounded();
+        let results: Vec<_> = (0..2u64)
+            .map(|position| {
+                let sample = Sample { key: "k7".into(), captions: vec![], image: vec![], class: None };
+                let (result, end) = bounded(1);
+                let drawn = Drawn { position, first: false, place: (0, 0), unusable: 0, sample };
+                jobs.send((drawn, result)).unwrap();
+                end
+            })
+            .collect();
+        drop(jobs);
+        let prepare = |drawn: &Drawn| match drawn.position {
+            0 => panic!("number {}", drawn.position),
+            _ => Ok(Prepared { pixels: vec![], ids: vec![] }),
+        };
+        work(&prepare, &["a.tar".into()], &jobs_end, &AtomicBool::new(false));
+        let error = results[0].recv().unwrap().unwrap().1.unwrap_err();
+        assert!(matches!(&error, Error::Worker { .. }));
+        let message = error.to_string();
+        assert!(["a.tar", "k7", "number 0"].iter().all(|part| message.contains(part)), "{message}");
+        assert!(results[1].recv().unwrap().unwrap().1.is_ok());
+    }
+}

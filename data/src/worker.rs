@@ -1,0 +1,51 @@
+//! What a loader's threads do: one drawn sample to pixels and token ids.
+
+use std::sync::Arc;
+
+use clip_model::preprocess;
+
+use crate::cache::Cache;
+use crate::captions;
+use crate::error::Result;
+use crate::options::LoaderOptions;
+use crate::random::{Purpose, generator};
+use crate::stream::Drawn;
+
+/// What all threads share.
+pub(crate) struct Worker {
+    pub options: LoaderOptions,
+    pub cache: Cache,
+}
+
+/// A sample as the network takes it.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// `[3,S,S]`, normalised.
+    pub pixels: Vec<f32>,
+    /// Start, tokens, end.
+    pub ids: Vec<i32>,
+}
+
+impl Worker {
+    /// # Errors
+    /// A picture that cannot be decoded.
+    pub fn prepare(&self, drawn: &Drawn) -> Result<Prepared> {
+        let LoaderOptions { seed, preprocess, augment, tokenizer, context_length, .. } = &self.options;
+        let mut random = generator(*seed, Purpose::Sample, drawn.position);
+        let caption = captions::choose(augment, &mut random, &drawn.sample.captions);
+        let ids = tokenizer.encode(&caption, *context_length);
+
+        let picture = match self.cache.get(drawn.place) {
+            Some(picture) => picture,
+            None => {
+                let (turned, limit) = (preprocess.apply_exif_orientation, preprocess.max_pixels);
+                let picture = Arc::new(preprocess::decode(&drawn.sample.image, turned, limit)?);
+                self.cache.put(drawn.place, &picture);
+                picture
+            }
+        };
+        let mut pixels = vec![0.0; 3 * preprocess.size * preprocess.size];
+        augment.apply(&picture, preprocess, &mut random, &mut pixels)?;
+        Ok(Prepared { pixels, ids })
+    }
+}

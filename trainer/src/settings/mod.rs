@@ -1,0 +1,217 @@
+//! The settings of a training run: a TOML file, checked in full before any work starts.
+
+mod model;
+mod sections;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use clip_model::config::Config;
+use clip_model::files;
+use clip_model::preprocess::Preprocess;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+pub use model::{ActivationName, ModelSettings, ResNetSizes, TextSizes, ViTSizes};
+pub use sections::{DataSettings, OptimSettings, RunSettings, WeightFormat};
+
+/// Everything that shapes a run. Unknown fields are errors; what is left out has the value given here.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The network.
+    pub model: ModelSettings,
+    /// What is done with the training data.
+    #[serde(default)]
+    pub data: DataSettings,
+    /// The optimiser and its schedule.
+    #[serde(default)]
+    pub optim: OptimSettings,
+    /// What is written and when; nothing here changes the result.
+    #[serde(default)]
+    pub run: RunSettings,
+}
+
+impl Settings {
+    /// Reads and checks a settings file.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] with the file, the line and the field.
+    pub fn read(path: impl AsRef<Path>) -> Result<Settings> {
+        let path = path.as_ref();
+        let text = files::read_text(path)?;
+        Settings::parse(&text)
+            .map_err(|e| Error::Settings(format!("{}: {}", path.display(), e.to_string().trim_end())))
+    }
+
+    /// Checks the text of a settings file.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] and those of the network's sizes, with the field.
+    pub fn parse(text: &str) -> Result<Settings> {
+        let settings: Settings = toml::from_str(text).map_err(|e| Error::Settings(e.to_string()))?;
+        settings.validate()?;
+        Ok(settings)
+    }
+
+    /// The settings as TOML, every field written out.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| Error::Settings(format!("the settings cannot be written: {e}")))
+    }
+
+    /// Refuses values that make no sense, naming the field.
+    pub fn validate(&self) -> Result<()> {
+        let (o, run) = (&self.optim, &self.run);
+        let from_0 = |name: &str, value: f64| {
+            (value.is_finite() && value >= 0.0, format!("optim.{name} is {value}, expected 0 or more"))
+        };
+        let below_1 = |name: &str, value: f64| {
+            let expected = format!("optim.{name} is {value}, expected at least 0 and below 1");
+            ((0.0..1.0).contains(&value), expected)
+        };
+        let named = |holds: bool, what: &str| (holds, what.to_owned());
+        for (holds, otherwise) in [
+            (o.batch >= 2, format!("optim.batch is {}: a contrastive loss needs at least 2 pairs", o.batch)),
+            named(
+                self.data.shuffle_buffer > 0,
+                "data.shuffle_buffer is 0, expected 1 or more: 1 keeps the order of the shards",
+            ),
+            named(o.steps > 0, "optim.steps is 0: there is nothing to do"),
+            (o.lr.is_finite() && o.lr > 0.0, format!("optim.lr is {}, expected above 0", o.lr)),
+            from_0("min_lr", o.min_lr),
+            (o.min_lr <= o.lr, format!("optim.min_lr {} is above optim.lr {}", o.min_lr, o.lr)),
+            (o.warmup <= o.steps, format!("optim.warmup {} is above optim.steps {}", o.warmup, o.steps)),
+            below_1("beta1", o.beta1),
+            below_1("beta2", o.beta2),
+            from_0("eps", o.eps),
+            from_0("weight_decay", o.weight_decay),
+            from_0("clip", o.clip),
+            named(run.log_every > 0, "run.log_every is 0, expected 1 or more"),
+            named(run.checkpoint_every > 0, "run.checkpoint_every is 0, expected 1 or more"),
+            (
+                run.template.contains("{}"),
+                format!("run.template {:?} has no {{}} for the class name", run.template),
+            ),
+        ] {
+            if !holds {
+                return Err(Error::Settings(otherwise));
+            }
+        }
+        self.data.augment.validate()?;
+        self.config().map(|_| ())
+    }
+
+    /// The network that `[model]` describes.
+    pub fn config(&self) -> Result<Config> {
+        self.model.config()
+    }
+
+    /// How pictures become the image tower's input: OpenAI's mean and deviation, at the network's size.
+    pub fn preprocess(&self) -> Result<Preprocess> {
+        Ok(Preprocess { size: self.config()?.image.image_size(), ..Preprocess::default() })
+    }
+
+    /// The fields outside `[run]` in which `other` differs, each with both values; empty when there are none.
+    pub fn difference(&self, other: &Settings) -> Result<Vec<String>> {
+        let (before, now) = (self.fields()?, other.fields()?);
+        let names: BTreeMap<&String, ()> = before.keys().chain(now.keys()).map(|name| (name, ())).collect();
+        let value = |fields: &BTreeMap<String, String>, name| {
+            fields.get(name).map_or("not given".to_owned(), String::clone)
+        };
+        let changed = names.into_keys().filter(|name| before.get(*name) != now.get(*name));
+        Ok(changed
+            .map(|name| format!("{name} was {}, now {}", value(&before, name), value(&now, name)))
+            .collect())
+    }
+
+    /// Every field outside `[run]`, by its name with the section's.
+    fn fields(&self) -> Result<BTreeMap<String, String>> {
+        let settings = Settings { run: RunSettings::default(), ..self.clone() };
+        let table = toml::Table::try_from(&settings).map_err(|e| Error::Settings(e.to_string()))?;
+        let mut fields = BTreeMap::new();
+        flatten("", &table, &mut fields);
+        Ok(fields)
+    }
+}
+
+fn flatten(prefix: &str, table: &toml::Table, into: &mut BTreeMap<String, String>) {
+    for (key, value) in table {
+        match value {
+            toml::Value::Table(table) => flatten(&format!("{prefix}{key}."), table, into),
+            other => drop(into.insert(format!("{prefix}{key}"), other.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = "
+        [model]
+        embed_dim = 16
+        resnet = { image_size = 32, layers = [1, 1, 1, 1], width = 8 }
+        text = { context_length = 8, vocab_size = 520, width = 16, heads = 2, layers = 1 }
+    ";
+
+    #[test]
+    fn a_name_or_sizes() {
+        let named = Settings::parse("[model]\nname = \"ViT-B/32\"").unwrap();
+        assert_eq!(named.config().unwrap(), Config::named("ViT-B/32").unwrap());
+        assert_eq!(named.preprocess().unwrap().size, 224);
+        let small = Settings::parse(SMALL).unwrap();
+        assert_eq!(small.config().unwrap().text.vocab_size, 520);
+        assert_eq!(Settings::parse(&small.to_toml().unwrap()).unwrap(), small);
+    }
+
+    #[test]
+    fn the_settings_that_come_with_the_source_are_valid() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for file in [
+            "configs/vit-b-32.toml",
+            "../models/emoji-tiny/train.toml",
+            "../models/emoji-vit-tiny/train.toml",
+        ] {
+            Settings::read(root.join(file)).unwrap();
+        }
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        for (toml, part) in [
+            ("[optim]\nlr = 1.0", "missing field `model`"),
+            ("[model]\nname = \"RN51\"", "RN51"),
+            ("[model]\nname = \"RN50\"\nembed_dim = 3", "model.embed_dim must not be given"),
+            ("[model]\nembed_dim = 3", "model.resnet or model.vit is missing"),
+            ("[model]\nname = \"RN50\"\n[optim]\nlearning_rate = 1", "unknown field `learning_rate`"),
+            ("[model]\nname = \"RN50\"\n[optim]\nlr = -1.0", "optim.lr is -1"),
+            ("[model]\nname = \"RN50\"\n[optim]\nlr = nan", "optim.lr is NaN"),
+            ("[model]\nname = \"RN50\"\n[optim]\nbatch = 1", "optim.batch is 1"),
+            ("[model]\nname = \"RN50\"\n[optim]\nsteps = 10", "optim.warmup 500 is above optim.steps 10"),
+            ("[model]\nname = \"RN50\"\n[optim]\nbeta2 = 1.0", "optim.beta2 is 1"),
+            ("[model]\nname = \"RN50\"\n[optim]\nprecision = \"fp8\"", "fp8"),
+            ("[model]\nname = \"RN50\"\n[data]\nshuffle_buffer = 0", "data.shuffle_buffer is 0"),
+            ("[model]\nname = \"RN50\"\n[data.augment]\nink = 2", "augment.ink is 2, expected 0 to 1"),
+            ("[model]\nname = \"RN50\"\n[data.augment]\nflip = 0.5", "unknown field `flip`"),
+            ("[model]\nname = \"RN50\"\n[run]\ntemplate = \"a photo\"", "run.template"),
+        ] {
+            let message = Settings::parse(toml).unwrap_err().to_string();
+            assert!(message.contains(part), "{toml}: {message}");
+        }
+        let missing = Settings::read("no/such/file.toml").unwrap_err().to_string();
+        assert!(missing.contains("no/such/file.toml"), "{missing}");
+    }
+
+    #[test]
+    fn differences_are_named_and_those_in_run_do_not_count() {
+        let before = Settings::parse(SMALL).unwrap();
+        let mut now = before.clone();
+        now.run.log_every = 7;
+        assert!(before.difference(&now).unwrap().is_empty());
+        now.optim.lr = 0.25;
+        now.model.activation = Some(ActivationName::Gelu);
+        let difference = before.difference(&now).unwrap().join("; ");
+        assert!(difference.contains("optim.lr was 0.0005, now 0.25"), "{difference}");
+        assert!(difference.contains("model.activation was not given, now \"gelu\""), "{difference}");
+    }
+}
