@@ -5,34 +5,36 @@ use std::ffi::c_char;
 use clip_runtime::{Clip, Options};
 
 use crate::argument;
-use crate::guard::{Error, create, release};
+use crate::error::Error;
+use crate::guard::{create, release};
 use crate::status::clip_status;
 
-/// An open model folder. Threads: this and the other handles never change once they are made, so any number of
-/// threads may use one at the same time. Calls that run one model take turns, image and text encoder apart, since each
-/// uses all of the model's threads; to serve many small requests side by side, open the folder several times with
-/// `threads` 1. Free a handle once, after the last call that uses it has returned; handles may be freed in any order.
+/// An open model folder. Calls from several threads that run the same encoder, image or text, take turns, because each call
+/// computes with all of the model's threads. To serve many small requests side by side, open the folder several times with
+/// `threads` 1.
 pub struct clip_model(pub(crate) Clip);
 
-/// How to open a model folder. Zero it (`= {0}`), set struct_size, then the fields that matter to you.
+/// How to open a model folder. Start from CLIP_OPEN_OPTIONS_INIT, then set the fields that matter to you. A field that is 0 or
+/// NULL has its default.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct clip_open_options {
-    /// sizeof(clip_open_options), so that programs built with an older header go on working.
+    /// sizeof(clip_open_options). It tells the library which fields the program knows, so that programs built with an older
+    /// header go on working.
     pub struct_size: usize,
-    /// Threads that one call computes with; 0 for one for each physical core that the process may use. No more are
-    /// started than there are processors that it may use; above 1024 is an error.
+    /// Threads that one call computes with, at most 1024. The default is one for each physical core that the process may
+    /// use. There are never more than processors that it may use.
     pub threads: usize,
-    /// Path of libonnxruntime.so, version 1.17 or later; NULL to look in the environment variable ORT_DYLIB_PATH,
-    /// beside this library and the program, in ../lib of a program in a folder bin, and where the system looks.
-    /// A process has one: the first model that is opened decides.
+    /// Path of libonnxruntime.so, version 1.17 or later. The default is the path in the environment variable
+    /// ORT_DYLIB_PATH, else the first that is found beside this library, beside the program, in ../lib of a program in a
+    /// folder bin, and where the system looks. A process can hold only one: the first model that is opened decides.
     pub onnxruntime: *const c_char,
-    /// Pixels of the largest image that is decoded, where that is fewer than the model folder allows; 0 for what the
-    /// folder allows, usually 179 million.
+    /// Pixels of the largest image that is decoded. The default, and the most, is what the model folder allows, usually
+    /// 179 million.
     pub max_pixels: usize,
-    /// Not 0 to hash only files that changed since they were last found whole with this option: another size, time or
-    /// inode number. What was found is kept in the folder as .checked.json, or, where that cannot be written, under
-    /// $XDG_CACHE_HOME or ~/.cache. 0 hashes all files each time.
+    /// By default, the SHA-256 of every file in the folder is checked each time. Not 0: files are skipped that have had the
+    /// same size, times and inode number since they were last checked with this option. That is remembered in the
+    /// folder, in .checked.json, or, if it cannot be written, under $XDG_CACHE_HOME or ~/.cache.
     pub trust_unchanged: usize,
 }
 
@@ -41,9 +43,10 @@ unsafe impl argument::Options for clip_open_options {
     const SMALLEST: usize = std::mem::offset_of!(clip_open_options, onnxruntime);
 }
 
-/// Opens the folder at `path`, written by clip-export. Checks the hashes of its files. `options` may be NULL.
-/// The first call of a process also opens ONNX Runtime and, unless it is set, sets ORT_DISABLE_TELEMETRY=1 in the
-/// environment, so that ONNX Runtime sends nothing: make it before other threads use setenv or getenv.
+/// Opens the model folder at `path`, which clip-export wrote, and checks its files. `options` may be NULL.
+///
+/// The first call in a process also opens ONNX Runtime and sets the environment variable ORT_DISABLE_TELEMETRY to 1, if it is
+/// not set, so that ONNX Runtime sends no data. So make this call before other threads use getenv or setenv.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_model_open(
     path: *const c_char,
@@ -76,27 +79,28 @@ unsafe fn read(options: *const clip_open_options) -> Result<Options, Error> {
     })
 }
 
-/// Closes the model. NULL is fine. In a fork of the process that opened it, its memory is kept.
+/// Closes the model. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_model_free(model: *mut clip_model) {
     unsafe { release(model) }
 }
 
-/// Floats in one embedding. 0 for NULL.
+/// The number of floats in one embedding; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_model_embed_dim(model: *const clip_model) -> usize {
     unsafe { model.as_ref() }.map_or(0, |model| model.0.embed_dim())
 }
 
-/// Width and height, in pixels, of the square that the model sees. Images of any size are resized to it. 0 for NULL
-/// and where there is no image encoder.
+/// Width and height, in pixels, of the square to which images of any size are resized; 0 for NULL or when the folder has no
+/// image encoder.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_model_image_size(model: *const clip_model) -> usize {
     let manifest = unsafe { model.as_ref() }.map(|model| model.0.manifest());
     manifest.and_then(|m| m.image.as_ref().map(|_| m.preprocess.size)).unwrap_or(0)
 }
 
-/// Tokens, start and end included, after which texts are cut. 0 for NULL and where there is no text encoder.
+/// The number of tokens, start and end included, after which texts are cut; 0 for NULL or when the folder has no text
+/// encoder.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_model_context_length(model: *const clip_model) -> usize {
     let manifest = unsafe { model.as_ref() }.map(|model| model.0.manifest());

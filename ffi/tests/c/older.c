@@ -44,7 +44,7 @@ int main(int argc, char **argv)
 {
     first_options first;
     shortest_options shortest;
-    clip_open_options current;
+    const clip_open_options current = CLIP_OPEN_OPTIONS_INIT;
 
     if (argc != 2)
         return 2;
@@ -53,8 +53,6 @@ int main(int argc, char **argv)
     first.threads = 1;
     memset(&shortest, 0, sizeof shortest);
     shortest.struct_size = sizeof shortest;
-    memset(&current, 0, sizeof current);
-    current.struct_size = sizeof current;
     return opens(argv[1], &first, sizeof first) && opens(argv[1], &shortest, sizeof shortest)
                    && opens(argv[1], &current, sizeof current)
                ? 0
