@@ -69,9 +69,9 @@ def charsmap(value: int, texts: bytes) -> bytes:
 
 
 def manifests() -> None:
-    encoder = {"file": "visual.onnx", "sha256": "0" * 64, "engine": "onnx", "precision": "fp32", "input": "image", "element": "float32", "output": "embedding"}
+    encoder = {"file": "visual.onnx", "sha256": "0" * 64, "engine": {"name": "onnx"}, "precision": "fp32", "input": {"name": "image", "layout": "nchw", "element": "float32"}, "output": "embedding"}
     preprocess = {"size": 8, "resize_mode": "shortest", "interpolation": "bicubic", "mean": [0.5] * 3, "std": [0.5] * 3}
-    base = {"schema": 1, "producer": "seed", "model": "seed", "embed_dim": 4, "logit_scale": 100.0}
+    base = {"schema": 2, "producer": "seed", "model": "seed", "embed_dim": 4, "logit_scale": 100.0}
     read = json.loads((Path(__file__).parent.parent / "runtime/tests/colours/clip.json").read_text())
     put("manifest", "whole", read)
     labels = {"file": "labels.safetensors", "sha256": "1" * 64, "count": 3}
@@ -79,7 +79,8 @@ def manifests() -> None:
     put("manifest", "visual", only)
     text = read | {"logit_bias": -10.0, "tokenizer": read["tokenizer"] | {"padded": True, "clean": "canonicalize"}}
     put("manifest", "text", text | {"image": None, "combined": {"file": "clip.onnx", "sha256": "3" * 64}})
-    put("manifest", "later", {"schema": 2})
+    put("manifest", "older", json.loads((Path(__file__).parent.parent / "runtime/tests/colours/schema-1.json").read_text()))
+    put("manifest", "later", {"schema": 3})
 
 
 def labels() -> None:

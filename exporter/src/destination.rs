@@ -145,7 +145,7 @@ fn cannot(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> E
 mod tests {
     use super::*;
     use clip_model::Preprocess;
-    use clip_model::manifest::{Element, Encoder, Engine, Precision, REPORT, SCHEMA};
+    use clip_model::manifest::{Element, Encoder, Engine, Input, Precision, REPORT, SCHEMA};
 
     fn entries(folder: &Path) -> Vec<String> {
         let names = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
@@ -161,10 +161,9 @@ mod tests {
                 file: name.into(),
                 sha256: String::new(),
                 data: Vec::new(),
-                engine: Engine::Onnx,
+                engine: Engine::Onnx {},
                 precision: Precision::Fp32,
-                input: "image".into(),
-                element: Element::Float32,
+                input: Input::new("image", Element::Float32),
                 batch: None,
                 output: "embedding".into(),
             };
@@ -201,6 +200,25 @@ mod tests {
         assert_eq!(entries(&folder), ["a", "clip.json"]);
         assert!(matches!(write(&folder, false, put("b")), Err(Error::Exists(_))));
         assert_eq!(entries(&folder), ["a", "clip.json"]);
+    }
+
+    #[test]
+    fn a_model_of_an_older_schema_is_replaced_and_one_of_a_newer_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("model");
+        write(&folder, false, put("a")).unwrap();
+        let path = folder.join("clip.json");
+        let mut manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        manifest["schema"] = 3.into();
+        std::fs::write(&path, manifest.to_string()).unwrap();
+        assert!(matches!(write(&folder, true, put("b")), Err(Error::NotAModelFolder(_))));
+        manifest["schema"] = 1.into();
+        let image = &mut manifest["image"];
+        (image["engine"], image["input"], image["element"]) =
+            ("onnx".into(), "image".into(), "float32".into());
+        std::fs::write(&path, manifest.to_string()).unwrap();
+        write(&folder, true, put("b")).unwrap();
+        assert_eq!(entries(&folder), ["b", "clip.json"]);
     }
 
     #[test]

@@ -280,11 +280,11 @@ impl<'a> Plan<'a> {
         let side = preprocess.size;
         let input = |image: &Image| {
             if self.options.form.bytes {
-                return Ok(Input::UInt8(vec![1, side, side, 3], image.rgb().to_vec()));
+                return Ok(Input::UInt8(vec![1, side, side, 3], image.rgb().to_vec().into()));
             }
             let mut pixels = vec![0.0; 3 * side * side];
             preprocess.normalize(image, &mut pixels)?;
-            Ok(Input::Float32(vec![1, 3, side, side], pixels))
+            Ok(Input::Float32(vec![1, 3, side, side], pixels.into()))
         };
         samples.images.iter().map(input).collect()
     }
@@ -295,7 +295,7 @@ impl<'a> Plan<'a> {
         let Some((_, tokenizer)) = &self.text else { return Ok(vec![]) };
         let input = |text: &String| {
             let batch = tokenizer.encode_batch(&[text], length);
-            Input::Int32(vec![1, batch.length], batch.ids)
+            Input::Int32(vec![1, batch.length], batch.ids.into())
         };
         Ok(samples.texts.iter().map(input).collect())
     }
@@ -346,10 +346,9 @@ impl<'a> Plan<'a> {
             file: part.file.to_owned(),
             sha256,
             data,
-            engine: Engine::Onnx,
+            engine: Engine::Onnx {},
             precision: self.options.numbers.precision(),
-            input: input.to_owned(),
-            element,
+            input: manifest::Input::new(input, element),
             batch: self.options.form.batch,
             output: EMBEDDING.to_owned(),
         })

@@ -170,14 +170,14 @@ fn folder(path: &Path) -> Result<Inspection> {
         manifest.files().into_iter().filter(present).map(|f| Ok((f, size(f)?))).collect::<Result<_>>()?;
     let total: u64 = files.iter().map(|(_, bytes)| bytes).sum();
     let tokenizer = match &manifest.tokenizer {
-        Some(t) => Some((t.open(&path.join(&t.file))?, t.context_length)),
+        Some(t) => Some((t.open(path.join(&t.file))?, t.context_length)),
         None => None,
     };
 
     let encoder = |encoder: &Option<Encoder>| match encoder {
         Some(e) => {
             let batch = e.batch.map_or(String::new(), |n| format!(", batches of {n}"));
-            Ok(format!("{}, {}, {} input{batch}", e.file, word(&e.precision)?, word(&e.element)?))
+            Ok(format!("{}, {}, {} input{batch}", e.file, word(&e.precision)?, word(&e.input.element)?))
         }
         None => anyhow::Ok("none".to_owned()),
     };

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use clip_model::manifest::{self, Element};
 use clip_model::{Checkpoint, Manifest, Tokenizer, temporary};
-use clip_runtime::graph::{self, Input};
+use clip_runtime::engine::Tensor;
 use half::f16;
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +50,7 @@ pub fn check(
         (_, None) => Some(Only::Visual),
         (None, _) => Some(Only::Text),
     };
-    let bytes = manifest.image.as_ref().is_some_and(|encoder| encoder.element == Element::Uint8);
+    let bytes = manifest.image.as_ref().is_some_and(|encoder| encoder.input.element == Element::Uint8);
     let form = Form { bytes, ..Form::default() };
     draft(checkpoint, &folder, &Options { form, only, ..Options::default() }, Graph::with_peaks)?;
     let Samples { images, texts } = samples.clone();
@@ -68,18 +68,18 @@ pub fn check(
 /// The first number beyond float16 that the graphs of `folder`, each [`Graph::with_peaks`], give for `inputs`.
 ///
 /// # Errors
-/// Those of [`graph::Graph`].
+/// Those of [`clip_runtime::engine`].
 pub fn find(folder: &Path, inputs: &Inputs) -> clip_runtime::Result<Option<Overflow>> {
     let manifest = Manifest::read(folder)?;
     if let Some(encoder) = &manifest.image {
         let preprocess = &manifest.preprocess;
         let side = preprocess.size;
-        let input = |image: &clip_model::preprocess::Image| match encoder.element {
-            Element::Uint8 => Ok(Input::UInt8(vec![1, side, side, 3], image.rgb().to_vec())),
+        let input = |image: &clip_model::preprocess::Image| match encoder.input.element {
+            Element::Uint8 => Ok(Tensor::UInt8(vec![1, side, side, 3], image.rgb().to_vec().into())),
             _ => {
                 let mut pixels = vec![0.0; 3 * side * side];
                 preprocess.normalize(image, &mut pixels)?;
-                Ok(Input::Float32(vec![1, 3, side, side], pixels))
+                Ok(Tensor::Float32(vec![1, 3, side, side], pixels.into()))
             }
         };
         let found = first(folder, encoder, inputs.images.iter().map(input))?;
@@ -92,7 +92,7 @@ pub fn find(folder: &Path, inputs: &Inputs) -> clip_runtime::Result<Option<Overf
     let tokenizer = Tokenizer::open(&folder.join(&tokenizer.file))?;
     let input = |text: &String| {
         let batch = tokenizer.encode_batch(&[text], length);
-        Ok(Input::Int32(vec![1, batch.length], batch.ids))
+        Ok(Tensor::Int32(vec![1, batch.length], batch.ids.into()))
     };
     first(folder, encoder, inputs.texts.iter().map(input))
 }
@@ -101,12 +101,13 @@ pub fn find(folder: &Path, inputs: &Inputs) -> clip_runtime::Result<Option<Overf
 fn first(
     folder: &Path,
     encoder: &manifest::Encoder,
-    inputs: impl Iterator<Item = clip_runtime::Result<Input>>,
+    inputs: impl Iterator<Item = clip_runtime::Result<Tensor<'static>>>,
 ) -> clip_runtime::Result<Option<Overflow>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut graph = graph::Graph::open(&folder.join(&encoder.file), threads)?;
+    let engine = clip_runtime::Options::new().start_engine()?;
+    let graph = engine.open(&folder.join(&encoder.file), threads)?;
     for input in inputs {
-        for output in graph.run(&[(&encoder.input, &input?)])? {
+        for output in graph.run(&[(&encoder.input.name, &input?)])? {
             let Some(value) = output.name.strip_prefix(PEAK) else { continue };
             // What is infinite in float32 too is meant: the causal mask.
             let beyond = |n: &&f32| n.is_finite() && f16::from_f32(**n).is_infinite();

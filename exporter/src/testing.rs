@@ -3,10 +3,15 @@
 use std::io::Result;
 
 use clip_model::checkpoint::Values;
-pub use clip_runtime::graph::Graph as Session;
-use clip_runtime::graph::Input;
+use clip_runtime::Options;
+use clip_runtime::engine;
+
+use crate::int8::Input;
 
 use crate::onnx::{Graph, Rows, Weights};
+
+/// A graph that can be run.
+pub type Session = Box<dyn engine::Session>;
 
 /// Weights that lie in memory.
 pub struct Parameters(pub Vec<Values>);
@@ -25,17 +30,17 @@ pub fn open(graph: &Graph, parameters: Vec<Values>) -> Session {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     graph.write(&mut file, &Parameters(parameters)).unwrap();
     assert_eq!(graph.file_size(), file.as_file().metadata().unwrap().len());
-    Session::open(file.path(), 1).unwrap()
+    Options::new().start_engine().unwrap().open(file.path(), 1).unwrap()
 }
 
 /// An input of numbers.
 pub fn numbers(shape: &[usize], values: Vec<f32>) -> Input {
-    Input::Float32(shape.to_vec(), values)
+    Input::Float32(shape.to_vec(), values.into())
 }
 
 /// An input of token ids.
 pub fn ids(shape: &[usize], values: Vec<i32>) -> Input {
-    Input::Int32(shape.to_vec(), values)
+    Input::Int32(shape.to_vec(), values.into())
 }
 
 /// Runs a graph; returns its first output.

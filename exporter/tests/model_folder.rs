@@ -100,8 +100,8 @@ fn the_manifest_says_everything() {
     assert_eq!(tokenizer.context_length, 12);
     // The checkpoint is in OpenCLIP's layout and has a tokenizer of its own.
     assert_eq!(tokenizer.clean, Some(Cleaning::Whitespace));
-    assert_eq!((image.input.as_str(), text.input.as_str()), ("image", "ids"));
-    assert_eq!((image.element, text.element), (Element::Float32, Element::Int32));
+    assert_eq!((image.input.name.as_str(), text.input.name.as_str()), ("image", "ids"));
+    assert_eq!((image.input.element, text.input.element), (Element::Float32, Element::Int32));
     for (file, hash) in
         [(&image.file, &image.sha256), (&text.file, &text.sha256), (&tokenizer.file, &tokenizer.sha256)]
     {

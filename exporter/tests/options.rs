@@ -141,7 +141,7 @@ fn bytes_are_normalised_inside() {
     let (_, plain) = work.export("plain", Options::default());
     let form = Form { bytes: true, ..Form::default() };
     let (_, clip) = work.export("bytes", Options { form, ..Options::default() });
-    assert_eq!(clip.manifest().image.as_ref().unwrap().element, Element::Uint8);
+    assert_eq!(clip.manifest().image.as_ref().unwrap().input.element, Element::Uint8);
     assert_same(&clip, &plain, "bytes");
 }
 

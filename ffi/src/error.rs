@@ -83,7 +83,7 @@ fn of_runtime(error: &clip_runtime::Error) -> clip_status {
     use clip_runtime::Error::*;
     match error {
         Model(error) => of_model(error),
-        Threads { .. } | ForeignLabels { .. } => CLIP_ERROR_ARGUMENT,
+        Threads { .. } | Device { .. } | ForeignLabels { .. } => CLIP_ERROR_ARGUMENT,
         NoLabels | LabelWithoutDirection { .. } => CLIP_ERROR_PROMPT,
         LibraryNotFound { .. } | LibraryUnusable { .. } | LibraryTooOld { .. } | LibraryLoaded { .. } => {
             CLIP_ERROR_LIBRARY
@@ -133,13 +133,29 @@ mod tests {
         let file = || "visual.onnx".into();
         let cases = [
             (
-                E::LibraryTooOld { path: file(), found: "1.8".into(), needed: "1.17".into() },
+                E::LibraryTooOld {
+                    engine: "ONNX Runtime",
+                    path: file(),
+                    found: "1.8".into(),
+                    needed: "1.17".into(),
+                    help: "fetch one",
+                },
                 CLIP_ERROR_LIBRARY,
             ),
-            (E::Engine { action: "run", file: file(), reason: "memory".into() }, CLIP_ERROR_ENGINE),
+            (
+                E::Engine { engine: "ONNX Runtime", action: "run", file: file(), reason: "memory".into() },
+                CLIP_ERROR_ENGINE,
+            ),
             (E::Model(clip_model::Error::Memory { what: "a picture".into(), bytes: 9 }), CLIP_ERROR_MEMORY),
             (E::Forked { opened_by: 7 }, CLIP_ERROR_ENGINE),
-            (E::LibraryNotFound { tried: vec![(file(), "no".into())] }, CLIP_ERROR_LIBRARY),
+            (
+                E::LibraryNotFound {
+                    engine: "ONNX Runtime",
+                    tried: vec![(file(), "no".into())],
+                    help: "fetch one",
+                },
+                CLIP_ERROR_LIBRARY,
+            ),
             (E::Embedding { file: file(), row: 0, length: f32::NAN }, CLIP_ERROR_ENGINE),
             (E::LabelWithoutDirection { label: "cat".into() }, CLIP_ERROR_PROMPT),
             (E::Missing { model: "emoji".into(), what: clip_runtime::Part::TextEncoder }, CLIP_ERROR_MISSING),

@@ -64,18 +64,15 @@ pub unsafe extern "C" fn clip_model_open(
 
 unsafe fn read(options: *const clip_open_options) -> Result<Options, Error> {
     let options = unsafe { argument::options(options, "options") }?;
-    let library = match options.onnxruntime.is_null() {
-        true => None,
+    let asked = Options::new()
+        .threads((options.threads > 0).then_some(options.threads))
+        .max_pixels((options.max_pixels > 0).then(|| u64::try_from(options.max_pixels).unwrap_or(u64::MAX)))
+        .trust_unchanged(options.trust_unchanged != 0);
+    Ok(match options.onnxruntime.is_null() {
+        true => asked,
         false => {
-            let path = unsafe { argument::path(options.onnxruntime, "options->onnxruntime", "a file") }?;
-            Some(path.to_owned())
+            asked.library(unsafe { argument::path(options.onnxruntime, "options->onnxruntime", "a file") }?)
         }
-    };
-    Ok(Options {
-        threads: (options.threads > 0).then_some(options.threads),
-        library,
-        max_pixels: (options.max_pixels > 0).then(|| u64::try_from(options.max_pixels).unwrap_or(u64::MAX)),
-        trust_unchanged: options.trust_unchanged != 0,
     })
 }
 

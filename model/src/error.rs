@@ -1,6 +1,7 @@
 //! The one error type of this crate.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use crate::excerpt::{excerpt, shown};
@@ -87,14 +88,17 @@ pub enum Error {
     #[error("the checkpoint does not hold the tensors of its configuration: {0}")]
     Tensors(TensorMismatch),
     /// A model folder's `clip.json` has a schema version that this build does not know.
-    #[error("{} has schema version {found}; this build reads version {known}: use a matching libclip", path.display())]
+    #[error(
+        "{} has schema version {found}; this build reads versions {} to {}: use a matching libclip",
+        path.display(), known.start(), known.end()
+    )]
     SchemaVersion {
         /// The manifest.
         path: PathBuf,
         /// The version in the file.
         found: u64,
-        /// The version this build reads.
-        known: u64,
+        /// The versions this build reads.
+        known: RangeInclusive<u64>,
     },
     /// A file of a model folder is not the one that its manifest describes.
     #[error("{} has sha256 {found}, its manifest says {expected}: the file was changed or the folder mixed", path.display())]

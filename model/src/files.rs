@@ -15,6 +15,11 @@ pub const IMAGE_LIMIT: u64 = 1 << 30;
 /// Largest JSON or TOML file and largest list of texts that is read, bytes.
 pub const TEXT_LIMIT: u64 = 1 << 28;
 
+/// Bytes in a file; 0 when it is not there.
+pub fn size(path: impl AsRef<Path>) -> usize {
+    path.as_ref().metadata().map_or(0, |file| usize::try_from(file.len()).unwrap_or(usize::MAX))
+}
+
 /// Opens a regular file for reading. What may never end or never begin, a device or a pipe, is refused.
 ///
 /// # Errors

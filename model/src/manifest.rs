@@ -1,20 +1,29 @@
 //! `clip.json`: everything the runtime needs to know about an exported model folder.
 
+mod encoder;
+
+use std::iter::once;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::excerpt::excerpt;
 use crate::files;
 use crate::preprocess::Preprocess;
 use crate::tokenizer::{Cleaning, Tokenizer};
+pub use encoder::{DataFile, Element, Encoder, Engine, Input, Layout, Precision};
 
 /// The name of the manifest in a model folder.
 pub const FILE: &str = "clip.json";
 
-/// The schema version that this build writes and reads.
-pub const SCHEMA: u64 = 1;
+/// The schema version that this build writes.
+pub const SCHEMA: u64 = 2;
+
+/// The schema versions that this build reads.
+pub const SCHEMAS: RangeInclusive<u64> = 1..=SCHEMA;
 
 /// The name of the report that an export's verification may leave in a model folder. It is for people: nothing that
 /// opens the folder reads it, so it has no hash.
@@ -31,7 +40,7 @@ pub const MAX_BATCH: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Version of this schema, [`SCHEMA`].
+    /// Version of this schema, [`SCHEMA`]: a manifest of an older one is brought to this when it is read.
     pub schema: u64,
     /// Program and version that wrote the folder.
     pub producer: String,
@@ -88,49 +97,13 @@ impl TokenizerFile {
     ///
     /// # Errors
     /// As [`Tokenizer::open`].
-    pub fn open(&self, path: &Path) -> Result<Tokenizer> {
-        let tokenizer = Tokenizer::open(path)?;
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Tokenizer> {
+        let tokenizer = Tokenizer::open(path.as_ref())?;
         match self.clean {
             Some(cleaning) => tokenizer.with_cleaning(cleaning),
             None => Ok(tokenizer),
         }
     }
-}
-
-/// One tower as a file that an engine runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Encoder {
-    /// File name inside the folder.
-    pub file: String,
-    /// Lower-case hex SHA-256 of the file.
-    pub sha256: String,
-    /// Files beside it that hold its weights; none when they are inside.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub data: Vec<DataFile>,
-    /// What runs the file.
-    pub engine: Engine,
-    /// Number format of weights and arithmetic.
-    pub precision: Precision,
-    /// Name of the input.
-    pub input: String,
-    /// What the input holds, and so its shape.
-    pub element: Element,
-    /// Images or texts that every run must have; any number when it is not there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub batch: Option<usize>,
-    /// Name of the output: float32 `[B, embed_dim]`, rows of length one.
-    pub output: String,
-}
-
-/// A file of weights beside a graph, which names it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DataFile {
-    /// File name inside the folder.
-    pub file: String,
-    /// Lower-case hex SHA-256 of the file.
-    pub sha256: String,
 }
 
 /// A label set of a model folder, see [`crate::labels`].
@@ -158,92 +131,59 @@ pub struct Combined {
     pub data: Vec<DataFile>,
 }
 
-/// What an encoder's input holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Element {
-    /// An image tower takes `[B, 3, S, S]`: channels normalised as [`Manifest::preprocess`] says.
-    Float32,
-    /// An image tower takes `[B, S, S, 3]`: packed bytes red, green, blue, which it normalises itself.
-    Uint8,
-    /// A text tower takes `[B, L]`: token ids; `L` is the context length when [`TokenizerFile::padded`].
-    Int32,
-}
-
-/// What runs an encoder's file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Engine {
-    /// An ONNX graph, run by ONNX Runtime.
-    Onnx,
-}
-
-/// Number format of an encoder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// IEEE single precision.
-    Fp32,
-    /// IEEE half precision, single where half would overflow or lose.
-    Fp16,
-    /// 8-bit integers by way of QuantizeLinear and DequantizeLinear, float where integers would lose.
-    Int8,
-}
-
-impl Precision {
-    /// As the manifest and the command line call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Precision::Fp32 => "fp32",
-            Precision::Fp16 => "fp16",
-            Precision::Int8 => "int8",
-        }
-    }
-}
-
 impl Manifest {
     /// Reads `folder/clip.json`.
     ///
     /// # Errors
-    /// [`Error::SchemaVersion`] for a version this build does not know, [`Error::Config`] for values that make no
-    /// sense (a file name that leaves the folder, a logit scale that is not positive and finite, no encoder at all).
-    pub fn read(folder: &Path) -> Result<Manifest> {
+    /// [`Error::SchemaVersion`] for a version that is not among [`SCHEMAS`], whatever else the file holds; [`Error::Config`] for
+    /// values that make no sense (a file name that leaves the folder, a logit scale that is not positive and finite, no encoder
+    /// at all).
+    pub fn read(folder: impl AsRef<Path>) -> Result<Manifest> {
         #[derive(Deserialize)]
         struct Version {
             schema: u64,
         }
-        let path = folder.join(FILE);
+        let path = folder.as_ref().join(FILE);
         let bytes = files::read(&path, files::TEXT_LIMIT)?;
-        let json = |source| Error::json(&path, source);
-        let Version { schema } = serde_json::from_slice(&bytes).map_err(json)?;
-        if schema != SCHEMA {
-            return Err(Error::SchemaVersion { path, found: schema, known: SCHEMA });
-        }
-        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(json)?;
+        let parsed = match serde_json::from_slice(&bytes).map_err(|e| Error::json(&path, e))? {
+            Version { schema: SCHEMA } => serde_json::from_slice(&bytes),
+            Version { schema: 1 } => {
+                serde_json::from_slice(&bytes).and_then(|old| serde_json::from_value(of_schema_1(old)))
+            }
+            Version { schema } => return Err(Error::SchemaVersion { path, found: schema, known: SCHEMAS }),
+        };
+        let manifest: Manifest = parsed.map_err(|e| Error::json(&path, e))?;
         manifest.validate()?;
         Ok(manifest)
     }
 
     /// Writes `folder/clip.json` atomically.
-    pub fn write(&self, folder: &Path) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Config`] for what [`Manifest::read`] would refuse; [`Error::Io`].
+    pub fn write(&self, folder: impl AsRef<Path>) -> Result<()> {
         self.validate()?;
-        let path = folder.join(FILE);
-        let mut json =
-            serde_json::to_vec_pretty(self).map_err(|source| Error::Json { path: path.clone(), source })?;
+        let path = folder.as_ref().join(FILE);
+        let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::json(&path, e))?;
         json.push(b'\n');
         files::write_atomically(&path, |out| std::io::Write::write_all(out, &json))
     }
 
     /// The names of all files that a folder with this manifest may hold, the manifest, [`REPORT`] and [`CHECKED`] included.
     pub fn files(&self) -> Vec<&str> {
-        let towers = self.image.iter().chain(&self.text);
-        let towers = towers.flat_map(|e| std::iter::once(&e.file).chain(e.data.iter().map(|d| &d.file)));
+        let towers = self.towers().flat_map(|(_, encoder)| encoder.files().map(|(file, _)| file));
         let combined = self.combined.iter();
-        let combined = combined.flat_map(|c| std::iter::once(&c.file).chain(c.data.iter().map(|d| &d.file)));
+        let combined = combined.flat_map(|c| once(&c.file).chain(c.data.iter().map(|d| &d.file)));
         let tokenizer = self.tokenizer.iter().map(|t| &t.file);
         let labels = self.labels.iter().map(|l| &l.file);
-        let listed = towers.chain(combined).chain(tokenizer).chain(labels);
-        [FILE, REPORT, CHECKED].into_iter().chain(listed.map(String::as_str)).collect()
+        let others = combined.chain(tokenizer).chain(labels).map(String::as_str);
+        [FILE, REPORT, CHECKED].into_iter().chain(towers).chain(others).collect()
+    }
+
+    /// The encoders that there are, each with the name of its tower.
+    pub fn towers(&self) -> impl Iterator<Item = (&'static str, &Encoder)> {
+        let named = [("image", &self.image), ("text", &self.text)].into_iter();
+        named.filter_map(|(name, encoder)| encoder.as_ref().map(|encoder| (name, encoder)))
     }
 
     fn validate(&self) -> Result<()> {
@@ -269,20 +209,14 @@ impl Manifest {
         if self.text.is_some() != self.tokenizer.is_some() {
             return bad("a text encoder and a tokenizer belong together, and one is missing".to_owned());
         }
-        let towers = [
-            ("image", &self.image, &[Element::Float32, Element::Uint8][..]),
-            ("text", &self.text, &[Element::Int32]),
-        ];
-        for (name, encoder, elements) in towers {
-            let Some(encoder) = encoder else { continue };
-            if !elements.contains(&encoder.element) {
-                return bad(format!("the {name} encoder takes {:?}, expected {elements:?}", encoder.element));
+        for (tower, Encoder { input: Input { layout, element, .. }, batch, .. }) in self.towers() {
+            if (tower == "text") != (*element == Element::Int32) || *layout != Layout::of(*element) {
+                let found = format!("{layout:?} {element:?}").to_lowercase();
+                let expected = if tower == "text" { "tokens int32" } else { "nchw float32 or nhwc uint8" };
+                return bad(format!("the {tower} encoder takes {found}, expected {expected}"));
             }
-            if encoder.batch.is_some_and(|n| !(1..=MAX_BATCH).contains(&n)) {
-                return bad(format!(
-                    "the {name} encoder's batch is {:?}, expected 1 to {MAX_BATCH}",
-                    encoder.batch
-                ));
+            if batch.is_some_and(|n| !(1..=MAX_BATCH).contains(&n)) {
+                return bad(format!("the {tower} encoder's batch is {batch:?}, expected 1 to {MAX_BATCH}"));
             }
         }
         if let Some(tokenizer) = &self.tokenizer
@@ -297,9 +231,25 @@ impl Manifest {
     }
 }
 
+/// A manifest of schema 1 as one of schema 2. An encoder named its engine in one word, its input under `input`, and said by
+/// `element` what the layout is, too. What was wrong stays wrong.
+fn of_schema_1(mut manifest: Value) -> Value {
+    let Some(fields) = manifest.as_object_mut() else { return manifest };
+    fields.insert("schema".to_owned(), 2.into());
+    for tower in ["image", "text"] {
+        let Some(encoder) = fields.get_mut(tower).and_then(Value::as_object_mut) else { continue };
+        let [engine, input, element] =
+            ["engine", "input", "element"].map(|field| encoder.remove(field).unwrap_or_default());
+        let layout = Element::deserialize(&element).map(Layout::of).ok();
+        encoder.insert("engine".to_owned(), json!({ "name": engine }));
+        encoder.insert("input".to_owned(), json!({ "name": input, "layout": layout, "element": element }));
+    }
+    manifest
+}
+
 /// The path of `file` inside `folder`, after checking that its content has the `sha256` of the manifest.
-pub fn verified(folder: &Path, file: &str, sha256: &str) -> Result<PathBuf> {
-    let path = folder.join(file);
+pub fn verified(folder: impl AsRef<Path>, file: &str, sha256: &str) -> Result<PathBuf> {
+    let path = folder.as_ref().join(file);
     let found = files::sha256(&path)?;
     if found != sha256 {
         return Err(Error::Hash { path, expected: sha256.to_owned(), found });

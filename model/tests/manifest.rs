@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use clip_model::manifest::{
-    Combined, DataFile, Element, Encoder, Engine, FILE, LabelsFile, Precision, SCHEMA, TokenizerFile,
-    verified,
+    Combined, DataFile, Element, Encoder, Engine, FILE, Input, LabelsFile, Layout, Precision, SCHEMA,
+    SCHEMAS, TokenizerFile, verified,
 };
 use clip_model::tokenizer::{self, Cleaning};
 use clip_model::{Error, Manifest, Preprocess, Tokenizer, files};
@@ -17,10 +17,9 @@ fn manifest() -> Manifest {
         file: file.into(),
         sha256: "0".repeat(64),
         data: Vec::new(),
-        engine: Engine::Onnx,
+        engine: Engine::Onnx {},
         precision: Precision::Fp32,
-        input: input.into(),
-        element,
+        input: Input::new(input, element),
         batch: None,
         output: "embedding".into(),
     };
@@ -51,7 +50,8 @@ fn full_manifest() -> Manifest {
     let mut full = manifest();
     let data = |file: &str| vec![DataFile { file: file.into(), sha256: "1".repeat(64) }];
     let image = full.image.as_mut().unwrap();
-    (image.precision, image.element, image.batch) = (Precision::Int8, Element::Uint8, Some(4));
+    (image.precision, image.batch) = (Precision::Int8, Some(4));
+    image.input = Input::new("image", Element::Uint8);
     image.data = data("visual.onnx.data");
     full.text.as_mut().unwrap().precision = Precision::Fp16;
     full.labels = Some(LabelsFile { file: "labels.safetensors".into(), sha256: "2".repeat(64), count: 3 });
@@ -96,30 +96,171 @@ fn all_files_are_known() {
     }
 }
 
+/// The words of a file as they are promised to other programs.
+#[test]
+fn an_encoder_is_written_in_these_words() {
+    let written = serde_json::to_value(manifest()).unwrap();
+    let expected = |file, name, layout, element| {
+        json!({
+            "file": file,
+            "sha256": "0".repeat(64),
+            "engine": { "name": "onnx" },
+            "precision": "fp32",
+            "input": { "name": name, "layout": layout, "element": element },
+            "output": "embedding",
+        })
+    };
+    assert_eq!(written["schema"], 2);
+    assert_eq!(written["image"], expected("visual.onnx", "image", "nchw", "float32"));
+    assert_eq!(written["text"], expected("text.onnx", "ids", "tokens", "int32"));
+    let bytes = serde_json::to_value(full_manifest()).unwrap();
+    assert_eq!(bytes["image"]["input"], json!({ "name": "image", "layout": "nhwc", "element": "uint8" }));
+}
+
 #[test]
 fn an_unknown_schema_version_is_refused_before_anything_else() {
     let folder = tempfile::tempdir().unwrap();
-    let later = read_changed(folder.path(), |m| {
-        m["schema"] = json!(SCHEMA + 1);
-        m["something new"] = json!(true);
-    });
-    assert!(matches!(later, Err(Error::SchemaVersion { found, known: SCHEMA, .. }) if found == SCHEMA + 1));
+    for version in [0, SCHEMA + 1, u64::MAX] {
+        let other = read_changed(folder.path(), |m| {
+            m["schema"] = json!(version);
+            m["something new"] = json!(true);
+            m["image"] = json!(["of", "another", "type"]);
+            m["embed_dim"] = json!("16");
+        });
+        let error = other.unwrap_err();
+        assert!(
+            matches!(&error, Error::SchemaVersion { found, known, .. } if *found == version && *known == SCHEMAS)
+        );
+        let said = error.to_string();
+        assert!(
+            said.contains(&format!("schema version {version}; this build reads versions 1 to 2")),
+            "{said}"
+        );
+    }
+}
+
+/// A folder of schema 1 as clip-export wrote it, with all that it could say.
+const SCHEMA_1: &str = r#"{
+  "schema": 1,
+  "producer": "clip-export 0.1.0",
+  "model": "camera",
+  "embed_dim": 16,
+  "logit_scale": 100.0,
+  "logit_bias": -10.0,
+  "preprocess": {
+    "size": 224,
+    "resize_mode": "shortest",
+    "interpolation": "bicubic",
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.5, 0.5, 0.5],
+    "background": [255, 255, 255],
+    "apply_exif_orientation": true,
+    "max_pixels": 178956970
+  },
+  "tokenizer": { "file": "tokenizer.json", "sha256": "a", "context_length": 64, "padded": true, "clean": "canonicalize" },
+  "image": {
+    "file": "visual.onnx",
+    "sha256": "b",
+    "data": [{ "file": "visual.onnx.data", "sha256": "c" }],
+    "engine": "onnx",
+    "precision": "int8",
+    "input": "pixels",
+    "element": "uint8",
+    "batch": 4,
+    "output": "embedding"
+  },
+  "text": {
+    "file": "text.onnx",
+    "sha256": "d",
+    "engine": "onnx",
+    "precision": "fp16",
+    "input": "ids",
+    "element": "int32",
+    "output": "features"
+  },
+  "labels": { "file": "labels.safetensors", "sha256": "e", "count": 3 },
+  "combined": { "file": "clip.onnx", "sha256": "f" }
+}"#;
+
+#[test]
+fn a_folder_of_schema_1_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |json: &str| {
+        std::fs::write(folder.path().join(FILE), json).unwrap();
+        Manifest::read(folder.path())
+    };
+    let found = read(SCHEMA_1).unwrap();
+    assert_eq!((found.schema, found.logit_bias, found.preprocess.size), (SCHEMA, Some(-10.0), 224));
+    let tokenizer = found.tokenizer.as_ref().unwrap();
+    assert_eq!((tokenizer.padded, tokenizer.clean), (true, Some(Cleaning::Canonicalize)));
+    let image = Encoder {
+        file: "visual.onnx".into(),
+        sha256: "b".into(),
+        data: vec![DataFile { file: "visual.onnx.data".into(), sha256: "c".into() }],
+        engine: Engine::Onnx {},
+        precision: Precision::Int8,
+        input: Input { name: "pixels".into(), layout: Layout::Nhwc, element: Element::Uint8 },
+        batch: Some(4),
+        output: "embedding".into(),
+    };
+    assert_eq!(found.image.as_ref(), Some(&image));
+    let text = found.text.as_ref().unwrap();
+    assert_eq!((text.file.as_str(), text.output.as_str(), text.batch), ("text.onnx", "features", None));
+    assert_eq!(text.input, Input { name: "ids".into(), layout: Layout::Tokens, element: Element::Int32 });
+    assert!(found.labels.is_some() && found.combined.is_some());
+    // It is written as one of today.
+    found.write(folder.path()).unwrap();
+    assert_eq!(Manifest::read(folder.path()).unwrap(), found);
+
+    // Older ones do not say how texts are cleaned, and may have one encoder.
+    let older = read(&SCHEMA_1.replace(r#", "clean": "canonicalize""#, "")).unwrap();
+    assert_eq!(older.tokenizer.unwrap().clean, None);
+    let mut only_image: Value = serde_json::from_str(SCHEMA_1).unwrap();
+    only_image["text"] = Value::Null;
+    only_image.as_object_mut().unwrap().remove("tokenizer");
+    let only_image = read(&only_image.to_string()).unwrap();
+    assert!(only_image.text.is_none() && only_image.image == Some(image));
+}
+
+#[test]
+fn the_words_of_one_schema_are_none_of_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let newer = |m: &mut Value| m["schema"] = json!(1);
+    assert!(matches!(read_changed(folder.path(), newer), Err(Error::Json { .. })));
+    for (old, new) in [
+        ("\"schema\": 1", "\"schema\": 2"),
+        ("\"engine\": \"onnx\"", "\"engine\": {\"name\": \"onnx\"}"),
+        ("\"engine\": \"onnx\"", "\"engine\": \"abacus\""),
+        ("\"element\": \"uint8\"", "\"element\": \"float64\""),
+        ("\"batch\": 4", "\"surprise\": 4"),
+    ] {
+        let changed = SCHEMA_1.replacen(old, new, 1);
+        assert_ne!(changed, SCHEMA_1);
+        std::fs::write(folder.path().join(FILE), changed).unwrap();
+        assert!(matches!(Manifest::read(folder.path()), Err(Error::Json { .. })), "{new}");
+    }
 }
 
 #[test]
 fn what_is_not_a_manifest_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(Manifest::read(folder.path()), Err(Error::Io { action: "open", .. })));
-    std::fs::write(folder.path().join(FILE), "{\"schema\": 1,").unwrap();
-    assert!(matches!(Manifest::read(folder.path()), Err(Error::Json { .. })));
-    let changes: [Change; 7] = [
+    for text in ["{\"schema\": 1,", "{\"schema\": 1}", "[1]", "[2]", "{\"schema\": \"2\"}", "{}"] {
+        std::fs::write(folder.path().join(FILE), text).unwrap();
+        assert!(matches!(Manifest::read(folder.path()), Err(Error::Json { .. })), "{text}");
+    }
+    let changes: [Change; 11] = [
         |m| m["surprise"] = json!(1),
         |m| m["preprocess"]["surprise"] = json!(1),
-        |m| m["image"]["engine"] = json!("abacus"),
+        |m| m["image"]["engine"] = json!("onnx"),
+        |m| m["image"]["engine"] = json!({ "name": "abacus" }),
+        |m| m["image"]["engine"]["surprise"] = json!(1),
+        |m| m["image"]["input"]["surprise"] = json!(1),
+        |m| m["image"]["input"]["layout"] = json!("chwn"),
         |m| m["preprocess"]["resize_mode"] = json!("stretch"),
-        |m| m["image"]["element"] = json!("float16"),
+        |m| m["image"]["input"]["element"] = json!("float16"),
         |m| m["image"]["precision"] = json!("int4"),
-        |m| drop(m["image"].as_object_mut().unwrap().remove("element")),
+        |m| drop(m["image"]["input"].as_object_mut().unwrap().remove("element")),
     ];
     for change in changes {
         assert!(matches!(read_changed(folder.path(), change), Err(Error::Json { .. })));
@@ -165,7 +306,7 @@ fn a_folder_that_does_not_say_its_cleaning_keeps_its_meaning() {
 #[test]
 fn values_that_make_no_sense_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let changes: [(&str, Change); 18] = [
+    let changes: [(&str, Change); 21] = [
         ("../visual.onnx", |m| m["image"]["file"] = json!("../visual.onnx")),
         ("/etc/passwd", |m| m["text"]["file"] = json!("/etc/passwd")),
         ("\"..\"", |m| m["tokenizer"]["file"] = json!("..")),
@@ -180,8 +321,15 @@ fn values_that_make_no_sense_are_refused() {
         ("neither", |m| {
             ["image", "text", "tokenizer"].iter().for_each(|part| m[part] = Value::Null);
         }),
-        ("image encoder takes Int32", |m| m["image"]["element"] = json!("int32")),
-        ("text encoder takes Uint8", |m| m["text"]["element"] = json!("uint8")),
+        ("image encoder takes nchw int32, expected nchw float32 or nhwc uint8", |m| {
+            m["image"]["input"]["element"] = json!("int32");
+        }),
+        ("image encoder takes nchw uint8", |m| m["image"]["input"]["element"] = json!("uint8")),
+        ("image encoder takes nhwc float32", |m| m["image"]["input"]["layout"] = json!("nhwc")),
+        ("image encoder takes tokens int32", |m| m["image"]["input"] = m["text"]["input"].clone()),
+        ("text encoder takes nhwc uint8, expected tokens int32", |m| {
+            m["text"]["input"] = json!({ "name": "ids", "layout": "nhwc", "element": "uint8" });
+        }),
         ("batch is Some(0)", |m| m["image"]["batch"] = json!(0)),
         ("no label", |m| m["labels"] = json!({ "file": "l", "sha256": "", "count": 0 })),
         ("a/data", |m| m["image"]["data"] = json!([{ "file": "a/data", "sha256": "" }])),

@@ -6,7 +6,7 @@
 //! replies its embeddings, `[[number, ...], ...]`.
 
 use std::io::{BufRead, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clip_runtime::Clip;
@@ -21,13 +21,12 @@ enum Request {
 
 fn main() -> Result<()> {
     let folder = std::env::args().nth(1).context("usage: embed DIR < requests > replies")?;
-    let clip = Clip::open(Path::new(&folder))?;
+    let clip = Clip::open(folder)?;
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let embeddings = match serde_json::from_str(&line?)? {
             Request::Images(paths) => {
-                let preprocess = &clip.manifest().preprocess;
-                let images: Result<Vec<_>, _> = paths.iter().map(|path| preprocess.open(path)).collect();
+                let images: Result<Vec<_>, _> = paths.iter().map(|path| clip.open_image(path)).collect();
                 clip.encode_images(&images?)?
             }
             Request::Texts(texts) => clip.encode_texts(&texts)?,

@@ -7,7 +7,7 @@
 //! cropped and normalised). Each line of the replies is the time that took, in seconds.
 
 use std::io::{BufRead, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -26,9 +26,8 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let usage = "usage: time_runtime DIR THREADS < requests > replies";
     let folder = arguments.next().context(usage)?;
-    let threads = arguments.next().context(usage)?.parse()?;
-    let options = Options { threads: Some(threads), ..Options::default() };
-    let clip = Clip::open_with(Path::new(&folder), &options)?;
+    let threads = arguments.next().context(usage)?.parse::<usize>()?;
+    let clip = Clip::open_with(folder, &Options::new().threads(threads))?;
     let preprocess = &clip.manifest().preprocess;
     let size = preprocess.size;
 

@@ -116,14 +116,10 @@ pub(crate) fn check(folder: &Path, manifest: &Manifest, trust: bool, threads: us
 
 /// Names and hashes of the files that are used.
 fn listed(manifest: &Manifest) -> Vec<(&str, &str)> {
-    let mut all = Vec::new();
-    for encoder in manifest.image.iter().chain(&manifest.text) {
-        all.push((&encoder.file, &encoder.sha256));
-        all.extend(encoder.data.iter().map(|data| (&data.file, &data.sha256)));
-    }
-    all.extend(manifest.tokenizer.iter().map(|tokenizer| (&tokenizer.file, &tokenizer.sha256)));
-    all.extend(manifest.labels.iter().map(|labels| (&labels.file, &labels.sha256)));
-    all.into_iter().map(|(file, sha256)| (file.as_str(), sha256.as_str())).collect()
+    let towers = manifest.towers().flat_map(|(_, encoder)| encoder.files());
+    let tokenizer = manifest.tokenizer.iter().map(|t| (t.file.as_str(), t.sha256.as_str()));
+    let labels = manifest.labels.iter().map(|l| (l.file.as_str(), l.sha256.as_str()));
+    towers.chain(tokenizer).chain(labels).collect()
 }
 
 /// What the records in the folder and in the cache say; nothing where there is none, or none that can be read.

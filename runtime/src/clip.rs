@@ -1,19 +1,20 @@
 //! An open model folder.
 
 use std::borrow::Borrow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clip_model::manifest::Encoder;
+use clip_model::manifest::Precision;
 use clip_model::preprocess::Image;
 use clip_model::templates::Template;
-use clip_model::{Manifest, excerpt, memory};
+use clip_model::{Manifest, excerpt, files, memory};
 
 use crate::checked;
 use crate::embeddings::{Embeddings, normalize};
+use crate::engine::{Engine, EngineInfo};
 use crate::error::{Error, Part, Result};
 use crate::images::ImageTower;
 use crate::labels::{LabelSet, Logits, Match, ModelId};
-use crate::library::{self, Library};
+use crate::options::{MAX_THREADS, Options};
 use crate::texts::TextTower;
 use crate::thread::{both, default_threads, usable_processors};
 
@@ -23,36 +24,16 @@ const TEXTS_AT_ONCE: usize = 4096;
 /// Bytes that a text takes besides its letters, and what a growing list of them wastes.
 const TEXT: usize = 3 * size_of::<String>();
 
-/// The largest number of [`Options::threads`] that is accepted.
-pub const MAX_THREADS: usize = 1024;
-
-/// How a model folder is opened.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Threads that one call computes with, at most 1,024; by default one for each physical core that the process
-    /// may use. There are never more than processors that it may use, whatever is asked for: see [`Clip::threads`].
-    pub threads: Option<usize>,
-    /// The file of ONNX Runtime; by default it is looked for, see [`library`](crate::library). It is opened once a
-    /// process: asking for another one later is an error.
-    pub library: Option<PathBuf>,
-    /// Pixels of the largest image that is decoded, where that is fewer than the folder allows.
-    pub max_pixels: Option<u64>,
-    /// Whether a file of the folder is taken for checked when its size and times are those that it had when it was last
-    /// found to have the right hash, with this option too. What was found is kept in the folder, in `.checked.json`, or, where
-    /// that cannot be written to, in the user's cache folder. By default all files are hashed whenever a folder is opened.
-    pub trust_unchanged: bool,
-}
-
 /// An open model: its towers, ready to run. A folder may hold only one of them; what needs the other is then refused
 /// with [`Error::Missing`].
 ///
 /// Share it between threads by reference or in an `Arc`. Images are preprocessed in parallel; runs of the same tower
 /// take turns, since each uses all threads of the model, while an image and a text run can overlap. To serve
-/// many small requests side by side instead, open the folder several times with `threads: Some(1)`.
+/// many small requests side by side instead, open the folder several times with one thread each.
 #[derive(Debug)]
 pub struct Clip {
     manifest: Manifest,
-    library: Library,
+    engine: Box<dyn Engine>,
     threads: usize,
     image: Option<ImageTower>,
     text: Option<TextTower>,
@@ -65,18 +46,23 @@ impl Clip {
     ///
     /// # Errors
     /// As [`Clip::open_with`].
-    pub fn open(folder: &Path) -> Result<Clip> {
-        Self::open_with(folder, &Options::default())
+    pub fn open(folder: impl AsRef<Path>) -> Result<Clip> {
+        Self::open_with(folder, &Options::new())
     }
 
-    /// Opens `folder`: reads its manifest, checks the hash of every file that is used, opens its graphs, and checks that
-    /// they take and give what the manifest says. The text tower is run once on a text of the full context length.
+    /// Opens `folder`: reads its manifest, checks the hash of every file that is used, starts the engine, opens the graphs in
+    /// it, and checks that they take and give what the manifest says. The text tower is run once on a text of the full context
+    /// length.
     ///
     /// # Errors
     /// [`Error::Model`] when the manifest or a file is missing, malformed or changed; [`Error::Mismatch`] when a graph does
-    /// not fit the manifest; the `Library` variants when there is no ONNX Runtime to run them;
-    /// [`Error::Engine`] when ONNX Runtime refuses a graph.
-    pub fn open_with(folder: &Path, options: &Options) -> Result<Clip> {
+    /// not fit the manifest; the `Library` variants and [`Error::Device`] when the engine cannot be had, or not on that device;
+    /// [`Error::Engine`] when it refuses a graph.
+    pub fn open_with(folder: impl AsRef<Path>, options: &Options) -> Result<Clip> {
+        Self::open_folder(folder.as_ref(), options)
+    }
+
+    fn open_folder(folder: &Path, options: &Options) -> Result<Clip> {
         let threads = match options.threads {
             Some(found) if !(1..=MAX_THREADS).contains(&found) => {
                 return Err(Error::Threads { found, limit: MAX_THREADS });
@@ -93,23 +79,26 @@ impl Clip {
         // Not while another thread takes memory: the reader of its file ends the process when it gets none.
         let tokenizer =
             manifest.tokenizer.as_ref().map(|file| TextTower::tokenizer(folder, file)).transpose()?;
-        let loaded = library::load(options.library.as_deref())?;
-        memory::available("the model in ONNX Runtime", session_bytes(folder, &manifest, threads))?;
+        let engine = options.start_engine()?;
+        memory::available(
+            &format!("the model in {}", engine.info().name),
+            bytes(&*engine, folder, &manifest, threads),
+        )?;
         // Optimising large graphs takes seconds; the towers do not wait for each other.
         let open_image = || {
-            let open = |encoder| ImageTower::open(&loaded, folder, &manifest, encoder, threads);
+            let open = |encoder| ImageTower::open(&*engine, folder, &manifest, encoder, threads);
             manifest.image.as_ref().map(open).transpose()
         };
         let open_text = || {
             let parts = manifest.text.as_ref().zip(manifest.tokenizer.as_ref()).zip(tokenizer);
             let open =
-                |(parts, tokenizer)| TextTower::open(&loaded, folder, &manifest, parts, tokenizer, threads);
+                |(parts, tokenizer)| TextTower::open(&*engine, folder, &manifest, parts, tokenizer, threads);
             parts.map(open).transpose()
         };
         let (image, text) = both(open_image, open_text);
         let (image, text) = (image?, text?);
         let id = ModelId::of(&manifest);
-        Ok(Clip { manifest, library: loaded.library, threads, image, text, labels, id })
+        Ok(Clip { manifest, engine, threads, image, text, labels, id })
     }
 
     /// What the folder says about itself.
@@ -122,9 +111,24 @@ impl Clip {
         self.manifest.embed_dim
     }
 
-    /// The ONNX Runtime that runs the model.
-    pub fn library(&self) -> &Library {
-        &self.library
+    /// The model's name.
+    pub fn name(&self) -> &str {
+        &self.manifest.model
+    }
+
+    /// What runs the model, its version, and the device.
+    pub fn engine(&self) -> &EngineInfo {
+        self.engine.info()
+    }
+
+    /// Number format of the image encoder, if there is one.
+    pub fn image_precision(&self) -> Option<Precision> {
+        self.manifest.image.as_ref().map(|encoder| encoder.precision)
+    }
+
+    /// Number format of the text encoder, if there is one.
+    pub fn text_precision(&self) -> Option<Precision> {
+        self.manifest.text.as_ref().map(|encoder| encoder.precision)
     }
 
     /// Threads that one call computes with.
@@ -137,10 +141,27 @@ impl Clip {
         self.labels.as_ref()
     }
 
+    /// Reads an image file: JPEG, PNG, WebP, GIF (first frame), BMP, TIFF or PNM. The folder says how transparency and EXIF
+    /// orientation are treated, and with [`Options::max_pixels`] how many pixels are allowed.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when it cannot be read or decoded, or is too large.
+    pub fn open_image(&self, path: impl AsRef<Path>) -> Result<Image> {
+        Ok(self.manifest.preprocess.open(path.as_ref())?)
+    }
+
+    /// [`Clip::open_image`] from the bytes of an image file in memory. Packed 8-bit RGB becomes an image by [`Image::new`].
+    ///
+    /// # Errors
+    /// As [`Clip::open_image`].
+    pub fn decode_image(&self, encoded: &[u8]) -> Result<Image> {
+        Ok(self.manifest.preprocess.decode(encoded)?)
+    }
+
     /// The embeddings of images, in their order.
     ///
     /// # Errors
-    /// [`Error::Missing`] when the folder has no image encoder; [`Error::Engine`] when ONNX Runtime fails, for lack of
+    /// [`Error::Missing`] when the folder has no image encoder; [`Error::Engine`] when the engine fails, for lack of
     /// memory for example; [`Error::Model`] when this library has too little; [`Error::Embedding`] when the model gives what is no
     /// embedding; [`Error::Forked`] in a fork of the process that opened the model.
     pub fn encode_images<I: Borrow<Image> + Sync>(&self, images: &[I]) -> Result<Embeddings> {
@@ -221,7 +242,7 @@ impl Clip {
     ///
     /// # Errors
     /// [`Error::ForeignLabels`] when another model encoded the labels; else as [`Clip::encode_images`].
-    pub fn classify(&self, image: &Image, labels: &LabelSet, top: usize) -> Result<Vec<Match>> {
+    pub fn classify<'a>(&self, image: &Image, labels: &'a LabelSet, top: usize) -> Result<Vec<Match<'a>>> {
         let mut matches = self.classify_batch(std::slice::from_ref(image), labels, top)?;
         Ok(matches.pop().unwrap_or_default())
     }
@@ -230,7 +251,12 @@ impl Clip {
     ///
     /// # Errors
     /// As [`Clip::classify`].
-    pub fn classify_batch(&self, images: &[Image], labels: &LabelSet, top: usize) -> Result<Vec<Vec<Match>>> {
+    pub fn classify_batch<'a, I: Borrow<Image> + Sync>(
+        &self,
+        images: &[I],
+        labels: &'a LabelSet,
+        top: usize,
+    ) -> Result<Vec<Vec<Match<'a>>>> {
         if labels.model != self.id {
             return Err(Error::ForeignLabels {
                 set_model: labels.model.name.clone(),
@@ -249,22 +275,11 @@ impl Clip {
     }
 }
 
-/// Bytes that opening the towers takes at least: where ONNX Runtime gets none for something small, or for a thread of its
-/// own, it may end the process.
-fn session_bytes(folder: &Path, manifest: &Manifest, threads: usize) -> usize {
-    /// What a session takes besides weights, and a thread's stack where the system's limit is the usual 8 MB.
-    const SESSION: usize = 24 << 20;
-    const THREAD: usize = 9 << 20;
-    let bytes = |file: &String| {
-        let bytes = folder.join(file).metadata().map_or(0, |file| file.len());
-        usize::try_from(bytes).unwrap_or(usize::MAX)
+/// Bytes that opening the towers takes at least.
+fn bytes(engine: &dyn Engine, folder: &Path, manifest: &Manifest, threads: usize) -> usize {
+    let tower = |(_, encoder): (_, &clip_model::manifest::Encoder)| {
+        let sizes = encoder.files().map(|(file, _)| files::size(folder.join(file)));
+        engine.memory(sizes.fold(0, usize::saturating_add), threads)
     };
-    let tower = |encoder: &Encoder| {
-        let files = std::iter::once(&encoder.file).chain(encoder.data.iter().map(|data| &data.file));
-        // The file as it is read, and the weights as they are kept.
-        files
-            .map(|file| bytes(file).saturating_mul(2))
-            .fold(SESSION + threads * THREAD, usize::saturating_add)
-    };
-    manifest.image.iter().chain(&manifest.text).map(tower).fold(0, usize::saturating_add)
+    manifest.towers().map(tower).fold(0, usize::saturating_add)
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clip_model::excerpt;
 
+use crate::options::Device;
+
 /// Shorthand for results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -17,17 +19,6 @@ pub enum Part {
     TextEncoder,
     /// A label set, encoded beforehand.
     StoredLabels,
-}
-
-impl Part {
-    /// How clip-export is called for a folder that has it.
-    fn option(self) -> &'static str {
-        match self {
-            Part::ImageEncoder => "without --only text",
-            Part::TextEncoder => "without --only visual",
-            Part::StoredLabels => "with --labels",
-        }
-    }
 }
 
 impl fmt::Display for Part {
@@ -47,44 +38,64 @@ pub enum Error {
     /// The manifest, a hash, the tokenizer, a template or an image was refused.
     #[error(transparent)]
     Model(#[from] clip_model::Error),
-    /// No ONNX Runtime was found, or none that can be used.
-    #[error(
-        "ONNX Runtime not found: {}. Run `make .deps/onnxruntime` in the source tree, or unpack the wheel onnxruntime==1.31.0 from PyPI, \
-         and put its libonnxruntime.so beside the program or name it in ORT_DYLIB_PATH",
-        list(tried)
-    )]
+    /// No shared library of an engine was found, or none that can be used.
+    #[error("{engine} not found: {}. To have it, {help}", list(tried))]
     LibraryNotFound {
+        /// The engine.
+        engine: &'static str,
         /// What was tried, in this order, and why it does not serve; names without a folder are the system's to find.
         tried: Vec<(PathBuf, String)>,
+        /// How to come by one.
+        help: &'static str,
     },
-    /// The file that was found cannot be used as ONNX Runtime.
-    #[error("{} is not an ONNX Runtime that can be opened: {reason}", path.display())]
+    /// The file that was found cannot be used as an engine's library.
+    #[error("{} cannot be opened as {engine}: {reason}", path.display())]
     LibraryUnusable {
+        /// The engine.
+        engine: &'static str,
         /// The file.
         path: PathBuf,
         /// The dynamic linker's reason, or what the file lacks.
         reason: String,
     },
-    /// The ONNX Runtime that was found is older than this build needs.
-    #[error("{} is ONNX Runtime {found}, at least {needed} is needed: `make .deps/onnxruntime` fetches one", path.display())]
+    /// The library that was found is older than this build needs.
+    #[error("{} is {engine} {found}, at least {needed} is needed: {help}", path.display())]
     LibraryTooOld {
+        /// The engine.
+        engine: &'static str,
         /// The file.
         path: PathBuf,
         /// Its version.
         found: String,
         /// The oldest version that serves.
         needed: String,
+        /// How to come by one.
+        help: &'static str,
     },
-    /// Another ONNX Runtime than the one asked for was opened before; a process can hold only one.
+    /// Another library than the one asked for was opened before; a process can hold only one of an engine.
     #[error(
-        "{} was asked for, but this process has opened {} already: it can hold only one ONNX Runtime",
+        "{} was asked for, but this process has opened {} already: it can hold only one {engine}",
         asked.display(), loaded.display()
     )]
     LibraryLoaded {
+        /// The engine.
+        engine: &'static str,
         /// The file that was asked for.
         asked: PathBuf,
         /// The file that is open.
         loaded: PathBuf,
+    },
+    /// A device was asked for that the engine does not compute on.
+    #[error(
+        "{device} was asked for, and this library runs {engine} on the {runs_on} only: ask for that, or for no device"
+    )]
+    Device {
+        /// The engine.
+        engine: &'static str,
+        /// The device that was asked for.
+        device: Device,
+        /// The one that it computes on.
+        runs_on: Device,
     },
     /// A number of threads that makes no sense.
     #[error("{found} threads were asked for, expected 1 to {limit}")]
@@ -94,20 +105,22 @@ pub enum Error {
         /// The largest number accepted.
         limit: usize,
     },
-    /// ONNX Runtime refused a graph or failed to run it.
-    #[error("ONNX Runtime cannot {action} {}: {reason}", file.display())]
+    /// An engine refused a graph or failed to run it.
+    #[error("{engine} cannot {action} {}: {reason}", file.display())]
     Engine {
+        /// The engine.
+        engine: &'static str,
         /// What was attempted: `open`, `run`, `start`.
         action: &'static str,
         /// The graph, or the library itself.
         file: PathBuf,
-        /// ONNX Runtime's own words.
+        /// The engine's own words.
         reason: String,
     },
     /// A model is used in a fork of the process that opened it.
     #[error(
-        "the model was opened by process {opened_by}, and this is a fork of it, in which ONNX Runtime's threads do not exist: open \
-         the model again in this process"
+        "the model was opened by process {opened_by}, and this is a fork of it, in which its engine's threads do not exist: \
+         open the model again in this process"
     )]
     Forked {
         /// The process that opened the model.
@@ -134,7 +147,7 @@ pub enum Error {
         length: f32,
     },
     /// Something was asked for that the model folder was exported without.
-    #[error("the model folder of {model:?} has no {what}: export it with that (clip-export {})", what.option())]
+    #[error("the model folder of {model:?} has no {what}: export it with that")]
     Missing {
         /// The manifest's name of the model.
         model: String,

@@ -3,24 +3,23 @@
 use std::borrow::Borrow;
 use std::path::Path;
 
-use clip_model::manifest::{self, Element};
+use clip_model::manifest::{self, Layout};
 use clip_model::parallel::each;
 use clip_model::preprocess::Image;
 use clip_model::{Manifest, Preprocess, memory};
-use ort::value::{PrimitiveTensorElementType, TensorElementType};
 
-use crate::encoder::{Encoder, Signature};
+use crate::encoder::Encoder;
+use crate::engine::{Engine, Tensor};
 use crate::error::Result;
-use crate::library::Loaded;
 
-/// Images that run together. More gain nothing on a CPU and only take memory.
+/// Images that run together. More gain nothing and only take memory.
 const IMAGES_PER_RUN: usize = 32;
 
-/// The image tower, and what its input holds.
+/// The image tower, and how its input is made.
 #[derive(Debug)]
 pub(crate) struct ImageTower {
     encoder: Encoder,
-    element: Element,
+    layout: Layout,
     preprocess: Preprocess,
     embed_dim: usize,
     threads: usize,
@@ -29,64 +28,63 @@ pub(crate) struct ImageTower {
 impl ImageTower {
     /// Opens the graph that `encoder` describes.
     pub fn open(
-        loaded: &Loaded,
+        engine: &dyn Engine,
         folder: &Path,
         manifest: &Manifest,
         encoder: &manifest::Encoder,
         threads: usize,
     ) -> Result<ImageTower> {
-        let side = i64::try_from(manifest.preprocess.size).unwrap_or(i64::MAX);
-        let (input_type, input_shape) = match encoder.element {
-            Element::Uint8 => (TensorElementType::Uint8, [side, side, 3]),
-            Element::Float32 | Element::Int32 => (TensorElementType::Float32, [3, side, side]),
-        };
-        let embed_dim = manifest.embed_dim;
-        let signature = Signature { encoder, input_type, input_shape: &input_shape, embed_dim };
-        Ok(ImageTower {
-            encoder: Encoder::open(loaded, folder, &signature, threads)?,
-            element: encoder.element,
-            preprocess: manifest.preprocess.clone(),
-            embed_dim,
-            threads,
-        })
+        let (preprocess, embed_dim) = (manifest.preprocess.clone(), manifest.embed_dim);
+        let layout = encoder.input.layout;
+        let shape = shape(layout, preprocess.size).map(Some);
+        let encoder = Encoder::open(engine, folder, encoder, &shape, embed_dim, threads)?;
+        Ok(ImageTower { encoder, layout, preprocess, embed_dim, threads })
     }
 
     /// The embeddings of `images` in their order, `[images, embed_dim]`.
     pub fn encode<I: Borrow<Image> + Sync>(&self, images: &[I]) -> Result<Vec<f32>> {
-        let Preprocess { size, .. } = self.preprocess;
-        match self.element {
-            Element::Uint8 => self.encode_as(images, [size, size, 3], |image, out: &mut [u8]| {
-                out.copy_from_slice(self.preprocess.fit(image)?.rgb());
-                Ok(())
-            }),
-            Element::Float32 | Element::Int32 => {
-                self.encode_as(images, [3, size, size], |image, out| Ok(self.preprocess.apply(image, out)?))
-            }
+        match self.layout {
+            Layout::Nhwc => self.encode_as(
+                images,
+                |shape, bytes| Tensor::UInt8(shape, bytes.into()),
+                |image, out| {
+                    out.copy_from_slice(self.preprocess.fit(image)?.rgb());
+                    Ok(())
+                },
+            ),
+            Layout::Nchw | Layout::Tokens => self.encode_as(
+                images,
+                |shape, numbers| Tensor::Float32(shape, numbers.into()),
+                |image, out| Ok(self.preprocess.apply(image, out)?),
+            ),
         }
     }
 
-    /// `prepare` writes one image as a tensor of `shape`.
+    /// `prepare` writes what the tower takes of one image, `tensor` makes a tensor of several.
     fn encode_as<I, T>(
         &self,
         images: &[I],
-        shape: [usize; 3],
+        tensor: impl Fn(Vec<usize>, &[T]) -> Tensor<'_>,
         prepare: impl Fn(&Image, &mut [T]) -> Result<()> + Sync,
     ) -> Result<Vec<f32>>
     where
         I: Borrow<Image> + Sync,
-        T: PrimitiveTensorElementType + std::fmt::Debug + Default + Clone + Send + 'static,
+        T: Default + Clone + Send,
     {
-        let size = shape.iter().product();
+        let shape = shape(self.layout, self.preprocess.size);
+        let size: usize = shape.iter().product();
         let at_once = self.encoder.batch().unwrap_or(IMAGES_PER_RUN);
         let numbers = images.len().saturating_mul(self.embed_dim);
         let mut values = memory::with_capacity("embeddings", numbers)?;
-        let mut input = memory::filled("a batch of images", T::default(), images.len().min(at_once) * size)?;
+        let most = self.encoder.rows(images.len().min(at_once));
+        let mut input = memory::filled("a batch of images", T::default(), most * size)?;
         for (run, batch) in images.chunks(at_once).enumerate() {
-            let input = &mut input[..batch.len() * size];
-            self.in_parallel(batch, input, size, &prepare)?;
-            let rows = self.encoder.run(&[&[batch.len()], &shape[..]].concat(), input)?;
-            self.encoder.check_lengths(&rows, |i| run * at_once + i)?;
-            values.extend_from_slice(&rows);
+            let rows = self.encoder.rows(batch.len());
+            let (given, unused) = input[..rows * size].split_at_mut(batch.len() * size);
+            self.in_parallel(batch, given, size, &prepare)?;
+            unused.fill(T::default());
+            let tensor = tensor([&[rows], &shape[..]].concat(), &input[..rows * size]);
+            values.extend(self.encoder.run(&tensor, batch.len(), |i| run * at_once + i)?);
         }
         Ok(values)
     }
@@ -105,5 +103,13 @@ impl ImageTower {
             images.iter().zip(input.chunks_exact_mut(size)).try_for_each(|(i, out)| prepare(i.borrow(), out))
         });
         done.into_iter().collect()
+    }
+}
+
+/// The shape of one image in the tower's input.
+fn shape(layout: Layout, side: usize) -> [usize; 3] {
+    match layout {
+        Layout::Nhwc => [side, side, 3],
+        Layout::Nchw | Layout::Tokens => [3, side, side],
     }
 }

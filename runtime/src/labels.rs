@@ -5,7 +5,8 @@ use std::path::Path;
 use clip_model::labels::StoredLabels;
 use clip_model::manifest::{Encoder, LabelsFile};
 use clip_model::tokenizer::Cleaning;
-use clip_model::{Manifest, memory};
+use clip_model::{Manifest, files, memory};
+use serde::Serialize;
 
 use crate::embeddings::{Embeddings, dot};
 use crate::error::Result;
@@ -17,8 +18,8 @@ const WHAT: &str = "labels";
 const LABEL: usize = size_of::<String>() + 32;
 
 /// Labels encoded by one model, to be compared with any number of images. Made by [`crate::Clip::label_set`]
-/// or stored in a model folder;
-/// shareable between threads.
+/// or stored in a model folder; shareable
+/// between threads.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelSet {
     pub(crate) labels: Vec<String>,
@@ -49,8 +50,10 @@ impl ModelId {
 }
 
 /// One label that was compared with an image.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Match {
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Match<'a> {
+    /// The label, as its set has it.
+    pub label: &'a str,
     /// The label's place in [`LabelSet::labels`].
     pub index: usize,
     /// Softmax of logit scale times cosine similarity over the whole set; all labels together have 1. Of a model with a
@@ -66,10 +69,8 @@ impl LabelSet {
     pub(crate) fn stored(folder: &Path, manifest: &Manifest) -> Result<Option<LabelSet>> {
         let Some(LabelsFile { file, count, .. }) = &manifest.labels else { return Ok(None) };
         let path = folder.join(file);
-        let bytes =
-            path.metadata().map_or(0, |metadata| usize::try_from(metadata.len()).unwrap_or(usize::MAX));
         // Twice the file, for its JSON and the labels from it, and for each label a place.
-        let needed = bytes.saturating_mul(2).saturating_add(count.saturating_mul(LABEL));
+        let needed = files::size(&path).saturating_mul(2).saturating_add(count.saturating_mul(LABEL));
         memory::available(WHAT, needed)?;
         let StoredLabels { labels, embeddings, .. } = StoredLabels::read(&path, *count, manifest.embed_dim)?;
         let embeddings = Embeddings::new(embeddings, manifest.embed_dim);
@@ -121,12 +122,14 @@ impl LabelSet {
     }
 
     /// The `top` labels nearest to the normalised embedding `image`, `[dim]`, best first; of equals, the earlier label first.
-    pub(crate) fn nearest(&self, image: &[f32], logits: Logits, top: usize) -> Result<Vec<Match>> {
+    pub(crate) fn nearest(&self, image: &[f32], logits: Logits, top: usize) -> Result<Vec<Match<'_>>> {
         let mut matches = memory::with_capacity("the matches of an image", self.len())?;
-        matches.extend(self.embeddings.rows().enumerate().map(|(index, label)| Match {
+        let labels = self.labels.iter().zip(self.embeddings.rows()).enumerate();
+        matches.extend(labels.map(|(index, (label, embedding))| Match {
+            label,
             index,
             probability: 0.0,
-            similarity: dot(label, image),
+            similarity: dot(embedding, image),
         }));
         logits.set_probabilities(&mut matches);
         let better = |a: &Match, b: &Match| b.similarity.total_cmp(&a.similarity).then(a.index.cmp(&b.index));
@@ -185,8 +188,9 @@ mod tests {
 
     #[test]
     fn probabilities_are_the_softmax_of_the_scaled_cosine() {
-        let matches =
-            set(&[[0.0, 1.0], [1.0, 0.0], [0.6, 0.8]]).nearest(&[1.0, 0.0], softmax(2.0), 10).unwrap();
+        let labels = set(&[[0.0, 1.0], [1.0, 0.0], [0.6, 0.8]]);
+        let matches = labels.nearest(&[1.0, 0.0], softmax(2.0), 10).unwrap();
+        assert_eq!(matches.iter().map(|m| m.label).collect::<Vec<_>>(), ["1", "2", "0"]);
         assert_eq!(matches.iter().map(|m| m.index).collect::<Vec<_>>(), [1, 2, 0]);
         let total = 1.0 + 2f64.exp() + 1.2f64.exp();
         for (m, s) in matches.iter().zip([1.0, 0.6, 0.0]) {
@@ -209,7 +213,8 @@ mod tests {
 
     #[test]
     fn a_huge_scale_neither_overflows_nor_loses_the_sum() {
-        let matches = set(&[[1.0, 0.0], [-1.0, 0.0]]).nearest(&[1.0, 0.0], softmax(1e30), 2).unwrap();
+        let labels = set(&[[1.0, 0.0], [-1.0, 0.0]]);
+        let matches = labels.nearest(&[1.0, 0.0], softmax(1e30), 2).unwrap();
         assert_eq!((matches[0].probability, matches[1].probability), (1.0, 0.0));
     }
 

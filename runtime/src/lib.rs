@@ -3,34 +3,38 @@
 //! ```no_run
 //! use clip_runtime::Clip;
 //!
-//! let clip = Clip::open("emoji".as_ref())?;
+//! let clip = Clip::open("emoji")?;
 //! let labels = clip.label_set(&["cat", "dog", "bicycle"], &["a photo of a {}.".parse()?])?;
-//! let image = clip.manifest().preprocess.open("photo.jpg".as_ref())?;
+//! let image = clip.open_image("photo.jpg")?;
 //! for found in clip.classify(&image, &labels, 3)? {
-//!     println!("{:5.1} %  {}", 100.0 * found.probability, labels.labels()[found.index]);
+//!     println!("{:5.1} %  {}", 100.0 * found.probability, found.label);
 //! }
 //! # Ok::<(), clip_runtime::Error>(())
 //! ```
 //!
-//! Everything runs in ONNX Runtime, a shared library that is found and opened at run time ([`library`]). This crate
-//! neither trains nor exports, prints nothing, and does not panic on bad input.
+//! What computes is an [`engine`], a shared library that is found and opened at run time; today that is ONNX Runtime on the
+//! CPU. What is asked for and cannot be had is an error: nothing takes its place silently. This crate neither trains nor
+//! exports, prints nothing, and does not panic on bad input.
 
 mod checked;
 mod clip;
 mod embeddings;
 mod encoder;
+pub mod engine;
 mod error;
-pub mod graph;
 mod images;
 mod labels;
-pub mod library;
+mod options;
 mod texts;
 mod thread;
 
-pub use clip::{Clip, MAX_THREADS, Options};
+pub use clip::Clip;
+pub use clip_model::manifest::Precision;
 pub use clip_model::preprocess::Image;
 pub use clip_model::templates::Template;
 pub use clip_model::{Manifest, Preprocess};
 pub use embeddings::Embeddings;
+pub use engine::EngineInfo;
 pub use error::{Error, Part, Result};
 pub use labels::{LabelSet, Match};
+pub use options::{Device, EngineKind, MAX_THREADS, Options};

@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use clip_model::manifest::{self, TokenizerFile};
-use clip_model::{Manifest, Tokenizer, memory};
-use ort::value::TensorElementType;
+use clip_model::{Manifest, Tokenizer, files, memory};
 
-use crate::encoder::{Encoder, Signature};
+use crate::encoder::Encoder;
+use crate::engine::{Engine, Tensor};
 use crate::error::{Error, Result};
-use crate::library::Loaded;
 
 /// Token ids that run together, padding included. Enough for matrix products at full speed; more only takes memory.
 const TOKENS_PER_RUN: usize = 2048;
@@ -42,15 +41,14 @@ impl TextTower {
     /// The tokenizer in `file`.
     pub fn tokenizer(folder: &Path, file: &TokenizerFile) -> Result<Tokenizer> {
         let path = folder.join(&file.file);
-        let bytes =
-            path.metadata().map_or(0, |metadata| usize::try_from(metadata.len()).unwrap_or(usize::MAX));
-        memory::available(&path.to_string_lossy(), bytes.saturating_mul(TOKENIZER_FILE_SHARE) + TOKENIZER)?;
+        let bytes = files::size(&path).saturating_mul(TOKENIZER_FILE_SHARE).saturating_add(TOKENIZER);
+        memory::available(&path.to_string_lossy(), bytes)?;
         Ok(file.open(&path)?)
     }
 
     /// Opens the graph that `encoder` describes, and runs it once.
     pub fn open(
-        loaded: &Loaded,
+        engine: &dyn Engine,
         folder: &Path,
         manifest: &Manifest,
         (encoder, file): (&manifest::Encoder, &TokenizerFile),
@@ -58,11 +56,8 @@ impl TextTower {
         threads: usize,
     ) -> Result<TextTower> {
         let (context_length, embed_dim) = (file.context_length, manifest.embed_dim);
-        let padded = i64::try_from(context_length).unwrap_or(i64::MAX);
-        let input_shape = [if file.padded { padded } else { Signature::FREE }];
-        let signature =
-            Signature { encoder, input_type: TensorElementType::Int32, input_shape: &input_shape, embed_dim };
-        let encoder = Encoder::open(loaded, folder, &signature, threads)?;
+        let shape = [file.padded.then_some(context_length)];
+        let encoder = Encoder::open(engine, folder, encoder, &shape, embed_dim, threads)?;
         let tower = TextTower { encoder, tokenizer, context_length, padded: file.padded, embed_dim };
         tower.probe()?;
         Ok(tower)
@@ -89,14 +84,16 @@ impl TextTower {
             let (members, others) = rest.split_at(size.min(self.encoder.batch().unwrap_or(usize::MAX)));
             rest = others;
             let length = members.last().map_or(0, |(_, place)| place.len());
+            let rows = self.encoder.rows(members.len());
             input.clear();
-            memory::reserve("a batch of texts", &mut input, members.len() * length)?;
+            memory::reserve("a batch of texts", &mut input, rows * length)?;
             for (_, place) in members {
                 input.extend_from_slice(&ids[place.clone()]);
                 input.resize(input.len() + length - place.len(), self.tokenizer.pad_id());
             }
-            let rows = self.encoder.run(&[members.len(), length], &input)?;
-            self.encoder.check_lengths(&rows, |row| members[row].0)?;
+            input.resize(rows * length, 0);
+            let tensor = Tensor::Int32(vec![rows, length], (&input[..]).into());
+            let rows = self.encoder.run(&tensor, members.len(), |row| members[row].0)?;
             for ((number, _), row) in members.iter().zip(rows.chunks_exact(dim)) {
                 values[number * dim..(number + 1) * dim].copy_from_slice(row);
             }
@@ -122,15 +119,18 @@ impl TextTower {
             ids[0] = start;
         }
         ids[length - 1] = tokenizer.end_id();
-        let rows = self.encoder.run(&[1, length], &ids).map_err(|e| match e {
+        let rows = self.encoder.rows(1);
+        ids.resize(rows * length, 0);
+        let tensor = Tensor::Int32(vec![rows, length], ids.into());
+        let probed = self.encoder.run(&tensor, 1, |row| row).map_err(|e| match e {
             Error::Engine { file, reason, .. } => Error::Mismatch {
                 file,
                 expected: format!("{length} tokens of a vocabulary of {}", tokenizer.vocab_size()),
                 found: format!("other sizes: {reason}"),
             },
             other => other,
-        })?;
-        self.encoder.check_lengths(&rows, |row| row)
+        });
+        probed.map(drop)
     }
 }
 

@@ -27,8 +27,8 @@ pub(crate) fn default_threads() -> usize {
     num_cpus::get_physical().clamp(1, usable_processors())
 }
 
-/// The processors that the process may use. More threads than that are of no use, and harm: ONNX Runtime's wait for each
-/// other without sleeping.
+/// The processors that the process may use. More threads than that are of no use, and harm: an engine's may wait for each
+/// other without sleeping, as ONNX Runtime's do.
 pub(crate) fn usable_processors() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }

@@ -6,13 +6,15 @@ mod colours;
 
 use std::path::Path;
 
-use clip_runtime::{Clip, Error, Image, LabelSet, Match, Options, Part, Template};
+use clip_runtime::{
+    Clip, Device, EngineKind, Error, Image, LabelSet, Match, Options, Part, Precision, Template,
+};
 use serde_json::{Value, json};
 
 const COLOURS: [&str; 3] = ["red", "green", "blue"];
 
 fn open() -> Clip {
-    Clip::open(&colours::folder()).unwrap()
+    Clip::open(colours::folder()).unwrap()
 }
 
 fn refused(folder: &Path) -> Error {
@@ -23,8 +25,8 @@ fn plain(width: usize, height: usize, colour: [u8; 3]) -> Image {
     Image::new(width, height, colour.repeat(width * height)).unwrap()
 }
 
-fn best(matches: &[Match], labels: &LabelSet) -> String {
-    labels.labels()[matches[0].index].clone()
+fn best<'a>(matches: &[Match<'a>]) -> &'a str {
+    matches[0].label
 }
 
 fn nearly(a: &[f32], b: &[f32]) -> bool {
@@ -44,7 +46,7 @@ fn images_are_classified_and_shared_between_threads() {
         .collect();
     let expected = clip.classify_batch(&images, &labels, 3).unwrap();
     for (i, matches) in expected.iter().enumerate() {
-        assert_eq!(best(matches, &labels), COLOURS[i % 3]);
+        assert_eq!(best(matches), COLOURS[i % 3]);
         assert!((matches.iter().map(|m| m.probability).sum::<f32>() - 1.0).abs() < 1e-6);
     }
     std::thread::scope(|scope| {
@@ -87,7 +89,7 @@ fn nothing_gives_nothing() {
     assert_eq!(clip.encode_images::<Image>(&[]).unwrap().len(), 0);
     assert_eq!(clip.encode_texts(&[""; 0]).unwrap().len(), 0);
     let labels = clip.label_set(&COLOURS, &[]).unwrap();
-    assert!(clip.classify_batch(&[], &labels, 1).unwrap().is_empty());
+    assert!(clip.classify_batch::<Image>(&[], &labels, 1).unwrap().is_empty());
 }
 
 #[test]
@@ -118,7 +120,7 @@ fn odd_texts_and_images_are_taken() {
     let labels = clip.label_set(&COLOURS, &[]).unwrap();
     for (width, height) in [(1, 1), (1, 4000), (4000, 1), (3, 7)] {
         let matches = clip.classify(&plain(width, height, [0, 0, 255]), &labels, 1).unwrap();
-        assert_eq!(best(&matches, &labels), "blue", "{width}x{height}");
+        assert_eq!(best(&matches), "blue", "{width}x{height}");
     }
 }
 
@@ -183,9 +185,9 @@ fn a_folder_that_was_changed_is_refused() {
         let folder = colours::changed(|folder, _| std::fs::remove_file(folder.join(file)).unwrap());
         assert!(refused(folder.path()).to_string().contains(file));
     }
-    let folder = colours::changed(|_, manifest| manifest["schema"] = 2.into());
+    let folder = colours::changed(|_, manifest| manifest["schema"] = 3.into());
     let error = refused(folder.path()).to_string();
-    assert!(error.contains("schema version 2"), "{error}");
+    assert!(error.contains("schema version 3; this build reads versions 1 to 2"), "{error}");
     assert!(matches!(refused(Path::new("/no/such/folder")), Error::Model(_)));
 }
 
@@ -195,8 +197,12 @@ fn a_graph_that_does_not_fit_the_manifest_is_refused() {
     let changes: [(Change, &str, &[&str]); 8] = [
         (|m| m["preprocess"]["size"] = 16.into(), "visual.onnx", &["[*, 3, 16, 16]", "[*, 3, 8, 8]"]),
         (|m| m["embed_dim"] = 5.into(), "visual.onnx", &["[*, 5]", "[*, 4]"]),
-        (|m| m["image"]["element"] = "uint8".into(), "visual.onnx", &["uint8 [*, 8, 8, 3]", "[*, 3, 8, 8]"]),
-        (|m| m["image"]["input"] = "pixels".into(), "visual.onnx", &["\"pixels\"", "\"image\""]),
+        (
+            |m| m["image"]["input"] = json!({ "name": "image", "layout": "nhwc", "element": "uint8" }),
+            "visual.onnx",
+            &["uint8 [*, 8, 8, 3]", "[*, 3, 8, 8]"],
+        ),
+        (|m| m["image"]["input"]["name"] = "pixels".into(), "visual.onnx", &["\"pixels\"", "\"image\""]),
         (|m| m["text"]["output"] = "features".into(), "text.onnx", &["\"features\"", "\"embedding\""]),
         (|m| m["tokenizer"]["context_length"] = 9.into(), "text.onnx", &["9 tokens", "8 by 9"]),
         (
@@ -247,7 +253,8 @@ fn a_folder_of_one_encoder_opens_and_says_what_it_lacks() {
 
     let error = images.encode_texts(&["red"]).unwrap_err();
     assert!(matches!(error, Error::Missing { what: Part::TextEncoder, .. }), "{error}");
-    assert!(error.to_string().contains("\"colours\" has no text encoder"), "{error}");
+    let said = error.to_string();
+    assert!(said.contains("\"colours\" has no text encoder") && !said.contains("--"), "{said}");
     assert!(matches!(images.label_set(&COLOURS, &[]), Err(Error::Missing { .. })));
     let error = texts.encode_images(&[&picture]).unwrap_err();
     assert!(matches!(error, Error::Missing { what: Part::ImageEncoder, .. }), "{error}");
@@ -261,7 +268,7 @@ fn stored_labels_are_those_of_the_folder() {
     let clip = Clip::open(folder.path()).unwrap();
     let labels = clip.stored_labels().unwrap();
     let matches = clip.classify(&plain(3, 2, [250, 9, 0]), labels, 2).unwrap();
-    assert_eq!((best(&matches, labels).as_str(), labels.len()), ("red", 2));
+    assert_eq!((best(&matches), labels.len()), ("red", 2));
     // They are that model's alone.
     let error = open().classify(&plain(3, 2, [250, 9, 0]), labels, 2).unwrap_err();
     assert!(matches!(error, Error::ForeignLabels { .. }), "{error}");
@@ -318,32 +325,87 @@ fn what_is_no_graph_is_refused() {
     });
     let error = refused(folder.path());
     assert!(matches!(error, Error::Engine { action: "open", .. }), "{error}");
+    assert!(error.to_string().starts_with("ONNX Runtime cannot open "), "{error}");
     assert!(error.to_string().contains("visual.onnx"), "{error}");
+}
+
+/// A folder that was written before the schema rose, and before `clean` was in it.
+#[test]
+fn a_folder_of_schema_1_runs_as_it_did() {
+    let schema_1 = std::fs::read(colours::folder().join("schema-1.json")).unwrap();
+    let folder = colours::changed(|_, manifest| *manifest = serde_json::from_slice(&schema_1).unwrap());
+    let (older, today) = (Clip::open(folder.path()).unwrap(), open());
+    assert_eq!(older.manifest(), today.manifest());
+    assert_eq!(older.encode_texts(&COLOURS).unwrap(), today.encode_texts(&COLOURS).unwrap());
+    let labels = today.label_set(&COLOURS, &[]).unwrap();
+    let matches = older.classify(&plain(9, 5, [9, 250, 9]), &labels, 1).unwrap();
+    assert_eq!(best(&matches), "green");
+}
+
+#[test]
+fn a_model_says_what_runs_it() {
+    let clip = open();
+    let engine = clip.engine();
+    assert_eq!((clip.name(), engine.name, engine.device), ("colours", "ONNX Runtime", Device::Cpu));
+    assert!(engine.version.starts_with("1.") && engine.library.is_absolute(), "{engine:?}");
+    assert_eq!(engine.to_string(), format!("ONNX Runtime {}, CPU", engine.version));
+    assert_eq!(
+        (clip.image_precision(), clip.text_precision()),
+        (Some(Precision::Fp32), Some(Precision::Fp32))
+    );
+    let without_text = colours::with_labels(&["red"], &[[1.0, 0.0, 0.0, 0.0]]);
+    assert_eq!(Clip::open(without_text.path()).unwrap().text_precision(), None);
+}
+
+#[test]
+fn what_is_asked_for_and_cannot_be_had_is_refused() {
+    let on =
+        |device| Clip::open_with(colours::folder(), &Options::new().engine(EngineKind::Onnx).device(device));
+    assert_eq!(on(Device::Cpu).unwrap().engine().device, Device::Cpu);
+    let error = on(Device::Cuda(1)).unwrap_err();
+    assert!(matches!(error, Error::Device { device: Device::Cuda(1), runs_on: Device::Cpu, .. }), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("CUDA device 1 was asked for, and this library runs ONNX Runtime on the CPU only"),
+        "{error}"
+    );
+}
+
+#[test]
+fn pictures_are_read_within_the_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("picture.ppm");
+    std::fs::write(&path, b"P6 2 1 255 \xff\0\0\0\0\xff").unwrap();
+    let image = open().open_image(&path).unwrap();
+    assert_eq!((image.width(), image.height(), image.rgb()), (2, 1, &[255, 0, 0, 0, 0, 255][..]));
+    assert_eq!(open().decode_image(&std::fs::read(&path).unwrap()).unwrap(), image);
+    let small = Clip::open_with(colours::folder(), &Options::new().max_pixels(1)).unwrap();
+    let error = small.open_image(&path).unwrap_err();
+    assert!(matches!(error, Error::Model(clip_model::Error::ImageTooLarge { limit: 1, .. })), "{error}");
+    assert!(matches!(small.open_image("/no/such/picture.png"), Err(Error::Model(_))));
 }
 
 #[test]
 fn options_are_checked() {
-    let with = |options: Options| Clip::open_with(&colours::folder(), &options);
+    let with = |options: Options| Clip::open_with(colours::folder(), &options);
     for found in [0, 1025] {
-        let error = with(Options { threads: Some(found), ..Default::default() }).unwrap_err();
+        let error = with(Options::new().threads(found)).unwrap_err();
         assert!(matches!(error, Error::Threads { found: f, .. } if f == found), "{error}");
     }
     // More threads than processors only wait for each other: opening with 256 took 20 seconds.
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     for asked in [1, 2, 256, 1024] {
-        let clip = with(Options { threads: Some(asked), ..Default::default() }).unwrap();
+        let clip = with(Options::new().threads(asked)).unwrap();
         assert_eq!(clip.threads(), asked.min(processors));
     }
-    let clip = with(Options { max_pixels: Some(3), ..Default::default() }).unwrap();
+    let clip = with(Options::new().max_pixels(3)).unwrap();
     assert_eq!(clip.manifest().preprocess.max_pixels, 3);
-    let clip = with(Options { max_pixels: Some(u64::MAX), ..Default::default() }).unwrap();
+    let clip = with(Options::new().max_pixels(u64::MAX)).unwrap();
     assert_eq!(clip.manifest().preprocess.max_pixels, open().manifest().preprocess.max_pixels);
-    assert!(clip.library().version.starts_with("1."));
 
-    let same = Options { library: Some(clip.library().path.clone()), ..Default::default() };
-    with(same).unwrap();
-    let other = Options { library: Some("/other/libonnxruntime.so".into()), ..Default::default() };
-    let error = with(other).unwrap_err();
+    with(Options::new().library(&clip.engine().library)).unwrap();
+    let error = with(Options::new().library("/other/libonnxruntime.so")).unwrap_err();
     assert!(matches!(error, Error::LibraryLoaded { .. }), "{error}");
     assert!(error.to_string().contains("/other/libonnxruntime.so"), "{error}");
 }
@@ -356,7 +418,7 @@ fn settled() -> tempfile::TempDir {
 }
 
 fn open_trusting(folder: &Path) -> clip_runtime::Result<Clip> {
-    Clip::open_with(folder, &Options { trust_unchanged: true, ..Default::default() })
+    Clip::open_with(folder, &Options::new().trust_unchanged(true))
 }
 
 /// The record in `folder` with its place for `file`.

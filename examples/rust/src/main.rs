@@ -5,7 +5,6 @@
 //! Without labels, those that are stored in the folder are compared.
 
 use std::io::{ErrorKind, Write};
-use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use clip_runtime::{Clip, Template};
@@ -17,7 +16,7 @@ fn main() -> Result<()> {
     };
 
     // Once: open the model and encode the labels. Both can be shared between threads.
-    let clip = Clip::open(Path::new(folder))?;
+    let clip = Clip::open(folder)?;
     let template: Template = "a photo of a {}.".parse()?;
     let labels = match clip.stored_labels() {
         Some(stored) if labels.is_empty() => stored.clone(),
@@ -26,11 +25,10 @@ fn main() -> Result<()> {
 
     // For each picture: decode it, and compare it with the labels. A picture that is in memory already, as packed
     // 8-bit RGB, becomes an image by `clip_runtime::Image::new`.
-    let image = clip.manifest().preprocess.open(Path::new(picture))?;
+    let image = clip.open_image(picture)?;
     let mut out = std::io::stdout().lock();
     for found in clip.classify(&image, &labels, 5)? {
-        let label = &labels.labels()[found.index];
-        match writeln!(out, "{:5.1} %  {label}", 100.0 * found.probability) {
+        match writeln!(out, "{:5.1} %  {}", 100.0 * found.probability, found.label) {
             // Whoever read our output has seen enough.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
             written => written.context("cannot write to standard output")?,

@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use clip_runtime::graph::{self, Input};
+use clip_runtime::Options;
+use clip_runtime::engine::{Session, Tensor};
 
 use super::histogram::{Histogram, Observed};
 use super::plan::Plan;
@@ -13,6 +14,9 @@ use super::range::{Method, Quantization};
 use super::{Dialect, Settings, rewrite, smooth};
 use crate::error::{Error, Result};
 use crate::onnx::{Graph, LIMIT, Weights};
+
+/// What goes into a graph.
+pub type Input = Tensor<'static>;
 
 /// A graph whose values are known well enough to be quantized.
 #[derive(Debug)]
@@ -136,7 +140,7 @@ impl Passes<'_> {
         graph.taps = self.plan.values.iter().filter(|v| **v != given).cloned().collect();
         let session = open(graph, self.weights, self.scratch);
         graph.taps.clear();
-        let mut session = session?;
+        let session = session?;
         for input in self.inputs {
             for output in session.run(&[(&given, input)]).map_err(Error::Calibration)? {
                 if self.plan.values.contains(&output.name) {
@@ -157,7 +161,7 @@ impl Passes<'_> {
 }
 
 /// Opens a graph that lies in `scratch` only until it is open.
-pub fn open(graph: &Graph, weights: &dyn Weights, scratch: &Path) -> Result<graph::Graph> {
+pub fn open(graph: &Graph, weights: &dyn Weights, scratch: &Path) -> Result<Box<dyn Session>> {
     const BESIDE: &str = "scratch.onnx.data";
     let (path, beside) = (scratch.join("scratch.onnx"), scratch.join(BESIDE));
     let create = |path: &Path| File::create(path).map(|file| BufWriter::with_capacity(1 << 20, file));
@@ -176,7 +180,8 @@ pub fn open(graph: &Graph, weights: &dyn Weights, scratch: &Path) -> Result<grap
     let failed = |source| Error::Write { path: path.clone(), source };
     write().map_err(failed)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let session = graph::Graph::open(&path, threads).map_err(Error::Calibration)?;
+    let session = Options::new().start_engine().and_then(|engine| engine.open(&path, threads));
+    let session = session.map_err(Error::Calibration)?;
     std::fs::remove_file(&path).map_err(failed)?;
     if large {
         std::fs::remove_file(&beside).map_err(failed)?;

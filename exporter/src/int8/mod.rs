@@ -16,8 +16,7 @@ mod weight;
 
 use serde::{Deserialize, Serialize};
 
-pub use calibrate::Calibrated;
-pub use clip_runtime::graph::Input;
+pub use calibrate::{Calibrated, Input};
 pub use range::{Method, Scheme};
 pub use search::{Found, Sensitive, search};
 

@@ -3,11 +3,10 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use clip_runtime::graph::Input;
 use serde::Serialize;
 
 use super::Settings;
-use super::calibrate::{Calibrated, open};
+use super::calibrate::{Calibrated, Input, open};
 use crate::error::{Error, Result};
 use crate::onnx::{Graph, Weights};
 
@@ -96,7 +95,7 @@ fn embeddings(
     inputs: &[Input],
     scratch: &Path,
 ) -> Result<Vec<Vec<f32>>> {
-    let mut session = open(graph, weights, scratch)?;
+    let session = open(graph, weights, scratch)?;
     let name = graph.inputs.first().map_or("", |input| &input.name);
     let run = |input: &Input| {
         let outputs = session.run(&[(name, input)]).map_err(Error::Calibration)?;

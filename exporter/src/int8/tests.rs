@@ -45,12 +45,15 @@ fn inputs(config: &Config) -> (Vec<Input>, Vec<Input>) {
         let ids = ids.into_iter().map(|id| id as i32).chain([49]);
         Input::Int32(vec![1, length + 1], ids.collect())
     };
-    ((0..4).map(|i| Input::Float32(vec![2, 3, side, side], pixels(i))).collect(), (1..9).map(text).collect())
+    (
+        (0..4).map(|i| Input::Float32(vec![2, 3, side, side], pixels(i).into())).collect(),
+        (1..9).map(text).collect(),
+    )
 }
 
 fn run(graph: &Graph, weights: &Parameters, inputs: &[Input]) -> Vec<f32> {
     let folder = tempfile::tempdir().unwrap();
-    let mut session = calibrate::open(graph, weights, folder.path()).unwrap();
+    let session = calibrate::open(graph, weights, folder.path()).unwrap();
     let name = graph.inputs[0].name.as_str();
     inputs.iter().flat_map(|input| session.run(&[(name, input)]).unwrap().remove(0).values).collect()
 }

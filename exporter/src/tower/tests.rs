@@ -166,8 +166,7 @@ fn one_graph_holds_both_towers_and_compares_them() {
         let text = || (IDS.to_owned(), testing::ids(&[texts, length], ids.clone()));
 
         let form = Form::default();
-        let mut session =
-            testing::open(&combined(&config, &preprocess, SCALE, bias, form), parameters.clone());
+        let session = testing::open(&combined(&config, &preprocess, SCALE, bias, form), parameters.clone());
         let outputs = session.run(&[(IMAGE, &image().1), (IDS, &text().1)]).unwrap();
         assert_eq!(outputs.iter().map(|o| o.name.as_str()).collect::<Vec<_>>(), COMBINED);
         let [image_rows, text_rows, logits] = [0, 1, 2].map(|i| outputs[i].values.clone());
@@ -303,7 +302,7 @@ fn peaks_are_those_of_every_tower() {
                 vec![(name.to_owned(), input.clone())],
             );
             let products = graph.nodes().iter().filter(|n| n.op == "Gemm" && !n.exact).count();
-            let mut session = testing::open(&graph.with_peaks(), parameters.clone());
+            let session = testing::open(&graph.with_peaks(), parameters.clone());
             let outputs = session.run(&[(name, &input)]).unwrap();
             assert_close(&outputs[0].values, &plain, TOLERANCE, name);
             let peaks = &outputs[1..];

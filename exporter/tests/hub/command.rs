@@ -58,13 +58,13 @@ fn the_program_fetches_a_model_by_its_name() {
     assert!(made.status.success(), "{}", stderr(&made));
     assert_eq!(String::from_utf8(made.stdout.clone()).unwrap(), "a\n");
     assert!(stderr(&made).contains(&format!("downloading {WEIGHTS}: 69.0 kB")), "{}", stderr(&made));
-    assert_eq!(Manifest::read(&root.path().join("a")).unwrap().model, "me/mine");
+    assert_eq!(Manifest::read(root.path().join("a")).unwrap().model, "me/mine");
     assert!(root.path().join("hf/hub/models--me--mine/refs/main").exists());
     assert!(hub.requests().iter().all(|r| r.authorization.as_deref() == Some("Bearer hf_mine")));
 
     let again = clip_export(root.path(), &hub.url, &["me/mine", "-o", "b", "--offline", "--name", "b"]);
     assert!(again.status.success(), "{}", stderr(&again));
-    assert_eq!(Manifest::read(&root.path().join("b")).unwrap().model, "b");
+    assert_eq!(Manifest::read(root.path().join("b")).unwrap().model, "b");
     assert!(hub.requests().is_empty());
 }
 

@@ -1,4 +1,5 @@
-"""Writes the model folder beside it: a model of a few numbers that knows three colours.
+"""Writes the model folder beside it: a model of a few numbers that knows three colours. `schema-1.json` is what it wrote as
+`clip.json` before schema 2; it stays as it is.
 
     .deps/venv/bin/python runtime/tests/colours/make.py
 
@@ -121,14 +122,13 @@ def sha256(file):
     return hashlib.sha256((FOLDER / file).read_bytes()).hexdigest()
 
 
-def encoder(file, input_, element):
+def encoder(file, input_, layout, element):
     return {
         "file": file,
         "sha256": sha256(file),
-        "engine": "onnx",
+        "engine": {"name": "onnx"},
         "precision": "fp32",
-        "input": input_,
-        "element": element,
+        "input": {"name": input_, "layout": layout, "element": element},
         "output": "embedding",
     }
 
@@ -136,7 +136,7 @@ def encoder(file, input_, element):
 (FOLDER / "clip.json").write_text(
     json.dumps(
         {
-            "schema": 1,
+            "schema": 2,
             "producer": "runtime/tests/colours/make.py",
             "model": "colours",
             "embed_dim": DIM,
@@ -156,8 +156,8 @@ def encoder(file, input_, element):
                 "sha256": sha256("tokenizer.json"),
                 "context_length": CONTEXT,
             },
-            "image": encoder("visual.onnx", "image", "float32"),
-            "text": encoder("text.onnx", "ids", "int32"),
+            "image": encoder("visual.onnx", "image", "nchw", "float32"),
+            "text": encoder("text.onnx", "ids", "tokens", "int32"),
         },
         indent=2,
     )

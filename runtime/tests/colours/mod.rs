@@ -10,9 +10,9 @@ use clip_model::labels::StoredLabels;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The folder in the source tree.
+/// The folder in the source tree, for tests of this crate and of those beside it.
 pub fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/colours")
+    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("runtime").join("tests/colours")
 }
 
 /// A copy whose files are changed by `change`, given the folder and its manifest; the manifest is written back.

@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../../runtime/tests/colours/mod.rs"]
 mod colours;
 
 use std::ffi::OsStr;

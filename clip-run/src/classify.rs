@@ -1,15 +1,17 @@
 //! `clip-run classify`: images to labels.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clip_model::templates::parse_labels;
 use clip_program::{Kept, Progress, Usage, input, note};
-use clip_runtime::{Clip, LabelSet, Match, Template};
+use clip_runtime::{Clip, Image, LabelSet, Match, Template};
 use serde::Serialize;
 
-use crate::{Common, images};
+use crate::images;
+use crate::model::ModelOptions;
 
 /// Say which labels fit images best
 #[derive(clap::Args)]
@@ -40,7 +42,7 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    common: Common,
+    model: ModelOptions,
 }
 
 const HELP: &str = "\
@@ -61,19 +63,11 @@ Examples:
 /// A line of `--json`.
 #[derive(Serialize)]
 struct Line<'a> {
-    image: String,
+    image: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    labels: Option<Vec<Found<'a>>>,
+    labels: Option<Vec<Match<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Found<'a> {
-    label: &'a str,
-    index: usize,
-    probability: f32,
-    similarity: f32,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -81,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     input::check_once(arguments.images.iter().chain(lists).map(PathBuf::as_path))?;
     let labels = labels(arguments)?;
     let templates = templates(arguments)?;
-    let clip = arguments.common.open(&arguments.folder)?;
+    let clip = arguments.model.open(&arguments.folder)?;
     let labels = match labels {
         Some(labels) => {
             let mut progress = Progress::new("labels encoded", labels.len());
@@ -93,19 +87,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut failed = 0;
     for paths in arguments.images.chunks(images::AT_ONCE) {
         let read = images::read(&clip, paths, &note);
-        let images: Vec<_> = read.iter().flatten().cloned().collect();
+        let images: Vec<&Image> = read.iter().flatten().collect();
         let mut matches = clip.classify_batch(&images, &labels, arguments.top)?.into_iter();
         for (path, read) in paths.iter().zip(&read) {
-            let result = match read {
-                Ok(_) => Ok(matches.next().unwrap_or_default()),
-                Err(error) => Err(format!("{error:#}")),
-            };
-            failed += usize::from(result.is_err());
-            if arguments.json {
-                write_json(&mut out, path, &labels, result).on_stdout()?;
-            } else if let Ok(found) = result {
-                write_text(&mut out, path, &labels, &found).on_stdout()?;
+            let found = read.as_ref().map(|_| matches.next().unwrap_or_default());
+            failed += usize::from(found.is_err());
+            match (found, arguments.json) {
+                (found, true) => write_json(&mut out, path, found),
+                (Ok(found), false) => write_text(&mut out, path, &found),
+                (Err(_), false) => Ok(()),
             }
+            .on_stdout()?;
         }
         out.flush().on_stdout()?;
     }
@@ -145,31 +137,17 @@ fn templates(arguments: &Arguments) -> Result<Vec<Template>> {
     Ok(templates)
 }
 
-fn write_text(out: &mut impl Write, path: &Path, labels: &LabelSet, found: &[Match]) -> io::Result<()> {
+fn write_text(out: &mut impl Write, path: &Path, found: &[Match]) -> io::Result<()> {
     writeln!(out, "{}", path.display())?;
-    for m in found {
-        writeln!(out, "  {:5.1} %  {}", 100.0 * m.probability, labels.labels()[m.index])?;
-    }
-    Ok(())
+    found.iter().try_for_each(|m| writeln!(out, "  {:5.1} %  {}", 100.0 * m.probability, m.label))
 }
 
 fn write_json(
     out: &mut impl Write,
     path: &Path,
-    labels: &LabelSet,
-    result: std::result::Result<Vec<Match>, String>,
+    found: Result<Vec<Match>, &anyhow::Error>,
 ) -> io::Result<()> {
-    let found = |m: Match| Found {
-        label: &labels.labels()[m.index],
-        index: m.index,
-        probability: m.probability,
-        similarity: m.similarity,
-    };
-    let (labels, error) = match result {
-        Ok(matches) => (Some(matches.into_iter().map(found).collect()), None),
-        Err(error) => (None, Some(error)),
-    };
-    let line = Line { image: path.to_string_lossy().into_owned(), labels, error };
-    serde_json::to_writer(&mut *out, &line)?;
+    let error = found.as_ref().err().map(|error| format!("{error:#}"));
+    serde_json::to_writer(&mut *out, &Line { image: path.to_string_lossy(), labels: found.ok(), error })?;
     writeln!(out)
 }

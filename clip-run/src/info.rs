@@ -4,11 +4,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clip_model::manifest::{Encoder, Precision};
+use clip_model::manifest::Encoder;
 use clip_program::Kept;
 use serde_json::json;
 
-use crate::Common;
+use crate::model::ModelOptions;
 
 /// Open a model folder, and say what it is and what runs it
 #[derive(clap::Args)]
@@ -20,19 +20,19 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    common: Common,
+    model: ModelOptions,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let clip = arguments.common.open(&arguments.folder)?;
-    let (manifest, library) = (clip.manifest(), clip.library());
+    let clip = arguments.model.open(&arguments.folder)?;
+    let (manifest, engine) = (clip.manifest(), clip.engine());
     let mut out = io::stdout().lock();
     if arguments.json {
         let runs_on = json!({
-            "engine": "ONNX Runtime",
-            "version": library.version,
-            "library": library.path.to_string_lossy(),
-            "provider": "CPU",
+            "engine": engine.name,
+            "version": engine.version,
+            "library": engine.library.to_string_lossy(),
+            "provider": engine.device.to_string(),
             "threads": clip.threads(),
         });
         return writeln!(out, "{}", json!({ "manifest": manifest, "runs_on": runs_on })).on_stdout();
@@ -54,8 +54,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ("text", text.unwrap_or_else(none)),
         ("labels", clip.stored_labels().map_or_else(|| "none stored".to_owned(), |l| l.len().to_string())),
         ("logit scale", scale),
-        ("engine", format!("ONNX Runtime {}, CPU, {} threads", library.version, clip.threads())),
-        ("library", library.path.display().to_string()),
+        ("engine", format!("{engine}, {} threads", clip.threads())),
+        ("library", engine.library.display().to_string()),
     ] {
         writeln!(out, "{name:<12} {value}").on_stdout()?;
     }
@@ -64,10 +64,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// Number format and what is fixed of an encoder.
 fn precision(encoder: &Encoder) -> String {
-    let precision = match encoder.precision {
-        Precision::Fp32 => "fp32",
-        Precision::Fp16 => "fp16",
-        Precision::Int8 => "int8",
-    };
+    let precision = encoder.precision.name();
     encoder.batch.map_or_else(|| precision.to_owned(), |n| format!("{precision}, batches of {n}"))
 }

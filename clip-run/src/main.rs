@@ -4,12 +4,13 @@ mod classify;
 mod embed;
 mod images;
 mod info;
+mod model;
 mod npy;
 
 use std::process::ExitCode;
 
-use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
+use clip_runtime::{Error, Part};
 
 /// Classify images and compute embeddings with a model folder
 #[derive(Parser)]
@@ -39,38 +40,23 @@ enum Command {
     Info(info::Arguments),
 }
 
-/// Options of every command.
-#[derive(clap::Args)]
-struct Common {
-    /// Threads to compute with [default: one for each physical core]
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=clip_runtime::MAX_THREADS as u64))]
-    threads: Option<usize>,
-    /// Pixels of the largest image to decode, where that is fewer than the model folder allows
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
-    max_pixels: Option<u64>,
-    /// Hash only files of the folder that changed since they were last found whole with this option; what was found is
-    /// kept in the folder, or in the user's cache folder
-    #[arg(long)]
-    trust_unchanged: bool,
-}
-
-impl Common {
-    fn open(&self, folder: &std::path::Path) -> clip_runtime::Result<clip_runtime::Clip> {
-        let options = clip_runtime::Options {
-            threads: self.threads,
-            max_pixels: self.max_pixels,
-            trust_unchanged: self.trust_unchanged,
-            ..Default::default()
-        };
-        clip_runtime::Clip::open_with(folder, &options)
-    }
-}
-
 fn main() -> ExitCode {
     clip_program::start();
-    clip_program::finish(match Arguments::parse().command {
+    let done = match Arguments::parse().command {
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Embed(arguments) => embed::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
-    })
+    };
+    clip_program::finish(done.map_err(advised))
+}
+
+/// An error together with the option of clip-export that would have prevented it, where there is one.
+fn advised(error: anyhow::Error) -> anyhow::Error {
+    let Some(Error::Missing { what, .. }) = error.downcast_ref() else { return error };
+    let option = match what {
+        Part::ImageEncoder => "without --only text",
+        Part::TextEncoder => "without --only visual",
+        Part::StoredLabels => "with --labels",
+    };
+    anyhow::anyhow!("{error:#} (clip-export {option})")
 }

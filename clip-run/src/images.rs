@@ -23,9 +23,8 @@ pub fn read(clip: &Clip, paths: &[PathBuf], report: &dyn Fn(&str)) -> Vec<Result
 
 fn read_one(clip: &Clip, path: &Path) -> Result<Image> {
     let read = || -> Result<Image> {
-        let encoded = input::read(path, files::IMAGE_LIMIT)?;
-        let preprocess = &clip.manifest().preprocess;
-        Ok(preprocess.fit(&preprocess.decode(&encoded)?)?)
+        let decoded = clip.decode_image(&input::read(path, files::IMAGE_LIMIT)?)?;
+        Ok(clip.manifest().preprocess.fit(&decoded)?)
     };
     read().with_context(|| shown(path).into_owned())
 }

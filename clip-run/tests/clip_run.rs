@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../../runtime/tests/colours/mod.rs"]
 mod colours;
 
 use std::ffi::OsStr;
@@ -324,6 +325,18 @@ fn damaged_folders_are_refused() {
     let size = colours::changed(|_, manifest| manifest["preprocess"]["size"] = 32.into());
     refused(&clip_run(&[&"info", &size.path()]), &["visual.onnx", "[*, 3, 32, 32]", "[*, 3, 8, 8]"]);
     refused(&clip_run(&[&"info", &"/no/such/folder"]), &["/no/such/folder/clip.json"]);
+}
+
+#[test]
+fn what_a_folder_lacks_is_named_with_the_option_that_brings_it() {
+    let pictures = Pictures::new();
+    let (red, out) = (pictures.path("red.bmp"), pictures.path("out.npy"));
+    let without_text = colours::with_labels(&["red"], &[[1.0, 0.0, 0.0, 0.0]]);
+    let output = clip_run(&[&"embed", &without_text.path(), &"--texts", &"red", &"-o", &out]);
+    refused(&output, &["\"colours\" has no text encoder: ", " (clip-export without --only visual)"]);
+    let without_image = colours::changed(|_, manifest| manifest["image"] = Value::Null);
+    let output = clip_run(&[&"embed", &without_image.path(), &"--images", &red, &"-o", &out]);
+    refused(&output, &["\"colours\" has no image encoder: ", " (clip-export without --only text)"]);
 }
 
 /// The ONNX Runtime that these tests use.

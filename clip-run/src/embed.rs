@@ -8,7 +8,8 @@ use clip_program::{Kept, Progress, Usage, input, print};
 use clip_runtime::Clip;
 use serde_json::json;
 
-use crate::{Common, images, npy};
+use crate::model::ModelOptions;
+use crate::{images, npy};
 
 /// Write the embeddings of images or texts to a NumPy file
 #[derive(clap::Args)]
@@ -29,7 +30,7 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    common: Common,
+    model: ModelOptions,
 }
 
 #[derive(clap::Args)]
@@ -68,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     check_output(output, arguments.force)?;
     input::check_once(arguments.input.images.iter().map(PathBuf::as_path))?;
     let texts = texts(&arguments.input)?;
-    let clip = arguments.common.open(&arguments.folder)?;
+    let clip = arguments.model.open(&arguments.folder)?;
     let embeddings = match texts {
         Some(texts) => encode(&clip, &texts)?,
         None => images(&clip, &arguments.input.images)?,

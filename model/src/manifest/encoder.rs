@@ -1,0 +1,141 @@
+//! How a manifest describes one tower: the file, what runs it, and what goes in and comes out.
+
+use serde::{Deserialize, Serialize};
+
+/// One tower as a file that an engine runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Encoder {
+    /// File name inside the folder.
+    pub file: String,
+    /// Lower-case hex SHA-256 of the file.
+    pub sha256: String,
+    /// Files beside it that hold its weights; none when they are inside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<DataFile>,
+    /// What runs the file.
+    pub engine: Engine,
+    /// Number format of weights and arithmetic.
+    pub precision: Precision,
+    /// The input.
+    pub input: Input,
+    /// Images or texts that every run must have; any number when it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<usize>,
+    /// Name of the output: float32 `[B, embed_dim]`, rows of length one.
+    pub output: String,
+}
+
+impl Encoder {
+    /// Name and SHA-256 of its file and of those beside it.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let beside = self.data.iter().map(|data| (data.file.as_str(), data.sha256.as_str()));
+        std::iter::once((self.file.as_str(), self.sha256.as_str())).chain(beside)
+    }
+}
+
+/// A file of weights beside a graph, which names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataFile {
+    /// File name inside the folder.
+    pub file: String,
+    /// Lower-case hex SHA-256 of the file.
+    pub sha256: String,
+}
+
+/// What runs an encoder's file, and what that depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Engine {
+    /// An ONNX graph, which depends on nothing: ONNX Runtime runs it, whatever its version and the machine.
+    Onnx {},
+}
+
+/// Number format of an encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// IEEE single precision.
+    Fp32,
+    /// IEEE half precision, single where half would overflow or lose.
+    Fp16,
+    /// 8-bit integers by way of QuantizeLinear and DequantizeLinear, float where integers would lose.
+    Int8,
+}
+
+impl Precision {
+    /// As the manifest and the command line call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::Fp32 => "fp32",
+            Precision::Fp16 => "fp16",
+            Precision::Int8 => "int8",
+        }
+    }
+}
+
+/// An encoder's input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Its name in the file.
+    pub name: String,
+    /// The order of its axes.
+    pub layout: Layout,
+    /// What each of its elements is. Each has one layout, see [`Layout::of`].
+    pub element: Element,
+}
+
+impl Input {
+    /// The input of that name for these elements, in their layout.
+    pub fn new(name: &str, element: Element) -> Input {
+        Input { name: name.to_owned(), layout: Layout::of(element), element }
+    }
+}
+
+/// The order of an input's axes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// `[B, 3, S, S]`: images, each channel by itself.
+    Nchw,
+    /// `[B, S, S, 3]`: images, the three channels of each pixel together.
+    Nhwc,
+    /// `[B, L]`: texts; `L` is the context length where the tokenizer pads to it.
+    Tokens,
+}
+
+impl Layout {
+    /// The layout in which encoders take elements of this kind.
+    pub fn of(element: Element) -> Layout {
+        match element {
+            Element::Float32 => Layout::Nchw,
+            Element::Uint8 => Layout::Nhwc,
+            Element::Int32 => Layout::Tokens,
+        }
+    }
+}
+
+/// What an element of an input is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Element {
+    /// A channel of a pixel, normalised as the manifest's preprocessing says.
+    Float32,
+    /// A channel of a pixel as it is, red, green or blue: the encoder normalises it.
+    Uint8,
+    /// A token id.
+    Int32,
+}
+
+impl Element {
+    /// As the manifest calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Element::Float32 => "float32",
+            Element::Uint8 => "uint8",
+            Element::Int32 => "int32",
+        }
+    }
+}

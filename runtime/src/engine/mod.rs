@@ -1,0 +1,112 @@
+//! What runs a model's files. An engine is a library that is opened at run time; what it is given and gives are plain tensors,
+//! so that nothing above knows which one it is.
+//!
+//! [`crate::Clip`] is what most programs want. For tools that look into graphs of their own, [`Options::start_engine`] gives
+//! the engine itself.
+//!
+//! [`Options::start_engine`]: crate::Options::start_engine
+
+pub mod onnx;
+mod start;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::options::Device;
+
+/// An engine that was started on a device.
+pub trait Engine: fmt::Debug + Send + Sync {
+    /// What it is, and what it computes on.
+    fn info(&self) -> &EngineInfo;
+
+    /// Bytes of memory that opening files of `bytes` takes at least, to be run with so many threads.
+    fn memory(&self, bytes: usize, threads: usize) -> usize;
+
+    /// Opens the graph in `file`, to be run with so many threads.
+    ///
+    /// # Errors
+    /// [`crate::Error::Engine`] when the engine refuses it.
+    fn open(&self, file: &Path, threads: usize) -> Result<Box<dyn Session>>;
+}
+
+/// What an engine is, and what it computes on. The number format is not the engine's to choose: it computes in that of the
+/// file, which the manifest names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EngineInfo {
+    /// Its name, as `ONNX Runtime`.
+    pub name: &'static str,
+    /// Its version, as `1.31.0`.
+    pub version: String,
+    /// The file of its shared library.
+    pub library: PathBuf,
+    /// The device.
+    pub device: Device,
+}
+
+/// `ONNX Runtime 1.31.0, CPU`
+impl fmt::Display for EngineInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}, {}", self.name, self.version, self.device)
+    }
+}
+
+/// A graph that an engine has opened. Runs that several threads ask for take turns where the engine needs that.
+pub trait Session: fmt::Debug + Send + Sync {
+    /// What goes in.
+    fn inputs(&self) -> Vec<Port>;
+
+    /// What comes out.
+    fn outputs(&self) -> Vec<Port>;
+
+    /// Runs the graph on `inputs`, each with its name. Returns the outputs in their order.
+    ///
+    /// # Errors
+    /// [`crate::Error::Engine`] when the engine refuses an input or fails, or an output is not float32;
+    /// [`clip_model::Error::Memory`] when there is no room for an output.
+    fn run(&self, inputs: &[(&str, &Tensor<'_>)]) -> Result<Vec<Output>>;
+}
+
+/// An input or output of a graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// Its name.
+    pub name: String,
+    /// What its elements are: `float32`, `uint8`, `int32`, or what the engine calls something else.
+    pub element: String,
+    /// Its sizes, outermost axis first; `None` where any size is taken.
+    pub shape: Vec<Option<usize>>,
+}
+
+/// `"image" float32 [*, 3, 224, 224]`
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = |size: &Option<usize>| size.map_or_else(|| "*".to_owned(), |n| n.to_string());
+        let sizes: Vec<String> = self.shape.iter().map(size).collect();
+        write!(f, "{:?} {} [{}]", self.name, self.element, sizes.join(", "))
+    }
+}
+
+/// A tensor that goes into a graph: its shape, outermost axis first, and its elements.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Tensor<'a> {
+    /// Numbers, such as normalised pixels.
+    Float32(Vec<usize>, Cow<'a, [f32]>),
+    /// Bytes, such as packed pixels.
+    UInt8(Vec<usize>, Cow<'a, [u8]>),
+    /// Integers, such as token ids.
+    Int32(Vec<usize>, Cow<'a, [i32]>),
+}
+
+/// A tensor that came out of a graph.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// Its name in the graph.
+    pub name: String,
+    /// Its shape, outermost axis first.
+    pub shape: Vec<usize>,
+    /// Its elements.
+    pub values: Vec<f32>,
+}
