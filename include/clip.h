@@ -23,25 +23,20 @@
  *
  * examples/c/classify.c is a complete program. Link with -lclip; libonnxruntime.so is opened at run time.
  *
- * Errors: A function that can fail returns a clip_status: CLIP_OK (0), or an error code, and then clip_last_error() says
- *   why. The library never prints anything, and no error ends the process. When memory runs out, the call fails with
- *   CLIP_ERROR_MEMORY (or CLIP_ERROR_ENGINE when it was the engine that got none) and may be made again.
- *
- * Memory: A function that makes a handle writes it to its last argument, `out`; when it fails, it writes NULL there. The
- *   handle is yours: give it to the clip_*_free of its type. All other arguments stay yours too: the library keeps no
- *   pointer to them after the call and changes only the buffers that it fills.
- *
- * Pointers must not be NULL unless the function says so, except arrays of length 0. Strings, paths too, are UTF-8 and end
- *   with a zero byte.
- *
+ * Errors: A function that can fail returns a clip_status: CLIP_OK (0), or an error code, and then clip_last_error()
+ *   says why. The library never prints anything, and no error ends the process. When memory runs out, the call fails
+ *   with CLIP_ERROR_MEMORY (or CLIP_ERROR_ENGINE when it was the engine that got none) and may be made again.
+ * Memory: A function that makes a handle writes it to its last argument, `out`, or NULL when it fails. The handle is
+ *   yours: give it to the clip_*_free of its type, in any order. All other arguments stay yours too: the library keeps
+ *   no pointer to them after the call, and changes only the buffers that it fills.
+ * Arguments: Pointers must not be NULL unless the function says so, except arrays of length 0. Strings, paths too, are
+ *   UTF-8 and end with a zero byte.
  * Threads: A handle never changes once it is made, so any number of threads may use it at the same time. Free it once,
- *   after the last call that uses it has returned; handles may be freed in any order. Threads with small stacks, from
- *   64 KiB, may call: a call that finds less than 256 KiB of stack uses 1 MiB of its own. When the library cannot start
- *   threads, it does the work on the calling thread; when the engine cannot start its own, opening a model fails with
- *   CLIP_ERROR_ENGINE, unless `threads` is 1.
- *
- * Forks: The engine's threads do not exist in a fork, so a model that the parent process opened cannot run there: the call
- *   fails with CLIP_ERROR_ENGINE. Open the model again in the fork. The old handle may be freed; its memory is kept.
+ *   after the last call that uses it has returned. Threads with small stacks, from 64 KiB, may call: a call that finds
+ *   less than 256 KiB of stack takes 1 MiB for itself. When the library cannot start threads, it does the work on the
+ *   calling thread; when the engine cannot, opening a model fails with CLIP_ERROR_ENGINE, unless `threads` is 1.
+ * Forks: The engine's threads do not exist in a fork, so a model that the parent process opened cannot run there: the
+ *   call fails with CLIP_ERROR_ENGINE. Open the model again. The old handle may be freed; its memory is kept.
  *
  * Written by `make header` from ffi/; do not edit.
  */
@@ -56,7 +51,7 @@
 extern "C" {
 #endif
 
-/* ---- 1. Version ---------------------------------------------------------------------------------------------------- */
+/* ---- 1. Version ------------------------------------------------------------------------------------------------ */
 
 /// The version of this header. While MAJOR is 0, a new MINOR may change the interface.
 #define CLIP_VERSION_MAJOR 0
@@ -73,7 +68,7 @@ int32_t clip_version_number(void);
 /// The version of the library that is running, as text: "0.1.0".
 const char *clip_version(void);
 
-/* ---- 2. Status ----------------------------------------------------------------------------------------------------- */
+/* ---- 2. Status ------------------------------------------------------------------------------------------------- */
 
 /* The tens say what the error is about: 10 an argument, 20 the model folder, 30 the content of an input, 40 the engine,
  * 50 the machine, 90 this library. Later versions may add codes within the tens. */
@@ -108,7 +103,7 @@ const char *clip_version(void);
 #define CLIP_ERROR_PROMPT 32
 /// The engine's shared library was not found, or cannot be used.
 #define CLIP_ERROR_LIBRARY 40
-/// The engine refused the model or failed to run it (perhaps for lack of memory or threads), or the process is a fork.
+/// The engine refused the model or failed to run it, perhaps for lack of memory or threads, or in a fork.
 #define CLIP_ERROR_ENGINE 41
 /// There is not enough memory. The call may be made again.
 #define CLIP_ERROR_MEMORY 50
@@ -121,53 +116,77 @@ typedef int32_t clip_status;
 /// The name of a status, such as "CLIP_ERROR_NULL"; "unknown status" for any other number.
 const char *clip_status_name(clip_status status);
 
-/// Says in one line why the last failed call on this thread failed; "" if none has. The string belongs to the library and
-/// is valid until the next failure on this thread.
+/// Says in one line why the last failed call on this thread failed; "" if none has. The string belongs to the library
+/// and is valid until the next failure on this thread.
 const char *clip_last_error(void);
 
-/* ---- 3. Model ------------------------------------------------------------------------------------------------------ */
+/* ---- 3. Model -------------------------------------------------------------------------------------------------- */
 
-/// An open model folder. Calls from several threads that run the same encoder, image or text, take turns, because each call
-/// computes with all of the model's threads. To serve many small requests side by side, open the folder several times with
-/// `threads` 1.
+/// An open model folder. Calls from several threads that run the same encoder, image or text, take turns, because
+/// each call computes with all of the model's threads. To serve many small requests side by side, open the folder
+/// several times with `threads` 1.
 typedef struct clip_model clip_model;
 
-/// How to open a model folder. Start from CLIP_OPEN_OPTIONS_INIT, then set the fields that matter to you. A field that is 0 or
-/// NULL has its default.
+/// How to open a model folder. Start from CLIP_OPEN_OPTIONS_INIT, then set the fields that matter to you. A field
+/// that is 0 or NULL has its default.
 typedef struct clip_open_options {
-    /// sizeof(clip_open_options). It tells the library which fields the program knows, so that programs built with an older
-    /// header go on working.
+    /// sizeof(clip_open_options). It tells the library which fields the program knows, so that programs built with an
+    /// older header go on working.
     size_t struct_size;
-    /// Threads that one call computes with, at most 1024. The default is one for each physical core that the process may
-    /// use. There are never more than processors that it may use.
+    /// Threads that one call computes with, at most 1024. The default is one for each physical core that the process
+    /// may use. There are never more than processors that it may use.
     size_t threads;
     /// Path of libonnxruntime.so, version 1.17 or later. The default is the path in the environment variable
-    /// ORT_DYLIB_PATH, else the first that is found beside this library, beside the program, in ../lib of a program in a
-    /// folder bin, and where the system looks. A process can hold only one: the first model that is opened decides.
+    /// ORT_DYLIB_PATH, else the first that is found beside this library, beside the program, in ../lib of a program
+    /// in a folder bin, or where the system looks. A process can hold only one: the first model opened decides.
     const char *onnxruntime;
-    /// Pixels of the largest image that is decoded. The default, and the most, is what the model folder allows, usually
-    /// 179 million.
+    /// Pixels of the largest image that is decoded. The default, and the most, is what the model folder allows,
+    /// usually 179 million.
     size_t max_pixels;
-    /// By default, the SHA-256 of every file in the folder is checked each time. Not 0: files are skipped that have had the
-    /// same size, times and inode number since they were last checked with this option. That is remembered in the
-    /// folder, in .checked.json, or, if it cannot be written, under $XDG_CACHE_HOME or ~/.cache.
+    /// By default, the SHA-256 of every file in the folder is checked each time. If this is not 0, files are skipped
+    /// whose size, times and inode number are as when they were last checked with this option. That is remembered in
+    /// the folder, in .checked.json, or, if it cannot be written, under $XDG_CACHE_HOME or ~/.cache.
     size_t trust_unchanged;
+    /// What runs the model: "onnx", which is ONNX Runtime. The default is what the folder was exported for.
+    const char *engine;
+    /// What the engine computes on: "cpu", or "cuda:0" for the first CUDA device. The default is the engine's own.
+    /// When an engine or a device cannot be had, opening fails: no other takes its place.
+    const char *device;
 } clip_open_options;
 
 /// Opens the model folder at `path`, which clip-export wrote, and checks its files. `options` may be NULL.
 ///
-/// The first call in a process also opens ONNX Runtime and sets the environment variable ORT_DISABLE_TELEMETRY to 1, if it is
-/// not set, so that ONNX Runtime sends no data. So make this call before other threads use getenv or setenv.
+/// The first call in a process also opens ONNX Runtime and sets the environment variable ORT_DISABLE_TELEMETRY to 1,
+/// if it is not set, so that ONNX Runtime sends no data. So make this call before other threads use getenv or setenv.
 clip_status clip_model_open(const char *path, const clip_open_options *options, clip_model **out);
 
 /// Closes the model. NULL is allowed.
 void clip_model_free(clip_model *model);
 
+/// The model's name. This string and those of the next five functions are valid until the model is closed. For NULL,
+/// these functions return NULL.
+const char *clip_model_name(const clip_model *model);
+
+/// What runs the model, such as "ONNX Runtime".
+const char *clip_model_engine(const clip_model *model);
+
+/// The version of what runs the model, such as "1.31.0".
+const char *clip_model_engine_version(const clip_model *model);
+
+/// What the engine computes on, in the words of clip_open_options: "cpu" or "cuda:0".
+const char *clip_model_device(const clip_model *model);
+
+/// The number format of the image encoder: "fp32", "fp16" or "int8". NULL when the folder has no image encoder.
+const char *clip_model_image_precision(const clip_model *model);
+
+/// The number format of the text encoder. NULL when the folder has no text encoder.
+const char *clip_model_text_precision(const clip_model *model);
+
 /// The number of floats in one embedding; 0 for NULL.
 size_t clip_model_embed_dim(const clip_model *model);
 
-/// Width and height, in pixels, of the square to which images of any size are resized; 0 for NULL or when the folder has no
-/// image encoder.
+/// Width and height, in pixels, of the square to which images of any size are resized; 0 for NULL or when the folder
+/// has no image encoder.
 size_t clip_model_image_size(const clip_model *model);
 
 /// The number of tokens, start and end included, after which texts are cut; 0 for NULL or when the folder has no text
@@ -175,23 +194,19 @@ size_t clip_model_image_size(const clip_model *model);
 size_t clip_model_context_length(const clip_model *model);
 
 /// Options with nothing set: `clip_open_options options = CLIP_OPEN_OPTIONS_INIT;`.
-#define CLIP_OPEN_OPTIONS_INIT {sizeof(clip_open_options), 0, NULL, 0, 0}
+#define CLIP_OPEN_OPTIONS_INIT {sizeof(clip_open_options), 0, NULL, 0, 0, NULL, NULL}
 
-/* ---- 4. Labels ----------------------------------------------------------------------------------------------------- */
+/* ---- 4. Labels ------------------------------------------------------------------------------------------------- */
 
-/// Labels, encoded once and used for many images. Only the model that encoded them can use them; it may be freed and opened
-/// again in between.
+/// Labels, encoded once and used for many images. Only the model that encoded them can use them; it may be freed and
+/// opened again in between.
 typedef struct clip_labels clip_labels;
 
-/// Encodes `n` labels, such as "cat" and "traffic light". Each label is put in the place of `{}` in every template, such as
-/// "a photo of a {}.", and the embeddings of these texts are averaged. Without templates (NULL, 0), a label is encoded as
-/// it stands.
-clip_status clip_labels_new(const clip_model *model,
-                            const char *const *labels,
-                            size_t n,
-                            const char *const *templates,
-                            size_t n_templates,
-                            clip_labels **out);
+/// Encodes `n` labels, such as "cat" and "traffic light". Each label is put in the place of `{}` in every template,
+/// such as "a photo of a {}.", and the embeddings of these texts are averaged. Without templates (NULL, 0), a label
+/// is encoded as it stands.
+clip_status clip_labels_new(const clip_model *model, const char *const *labels, size_t n,
+                            const char *const *templates, size_t n_templates, clip_labels **out);
 
 /// The labels that clip-export stored in the model folder, already encoded. CLIP_ERROR_MISSING when there are none.
 clip_status clip_labels_stored(const clip_model *model, clip_labels **out);
@@ -205,78 +220,62 @@ size_t clip_labels_count(const clip_labels *labels);
 /// The label at `index`, counted from 0, or NULL when there is none. The string is valid until the labels are freed.
 const char *clip_labels_name(const clip_labels *labels, size_t index);
 
-/* ---- 5. Images ----------------------------------------------------------------------------------------------------- */
+/* ---- 5. Images ------------------------------------------------------------------------------------------------- */
 
 /// A decoded image, 8-bit RGB. Any model can use it.
 typedef struct clip_image clip_image;
 
-/// Reads an image file: JPEG, PNG, WebP, GIF (its first frame), BMP, TIFF or PNM. `model` decides how transparency and EXIF
-/// orientation are treated and how many pixels are allowed.
+/// Reads an image file: JPEG, PNG, WebP, GIF (its first frame), BMP, TIFF or PNM. `model` decides how transparency
+/// and EXIF orientation are treated and how many pixels are allowed.
 clip_status clip_image_open(const clip_model *model, const char *path, clip_image **out);
 
 /// Does the same with an image file in memory, `size` bytes at `data`.
 clip_status clip_image_decode(const clip_model *model, const uint8_t *data, size_t size, clip_image **out);
 
-/// Copies an image from pixels of three bytes each: red, green, blue. The first row is the top one, and each row begins
-/// `stride` bytes after the one before it: 3 * width when there is no padding. `size` is the number of bytes at `pixels`,
-/// at least stride * (height - 1) + 3 * width.
-clip_status clip_image_from_rgb(const uint8_t *pixels,
-                                size_t size,
-                                size_t width,
-                                size_t height,
-                                size_t stride,
+/// Copies an image from pixels of three bytes each: red, green, blue. The first row is the top one, and each row
+/// begins `stride` bytes after the one before it: 3 * width when there is no padding. `size` is the number of bytes
+/// at `pixels`, at least stride * (height - 1) + 3 * width.
+clip_status clip_image_from_rgb(const uint8_t *pixels, size_t size, size_t width, size_t height, size_t stride,
                                 clip_image **out);
 
 /// Frees the image. NULL is allowed.
 void clip_image_free(clip_image *image);
 
-/* ---- 6. Classify --------------------------------------------------------------------------------------------------- */
+/* ---- 6. Classify ----------------------------------------------------------------------------------------------- */
 
 /// How well one label fits an image.
 typedef struct clip_match {
     /// The label's index, see clip_labels_name.
     size_t index;
-    /// A softmax over all labels, so that their probabilities add up to 1. For a SigLIP model, a sigmoid: each label has its
-    /// own probability, and all are low when none fits.
+    /// A softmax over all labels, so that their probabilities add up to 1. For a SigLIP model, a sigmoid: each label
+    /// has its own probability, and all are low when none fits.
     float probability;
     /// Cosine of the angle between the embeddings of image and label, from -1 to 1.
     float similarity;
 } clip_match;
 
-/// Finds the labels that fit the image best. Writes min(capacity, number of labels) of them to `matches`, best first, and
-/// their number to `*count`. `matches` has room for `capacity` of them, at least 1.
-clip_status clip_classify(const clip_model *model,
-                          const clip_image *image,
-                          const clip_labels *labels,
-                          clip_match *matches,
-                          size_t capacity,
-                          size_t *count);
+/// Finds the labels that fit the image best. Writes min(capacity, number of labels) of them to `matches`, best first,
+/// and their number to `*count`. `matches` has room for `capacity` of them, at least 1.
+clip_status clip_classify(const clip_model *model, const clip_image *image, const clip_labels *labels,
+                          clip_match *matches, size_t capacity, size_t *count);
 
-/// Does the same for `n` images in one go, which is faster than one by one. Every image gets min(top, number of labels)
-/// matches, which is written to `*count`: those of image i begin at matches[i * top], best first. `matches` has room for
-/// `capacity` of them, at least n * top.
-clip_status clip_classify_images(const clip_model *model,
-                                 const clip_image *const *images,
-                                 size_t n,
-                                 const clip_labels *labels,
-                                 size_t top,
-                                 clip_match *matches,
-                                 size_t capacity,
+/// Does the same for `n` images in one go. Writes min(top, number of labels) matches for each image, best first, those
+/// of image i from matches[i * top] on, and how many each image got to `*count`. `matches` has room for `capacity` of
+/// them, at least n * top; places that are left over in a row keep what was in them.
+clip_status clip_classify_images(const clip_model *model, const clip_image *const *images, size_t n,
+                                 const clip_labels *labels, size_t top, clip_match *matches, size_t capacity,
                                  size_t *count);
 
-/* ---- 7. Embed ------------------------------------------------------------------------------------------------------ */
+/* ---- 7. Embed -------------------------------------------------------------------------------------------------- */
 
-/// Computes the embeddings of `n` images in one go, which is faster than one by one. Writes `n` rows of
-/// clip_model_embed_dim floats to `embeddings`, which has room for `capacity` floats. Each row has length 1, so that the
-/// dot product of two rows is their similarity.
-clip_status clip_embed_images(const clip_model *model,
-                              const clip_image *const *images,
-                              size_t n,
-                              float *embeddings,
+/// Computes the embeddings of `n` images in one go. Writes `n` rows of clip_model_embed_dim floats to `embeddings`,
+/// which has room for `capacity` floats. Each row has length 1, so the dot product of two rows is their similarity.
+clip_status clip_embed_images(const clip_model *model, const clip_image *const *images, size_t n, float *embeddings,
                               size_t capacity);
 
 /// Does the same for `n` texts. Texts of more than clip_model_context_length tokens are cut.
-clip_status clip_embed_texts(const clip_model *model, const char *const *texts, size_t n, float *embeddings, size_t capacity);
+clip_status clip_embed_texts(const clip_model *model, const char *const *texts, size_t n, float *embeddings,
+                             size_t capacity);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -16,7 +16,16 @@ while IFS= read -r line; do
     @*@) # A section: what that file of ffi/src/ has for C. Types go by their names alone, constants stand close together.
         "$root/bin/cbindgen" --quiet --config ffi/cbindgen.toml "ffi/src/${line//@/}.rs" |
             sed -E '/^typedef struct/! s/\bstruct (clip_)/\1/g' |
-            sed -Ez 's|\n\n(/// [^\n]*\n#define)|\n\1|g'
+            sed -Ez 's|\n\n(/// [^\n]*\n#define)|\n\1|g' |
+            awk '/^[^\/].*\(.*;$/ { # a prototype, which goes on below its first argument
+                while (length > 118) {
+                    match(substr($0, 1, 118), /.*,/)
+                    print substr($0, 1, RLENGTH)
+                    if (!indent) indent = index($0, "(")
+                    $0 = sprintf("%*s", indent, "") substr($0, RLENGTH + 2)
+                }
+                indent = 0
+            } { print }'
         ;;
     *) printf '%s\n' "$line" ;;
     esac

@@ -13,15 +13,15 @@ use crate::status::clip_status;
 pub struct clip_match {
     /// The label's index, see clip_labels_name.
     pub index: usize,
-    /// A softmax over all labels, so that their probabilities add up to 1. For a SigLIP model, a sigmoid: each label has its
-    /// own probability, and all are low when none fits.
+    /// A softmax over all labels, so that their probabilities add up to 1. For a SigLIP model, a sigmoid: each label
+    /// has its own probability, and all are low when none fits.
     pub probability: f32,
     /// Cosine of the angle between the embeddings of image and label, from -1 to 1.
     pub similarity: f32,
 }
 
-/// Finds the labels that fit the image best. Writes min(capacity, number of labels) of them to `matches`, best first, and
-/// their number to `*count`. `matches` has room for `capacity` of them, at least 1.
+/// Finds the labels that fit the image best. Writes min(capacity, number of labels) of them to `matches`, best first,
+/// and their number to `*count`. `matches` has room for `capacity` of them, at least 1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_classify(
     model: *const clip_model,
@@ -35,9 +35,9 @@ pub unsafe extern "C" fn clip_classify(
     unsafe { classify(model, image, labels, capacity, matches, capacity, count) }
 }
 
-/// Does the same for `n` images in one go, which is faster than one by one. Every image gets min(top, number of labels)
-/// matches, which is written to `*count`: those of image i begin at matches[i * top], best first. `matches` has room for
-/// `capacity` of them, at least n * top.
+/// Does the same for `n` images in one go. Writes min(top, number of labels) matches for each image, best first, those
+/// of image i from matches[i * top] on, and how many each image got to `*count`. `matches` has room for `capacity` of
+/// them, at least n * top; places that are left over in a row keep what was in them.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_classify_images(
     model: *const clip_model,
@@ -77,7 +77,7 @@ unsafe fn classify<'a>(
         }
         let found = match images.is_empty() {
             true => Vec::new(),
-            false => model.0.classify_batch(&images, &labels.set, top)?,
+            false => model.clip.classify_batch(&images, &labels.set, top)?,
         };
         call.has_memory()?;
         for (room, found) in room.chunks_exact_mut(top).zip(&found) {

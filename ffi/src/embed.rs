@@ -11,9 +11,8 @@ use crate::image::clip_image;
 use crate::model::clip_model;
 use crate::status::clip_status;
 
-/// Computes the embeddings of `n` images in one go, which is faster than one by one. Writes `n` rows of
-/// clip_model_embed_dim floats to `embeddings`, which has room for `capacity` floats. Each row has length 1, so that the
-/// dot product of two rows is their similarity.
+/// Computes the embeddings of `n` images in one go. Writes `n` rows of clip_model_embed_dim floats to `embeddings`,
+/// which has room for `capacity` floats. Each row has length 1, so the dot product of two rows is their similarity.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_embed_images(
     model: *const clip_model,
@@ -56,7 +55,7 @@ unsafe fn embed<E: FnOnce(&Clip) -> clip_runtime::Result<Embeddings>>(
     encode: impl FnOnce() -> Result<E, Error>,
 ) -> clip_status {
     guard(|call| {
-        let clip = &unsafe { argument::reference(model, "model") }?.0;
+        let clip = &unsafe { argument::reference(model, "model") }?.clip;
         let encode = encode()?;
         let room = unsafe { argument::rows(embeddings, capacity, n, clip.embed_dim(), "embeddings") }?;
         if n > 0 {

@@ -15,8 +15,8 @@ use crate::status::clip_status;
 /// Bytes that a name takes besides its text.
 const NAME: usize = 32;
 
-/// Labels, encoded once and used for many images. Only the model that encoded them can use them; it may be freed and opened
-/// again in between.
+/// Labels, encoded once and used for many images. Only the model that encoded them can use them; it may be freed and
+/// opened again in between.
 pub struct clip_labels {
     pub(crate) set: LabelSet,
     names: Vec<CString>,
@@ -37,9 +37,9 @@ impl clip_labels {
     }
 }
 
-/// Encodes `n` labels, such as "cat" and "traffic light". Each label is put in the place of `{}` in every template, such as
-/// "a photo of a {}.", and the embeddings of these texts are averaged. Without templates (NULL, 0), a label is encoded as
-/// it stands.
+/// Encodes `n` labels, such as "cat" and "traffic light". Each label is put in the place of `{}` in every template,
+/// such as "a photo of a {}.", and the embeddings of these texts are averaged. Without templates (NULL, 0), a label
+/// is encoded as it stands.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_labels_new(
     model: *const clip_model,
@@ -58,7 +58,7 @@ pub unsafe extern "C" fn clip_labels_new(
             for template in templates {
                 parsed.push(template.parse()?);
             }
-            clip_labels::new(model.0.label_set(&labels, &parsed)?)
+            clip_labels::new(model.clip.label_set(&labels, &parsed)?)
         })
     }
 }
@@ -73,10 +73,10 @@ pub unsafe extern "C" fn clip_labels_stored(
         create(out, || {
             let model = argument::reference(model, "model")?;
             let missing = || clip_runtime::Error::Missing {
-                model: model.0.manifest().model.clone(),
+                model: model.clip.name().to_owned(),
                 what: clip_runtime::Part::StoredLabels,
             };
-            clip_labels::new(model.0.stored_labels().ok_or_else(missing)?.try_clone()?)
+            clip_labels::new(model.clip.stored_labels().ok_or_else(missing)?.try_clone()?)
         })
     }
 }

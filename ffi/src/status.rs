@@ -36,7 +36,7 @@ pub const CLIP_ERROR_IMAGE_SIZE: i32 = 31;
 pub const CLIP_ERROR_PROMPT: i32 = 32;
 /// The engine's shared library was not found, or cannot be used.
 pub const CLIP_ERROR_LIBRARY: i32 = 40;
-/// The engine refused the model or failed to run it (perhaps for lack of memory or threads), or the process is a fork.
+/// The engine refused the model or failed to run it, perhaps for lack of memory or threads, or in a fork.
 pub const CLIP_ERROR_ENGINE: i32 = 41;
 /// There is not enough memory. The call may be made again.
 pub const CLIP_ERROR_MEMORY: i32 = 50;
@@ -55,8 +55,8 @@ pub extern "C" fn clip_status_name(status: clip_status) -> *const c_char {
     name(status).as_ptr().cast()
 }
 
-/// Says in one line why the last failed call on this thread failed; "" if none has. The string belongs to the library and
-/// is valid until the next failure on this thread.
+/// Says in one line why the last failed call on this thread failed; "" if none has. The string belongs to the library
+/// and is valid until the next failure on this thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn clip_last_error() -> *const c_char {
     if NO_MEMORY.get() {

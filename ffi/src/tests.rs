@@ -47,7 +47,15 @@ fn open(folder: &Path, options: *const clip_open_options) -> Result<*mut clip_mo
 /// Options of which only the size is set.
 fn unset() -> clip_open_options {
     let struct_size = size_of::<clip_open_options>();
-    clip_open_options { struct_size, threads: 0, onnxruntime: null(), max_pixels: 0, trust_unchanged: 0 }
+    clip_open_options {
+        struct_size,
+        threads: 0,
+        onnxruntime: null(),
+        max_pixels: 0,
+        trust_unchanged: 0,
+        engine: null(),
+        device: null(),
+    }
 }
 
 fn colours() -> *mut clip_model {
@@ -112,11 +120,18 @@ fn versions_agree() {
 }
 
 #[test]
-fn a_model_tells_its_sizes() {
-    let options = clip_open_options { threads: 1, ..unset() };
-    for options in [null(), &raw const options] {
+fn a_model_tells_what_it_is() {
+    let few = clip_open_options { threads: 1, ..unset() };
+    let all = clip_open_options { engine: c"onnx".as_ptr(), device: c"cpu".as_ptr(), ..few };
+    for options in [null(), &raw const few, &raw const all] {
         let model = open(COLOURS.as_ref(), options).unwrap();
         unsafe {
+            assert_eq!(string(clip_model_name(model)), "colours");
+            assert_eq!(string(clip_model_engine(model)), "ONNX Runtime");
+            assert!(string(clip_model_engine_version(model)).starts_with("1."));
+            assert_eq!(string(clip_model_device(model)), "cpu");
+            assert_eq!(string(clip_model_image_precision(model)), "fp32");
+            assert_eq!(string(clip_model_text_precision(model)), "fp32");
             assert_eq!(clip_model_embed_dim(model), 4);
             assert_eq!(clip_model_image_size(model), 8);
             assert_eq!(clip_model_context_length(model), 8);
@@ -157,6 +172,8 @@ fn a_folder_without_text_encoder_classifies_by_its_stored_labels() {
     let (mut count, mut row) = (0, [0.0; 4]);
     unsafe {
         assert_eq!(clip_model_context_length(model), 0);
+        assert!(clip_model_text_precision(model).is_null());
+        assert_eq!(string(clip_model_image_precision(model)), "fp32");
         assert_eq!(clip_model_image_size(model), 8);
         ok(clip_labels_stored(model, &mut labels));
         assert_eq!((clip_labels_count(labels), string(clip_labels_name(labels, 1))), (2, "red".to_owned()));

@@ -214,7 +214,7 @@ static int memory(void)
     /* The same without what the process has already, and some more for what comes in another order. */
     enough += 64 << 20;
     good = steps(open_within, enough, "memory to open");
-    return steps(use_within, 64 << 20, "memory to use") && good;
+    return steps(use_within, 96 << 20, "memory to use") && good;
 }
 
 static void start_at_most(size_t threads)

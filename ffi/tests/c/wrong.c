@@ -47,6 +47,12 @@ static void no_handles(void)
     clip_model_free(NULL);
     clip_labels_free(NULL);
     clip_image_free(NULL);
+    TRUE(clip_model_name(NULL) == NULL);
+    TRUE(clip_model_engine(NULL) == NULL);
+    TRUE(clip_model_engine_version(NULL) == NULL);
+    TRUE(clip_model_device(NULL) == NULL);
+    TRUE(clip_model_image_precision(NULL) == NULL);
+    TRUE(clip_model_text_precision(NULL) == NULL);
     TRUE(clip_model_embed_dim(NULL) == 0);
     TRUE(clip_model_image_size(NULL) == 0);
     TRUE(clip_model_context_length(NULL) == 0);
@@ -68,6 +74,34 @@ static void versions_and_names(void)
     TRUE(strcmp(clip_status_name(-1), "unknown status") == 0);
     for (code = -200; code < 200; code++)
         TRUE(clip_status_name(code) != NULL);
+}
+
+/* Options that are one of some words. */
+static void options_in_words(const char *folder, clip_open_options *options)
+{
+    static const char *const engines[] = {"", "ONNX", "onnx ", "tensorrt"};
+    static const char *const devices[] = {"", "CPU", "cuda", "cuda:", "cuda:+1", "cuda:-1", "cuda:99999999999", "gpu"};
+    clip_model *model;
+    size_t i;
+
+    for (i = 0; i < sizeof engines / sizeof *engines; i++) {
+        options->engine = engines[i];
+        MAKES_NONE(model, CLIP_ERROR_ARGUMENT, "\", expected \"onnx\"", clip_model_open(folder, options, &model));
+    }
+    options->engine = latin1;
+    MAKES_NONE(model, CLIP_ERROR_UTF8, "options->engine", clip_model_open(folder, options, &model));
+    options->engine = "onnx";
+    for (i = 0; i < sizeof devices / sizeof *devices; i++) {
+        options->device = devices[i];
+        MAKES_NONE(model, CLIP_ERROR_ARGUMENT, "\", expected \"cpu\"", clip_model_open(folder, options, &model));
+    }
+    options->device = "cuda:3";
+    MAKES_NONE(model, CLIP_ERROR_ARGUMENT, "CUDA device 3 was asked for", clip_model_open(folder, options, &model));
+    options->device = "cpu";
+    WORKS(clip_model_open(folder, options, &model));
+    TRUE(strcmp(clip_model_device(model), options->device) == 0);
+    clip_model_free(model);
+    options->engine = options->device = NULL;
 }
 
 static void models(const char *folder)
@@ -105,6 +139,7 @@ static void models(const char *folder)
     options.known.onnxruntime = "/no/onnxruntime.so";
     MAKES_NONE(model, CLIP_ERROR_LIBRARY, "/no/onnxruntime.so", clip_model_open(folder, &options.known, &model));
     options.known.onnxruntime = NULL;
+    options_in_words(folder, &options.known);
     WORKS(clip_model_open(folder, &options.known, &model));
     clip_model_free(model);
     /* There is one ONNX Runtime now, and it stays. */
