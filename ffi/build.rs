@@ -1,13 +1,27 @@
-//! Linker arguments of `libclip.so`. That nothing but `clip_*` is exported is rustc's own doing (it writes the
-//! version script of a `cdylib`) and is tested in `tests/library.rs`.
+//! Linker arguments of `libclip.so`, and the name under which programs look for it. That nothing but `clip_*` is exported
+//! is rustc's own doing (it writes the version script of a `cdylib`) and is tested in `tests/library.rs`.
+
+#[cfg(unix)]
+use std::path::Path;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
-        // The plain name, because cargo writes that one file: `-Ltarget/release -lclip` works as soon as it is built.
-        // A number belongs here once the interface promises to stay compatible.
-        println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libclip.so");
-        // ONNX Runtime's threads and exit handlers outlive a `dlclose`; so must the code they call.
-        println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
+    if std::env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
+        return;
+    }
+    let soname = concat!("libclip.so.", env!("CARGO_PKG_VERSION_MAJOR"));
+    println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,{soname}");
+    // ONNX Runtime's threads and exit handlers outlive a `dlclose`; so must the code they call.
+    println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
+    // Cargo writes libclip.so alone, into target/release and, for tests/, into its folder deps. Programs linked with it
+    // look for libclip.so.0, which is there as a link, as `ldconfig` would make it. OUT_DIR is release/build/NAME/out.
+    #[cfg(unix)]
+    for folder in ["../../..", "../../../deps"] {
+        let link = Path::new(&std::env::var_os("OUT_DIR").unwrap_or_default()).join(folder).join(soname);
+        if let Err(error) = std::os::unix::fs::symlink("libclip.so", &link)
+            && error.kind() != std::io::ErrorKind::AlreadyExists
+        {
+            println!("cargo::warning=cannot make the link {}: {error}", link.display());
+        }
     }
 }

@@ -1,6 +1,6 @@
-/* libclip: what a picture shows, in words chosen at run time (CLIP, Radford et al. 2021, arXiv 2103.00020).
+/* libclip: finds the words that fit a picture (CLIP, Radford et al. 2021, arXiv 2103.00020).
  *
- * Opens a model folder written by clip-export, and compares pictures with texts:
+ * It opens a model folder that clip-export wrote, and compares pictures with texts that are chosen at run time:
  *
  *     clip_model *model = NULL;
  *     clip_labels *labels = NULL;
@@ -23,25 +23,23 @@
  *
  * examples/c/classify.c is a complete program. Link with -lclip; libonnxruntime.so is opened at run time.
  *
- * Rules for every function:
- * - What can fail returns a clip_status: CLIP_OK (0) or an error, about which clip_last_error() tells more.
- *   Nothing is ever printed, and no error ends the process.
- * - Memory that cannot be had is CLIP_ERROR_MEMORY, or CLIP_ERROR_ENGINE where ONNX Runtime lacked it; the call may be
- *   made again.
- * - Handles come in through the last argument, `out`, which is set to NULL when the call fails. They are yours:
- *   give each to its clip_*_free, in any order.
- * - Arguments are yours as well. Nothing you pass is kept or changed after the call, except what it fills in.
- * - Strings end with a zero and are UTF-8, paths too.
- * - A pointer must not be NULL unless its function says so.
- * - Threads: see clip_model. Stacks of 64 KiB are enough: a call that finds less than 256 KiB left takes a stack of
- *   1 MiB for itself. Where this library's threads cannot be started, the caller's does their work; where ONNX Runtime
- *   cannot start its own, opening a model is CLIP_ERROR_ENGINE, unless `threads` is 1.
- * - In a fork, a model of the parent's process cannot run, since ONNX Runtime's threads are not there: it is refused with
- *   CLIP_ERROR_ENGINE. Open it again; freeing the old handle is fine, and keeps its memory.
+ * Errors: A function that can fail returns a clip_status: CLIP_OK (0), or an error code, and then clip_last_error()
+ *   says why. The library never prints anything, and no error ends the process. When memory runs out, the call fails
+ *   with CLIP_ERROR_MEMORY (or CLIP_ERROR_ENGINE when it was the engine that got none) and may be made again.
+ * Memory: A function that makes a handle writes it to its last argument, `out`, or NULL when it fails. The handle is
+ *   yours: give it to the clip_*_free of its type, in any order. All other arguments stay yours too: the library keeps
+ *   no pointer to them after the call, and changes only the buffers that it fills.
+ * Arguments: Pointers must not be NULL unless the function says so, except arrays of length 0. Strings, paths too, are
+ *   UTF-8 and end with a zero byte.
+ * Threads: A handle never changes once it is made, so any number of threads may use it at the same time. Free it once,
+ *   after the last call that uses it has returned. Threads with small stacks, from 64 KiB, may call: a call that finds
+ *   less than 256 KiB of stack takes 1 MiB for itself. When the library cannot start threads, it does the work on the
+ *   calling thread; when the engine cannot, opening a model fails with CLIP_ERROR_ENGINE, unless `threads` is 1.
+ * Forks: The engine's threads do not exist in a fork, so a model that the parent process opened cannot run there: the
+ *   call fails with CLIP_ERROR_ENGINE. Open the model again. The old handle may be freed; its memory is kept.
  *
  * Written by `make header` from ffi/; do not edit.
  */
-
 
 #ifndef CLIP_H
 #define CLIP_H
@@ -49,221 +47,238 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// Version of this header, `MAJOR.MINOR.PATCH`. While MAJOR is 0, a new MINOR may change the interface.
-#define CLIP_VERSION_MAJOR 0
+#ifdef __cplusplus
+extern "C" {
+#endif
 
+/* ---- 1. Version ------------------------------------------------------------------------------------------------ */
+
+/// The version of this header. While MAJOR is 0, a new MINOR may change the interface.
+#define CLIP_VERSION_MAJOR 0
 /// See CLIP_VERSION_MAJOR.
 #define CLIP_VERSION_MINOR 1
-
 /// See CLIP_VERSION_MAJOR.
 #define CLIP_VERSION_PATCH 0
+/// The version as one number, which grows from version to version: 100 for 0.1.0, 10203 for 1.2.3.
+#define CLIP_VERSION_NUMBER (((CLIP_VERSION_MAJOR * 10000) + (CLIP_VERSION_MINOR * 100)) + CLIP_VERSION_PATCH)
 
-/// Status codes. The tens say whose affair it is: 10 an argument, 20 the model folder, 30 an input's content,
-/// 40 the engine, 50 the machine, 90 this library. More may come within the tens.
+/// CLIP_VERSION_NUMBER of the library that is running, which may differ from that of the header.
+int32_t clip_version_number(void);
+
+/// The version of the library that is running, as text: "0.1.0".
+const char *clip_version(void);
+
+/* ---- 2. Status ------------------------------------------------------------------------------------------------- */
+
+/* The tens say what the error is about: 10 an argument, 20 the model folder, 30 the content of an input, 40 the engine,
+ * 50 the machine, 90 this library. Later versions may add codes within the tens. */
+
+/// The call did what it was made for.
 #define CLIP_OK 0
-
-/// A pointer is NULL that must not be.
+/// An argument is NULL that must not be.
 #define CLIP_ERROR_NULL 10
-
 /// A string is not UTF-8.
 #define CLIP_ERROR_UTF8 11
-
-/// A number is out of range, or two arguments do not fit together.
+/// A number or a name is not one of those allowed, or two arguments do not fit together.
 #define CLIP_ERROR_ARGUMENT 12
-
 /// A buffer is too small.
 #define CLIP_ERROR_CAPACITY 13
-
-/// A struct_size is not one this library knows.
+/// The struct_size of an option struct is wrong, or the struct sets a field that this library does not have.
 #define CLIP_ERROR_STRUCT_SIZE 14
-
 /// A file or folder cannot be read.
 #define CLIP_ERROR_FILE 20
-
 /// The folder is not a model folder, or its parts contradict each other.
 #define CLIP_ERROR_MODEL 21
-
 /// The model folder has a schema version that this library does not read.
 #define CLIP_ERROR_SCHEMA 22
-
 /// A file of the model folder is not the one that its clip.json describes.
 #define CLIP_ERROR_HASH 23
-
 /// The model folder was written without what the call needs: an encoder, or labels.
 #define CLIP_ERROR_MISSING 24
-
-/// The bytes are no image that can be decoded.
+/// The data is not an image that can be decoded.
 #define CLIP_ERROR_IMAGE 30
-
 /// The image has more pixels than the model folder or clip_open_options allow.
 #define CLIP_ERROR_IMAGE_SIZE 31
-
 /// A label, a template or a list of them cannot be used.
 #define CLIP_ERROR_PROMPT 32
-
-/// The shared library of ONNX Runtime was not found or cannot be used.
+/// The engine's shared library was not found, or cannot be used.
 #define CLIP_ERROR_LIBRARY 40
-
-/// ONNX Runtime refused the model or failed to run it, for lack of memory or threads perhaps, or the process is a fork.
+/// The engine refused the model or failed to run it, perhaps for lack of memory or threads, or in a fork.
 #define CLIP_ERROR_ENGINE 41
-
-/// There is not enough memory. The process goes on, and the call may be made again.
+/// There is not enough memory. The call may be made again.
 #define CLIP_ERROR_MEMORY 50
-
-/// A bug of this library; the message says where. The process goes on.
+/// A bug in this library. The message says where.
 #define CLIP_ERROR_INTERNAL 90
 
-/// A decoded image, 8-bit RGB. Every model may use it, whichever made it.
-typedef struct clip_image clip_image;
-
-/// Labels, encoded once and used for many images. They belong to the model that encoded them.
-typedef struct clip_labels clip_labels;
-
-/// An open model folder. Threads: this and the other handles never change once they are made, so any number of
-/// threads may use one at the same time. Calls that run one model take turns, image and text encoder apart, since each
-/// uses all of the model's threads; to serve many small requests side by side, open the folder several times with
-/// `threads` 1. Free a handle once, after the last call that uses it has returned; handles may be freed in any order.
-typedef struct clip_model clip_model;
-
-/// What a call came to: CLIP_OK or one of the CLIP_ERROR_* above.
+/// What a call came to: CLIP_OK or one of the CLIP_ERROR_* codes.
 typedef int32_t clip_status;
 
-/// How to open a model folder. Zero it (`= {0}`), set struct_size, then the fields that matter to you.
-typedef struct {
-    /// sizeof(clip_open_options), so that programs built with an older header go on working.
+/// The name of a status, such as "CLIP_ERROR_NULL"; "unknown status" for any other number.
+const char *clip_status_name(clip_status status);
+
+/// Says in one line why the last failed call on this thread failed; "" if none has. The string belongs to the library
+/// and is valid until the next failure on this thread.
+const char *clip_last_error(void);
+
+/* ---- 3. Model -------------------------------------------------------------------------------------------------- */
+
+/// An open model folder. Calls from several threads that run the same encoder, image or text, take turns, because
+/// each call computes with all of the model's threads. To serve many small requests side by side, open the folder
+/// several times with `threads` 1.
+typedef struct clip_model clip_model;
+
+/// How to open a model folder. Start from CLIP_OPEN_OPTIONS_INIT, then set the fields that matter to you. A field
+/// that is 0 or NULL has its default.
+typedef struct clip_open_options {
+    /// sizeof(clip_open_options). It tells the library which fields the program knows, so that programs built with an
+    /// older header go on working.
     size_t struct_size;
-    /// Threads that one call computes with; 0 for one for each physical core that the process may use. No more are
-    /// started than there are processors that it may use; above 1024 is an error.
+    /// Threads that one call computes with, at most 1024. The default is one for each physical core that the process
+    /// may use. There are never more than processors that it may use.
     size_t threads;
-    /// Path of libonnxruntime.so, version 1.17 or later; NULL to look in the environment variable ORT_DYLIB_PATH,
-    /// beside this library and the program, in ../lib of a program in a folder bin, and where the system looks.
-    /// A process has one: the first model that is opened decides.
+    /// Path of libonnxruntime.so, version 1.17 or later. The default is the path in the environment variable
+    /// ORT_DYLIB_PATH, else the first that is found beside this library, beside the program, in ../lib of a program
+    /// in a folder bin, or where the system looks. A process can hold only one: the first model opened decides.
     const char *onnxruntime;
-    /// Pixels of the largest image that is decoded, where that is fewer than the model folder allows; 0 for what the
-    /// folder allows, usually 179 million.
+    /// Pixels of the largest image that is decoded. The default, and the most, is what the model folder allows,
+    /// usually 179 million.
     size_t max_pixels;
-    /// Not 0 to hash only files that changed since they were last found whole with this option: another size, time or
-    /// inode number. What was found is kept in the folder as .checked.json, or, where that cannot be written, under
-    /// $XDG_CACHE_HOME or ~/.cache. 0 hashes all files each time.
+    /// By default, the SHA-256 of every file in the folder is checked each time. If this is not 0, files are skipped
+    /// whose size, times and inode number are as when they were last checked with this option. That is remembered in
+    /// the folder, in .checked.json, or, if it cannot be written, under $XDG_CACHE_HOME or ~/.cache.
     size_t trust_unchanged;
+    /// What runs the model: "onnx", which is ONNX Runtime. The default is what the folder was exported for.
+    const char *engine;
+    /// What the engine computes on: "cpu", or "cuda:0" for the first CUDA device. The default is the engine's own.
+    /// When an engine or a device cannot be had, opening fails: no other takes its place.
+    const char *device;
 } clip_open_options;
 
+/// Opens the model folder at `path`, which clip-export wrote, and checks its files. `options` may be NULL.
+///
+/// The first call in a process also opens ONNX Runtime and sets the environment variable ORT_DISABLE_TELEMETRY to 1,
+/// if it is not set, so that ONNX Runtime sends no data. So make this call before other threads use getenv or setenv.
+clip_status clip_model_open(const char *path, const clip_open_options *options, clip_model **out);
+
+/// Closes the model. NULL is allowed.
+void clip_model_free(clip_model *model);
+
+/// The model's name. This string and those of the next five functions are valid until the model is closed. For NULL,
+/// these functions return NULL.
+const char *clip_model_name(const clip_model *model);
+
+/// What runs the model, such as "ONNX Runtime".
+const char *clip_model_engine(const clip_model *model);
+
+/// The version of what runs the model, such as "1.31.0".
+const char *clip_model_engine_version(const clip_model *model);
+
+/// What the engine computes on, in the words of clip_open_options: "cpu" or "cuda:0".
+const char *clip_model_device(const clip_model *model);
+
+/// The number format of the image encoder: "fp32", "fp16" or "int8". NULL when the folder has no image encoder.
+const char *clip_model_image_precision(const clip_model *model);
+
+/// The number format of the text encoder. NULL when the folder has no text encoder.
+const char *clip_model_text_precision(const clip_model *model);
+
+/// The number of floats in one embedding; 0 for NULL.
+size_t clip_model_embed_dim(const clip_model *model);
+
+/// Width and height, in pixels, of the square to which images of any size are resized; 0 for NULL or when the folder
+/// has no image encoder.
+size_t clip_model_image_size(const clip_model *model);
+
+/// The number of tokens, start and end included, after which texts are cut; 0 for NULL or when the folder has no text
+/// encoder.
+size_t clip_model_context_length(const clip_model *model);
+
+/// Options with nothing set: `clip_open_options options = CLIP_OPEN_OPTIONS_INIT;`.
+#define CLIP_OPEN_OPTIONS_INIT {sizeof(clip_open_options), 0, NULL, 0, 0, NULL, NULL}
+
+/* ---- 4. Labels ------------------------------------------------------------------------------------------------- */
+
+/// Labels, encoded once and used for many images. Only the model that encoded them can use them; it may be freed and
+/// opened again in between.
+typedef struct clip_labels clip_labels;
+
+/// Encodes `n` labels, such as "cat" and "traffic light". Each label is put in the place of `{}` in every template,
+/// such as "a photo of a {}.", and the embeddings of these texts are averaged. Without templates (NULL, 0), a label
+/// is encoded as it stands.
+clip_status clip_labels_new(const clip_model *model, const char *const *labels, size_t n,
+                            const char *const *templates, size_t n_templates, clip_labels **out);
+
+/// The labels that clip-export stored in the model folder, already encoded. CLIP_ERROR_MISSING when there are none.
+clip_status clip_labels_stored(const clip_model *model, clip_labels **out);
+
+/// Frees the labels. NULL is allowed.
+void clip_labels_free(clip_labels *labels);
+
+/// The number of labels; 0 for NULL.
+size_t clip_labels_count(const clip_labels *labels);
+
+/// The label at `index`, counted from 0, or NULL when there is none. The string is valid until the labels are freed.
+const char *clip_labels_name(const clip_labels *labels, size_t index);
+
+/* ---- 5. Images ------------------------------------------------------------------------------------------------- */
+
+/// A decoded image, 8-bit RGB. Any model can use it.
+typedef struct clip_image clip_image;
+
+/// Reads an image file: JPEG, PNG, WebP, GIF (its first frame), BMP, TIFF or PNM. `model` decides how transparency
+/// and EXIF orientation are treated and how many pixels are allowed.
+clip_status clip_image_open(const clip_model *model, const char *path, clip_image **out);
+
+/// Does the same with an image file in memory, `size` bytes at `data`.
+clip_status clip_image_decode(const clip_model *model, const uint8_t *data, size_t size, clip_image **out);
+
+/// Copies an image from pixels of three bytes each: red, green, blue. The first row is the top one, and each row
+/// begins `stride` bytes after the one before it: 3 * width when there is no padding. `size` is the number of bytes
+/// at `pixels`, at least stride * (height - 1) + 3 * width.
+clip_status clip_image_from_rgb(const uint8_t *pixels, size_t size, size_t width, size_t height, size_t stride,
+                                clip_image **out);
+
+/// Frees the image. NULL is allowed.
+void clip_image_free(clip_image *image);
+
+/* ---- 6. Classify ----------------------------------------------------------------------------------------------- */
+
 /// How well one label fits an image.
-typedef struct {
-    /// The label's place in the set, see clip_labels_name.
+typedef struct clip_match {
+    /// The label's index, see clip_labels_name.
     size_t index;
-    /// Softmax over the whole set: the probabilities of all labels add up to 1. Of a SigLIP model, a sigmoid: each label has
-    /// its own, and all are low where none fits.
+    /// A softmax over all labels, so that their probabilities add up to 1. For a SigLIP model, a sigmoid: each label
+    /// has its own probability, and all are low when none fits.
     float probability;
-    /// Cosine of the angle between the embeddings of image and label, -1 to 1.
+    /// Cosine of the angle between the embeddings of image and label, from -1 to 1.
     float similarity;
 } clip_match;
 
-#ifdef __cplusplus
-extern "C" {
-#endif // __cplusplus
+/// Finds the labels that fit the image best. Writes min(capacity, number of labels) of them to `matches`, best first,
+/// and their number to `*count`. `matches` has room for `capacity` of them, at least 1.
+clip_status clip_classify(const clip_model *model, const clip_image *image, const clip_labels *labels,
+                          clip_match *matches, size_t capacity, size_t *count);
 
-/// The version of the library that is running, "0.1.0"; compare it with CLIP_VERSION_*.
-const char *clip_version(void);
+/// Does the same for `n` images in one go. Writes min(top, number of labels) matches for each image, best first, those
+/// of image i from matches[i * top] on, and how many each image got to `*count`. `matches` has room for `capacity` of
+/// them, at least n * top; places that are left over in a row keep what was in them.
+clip_status clip_classify_images(const clip_model *model, const clip_image *const *images, size_t n,
+                                 const clip_labels *labels, size_t top, clip_match *matches, size_t capacity,
+                                 size_t *count);
 
-/// The name of a code: "CLIP_ERROR_NULL". "unknown status" for any other number.
-const char *clip_status_name(clip_status status);
+/* ---- 7. Embed -------------------------------------------------------------------------------------------------- */
 
-/// Why the last call failed that failed on this thread, in one line without a full stop; "" when none has. The
-/// text belongs to the library and stands until the next failure on this thread.
-const char *clip_last_error(void);
-
-/// Opens the folder at `path`, written by clip-export. Checks the hashes of its files. `options` may be NULL.
-/// The first call of a process also opens ONNX Runtime and, unless it is set, sets ORT_DISABLE_TELEMETRY=1 in the
-/// environment, so that ONNX Runtime sends nothing: make it before other threads use setenv or getenv.
-clip_status clip_model_open(const char *path,
-                            const clip_open_options *options,
-                            clip_model **out);
-
-/// Closes the model. NULL is fine. In a fork of the process that opened it, its memory is kept.
-void clip_model_free(clip_model *model);
-
-/// Floats in one embedding. 0 for NULL.
-size_t clip_model_embed_dim(const clip_model *model);
-
-/// Width and height, in pixels, of the square that the model sees. Images of any size are resized to it. 0 for NULL
-/// and where there is no image encoder.
-size_t clip_model_image_size(const clip_model *model);
-
-/// Tokens, start and end included, after which texts are cut. 0 for NULL and where there is no text encoder.
-size_t clip_model_context_length(const clip_model *model);
-
-/// Encodes `n` labels ("cat", "traffic light"). Each is put into the `{}` of every template ("a photo of a {}."),
-/// and the embeddings of these texts are averaged. Without templates (NULL, 0) a label is the whole text.
-clip_status clip_labels_new(const clip_model *model,
-                            const char *const *labels,
-                            size_t n,
-                            const char *const *templates,
-                            size_t n_templates,
-                            clip_labels **out);
-
-/// The labels that clip-export stored in the model folder (--labels), encoded already; CLIP_ERROR_MISSING when it has
-/// none.
-clip_status clip_labels_stored(const clip_model *model,
-                               clip_labels **out);
-
-/// Frees the label set. NULL is fine.
-void clip_labels_free(clip_labels *labels);
-
-/// How many labels there are. 0 for NULL.
-size_t clip_labels_count(const clip_labels *labels);
-
-/// Label number `index`, which stands until the set is freed. NULL when there is none.
-const char *clip_labels_name(const clip_labels *labels, size_t index);
-
-/// Reads an image file: JPEG, PNG, WebP, GIF (first frame), BMP, TIFF or PNM. `model` says how transparency and EXIF
-/// orientation are treated and how many pixels are allowed.
-clip_status clip_image_open(const clip_model *model,
-                            const char *path,
-                            clip_image **out);
-
-/// The same from the `size` bytes of an image file in memory. They are not needed after the call.
-clip_status clip_image_decode(const clip_model *model, const uint8_t *data, size_t size, clip_image **out);
-
-/// Copies an image from pixels: bytes R, G, B; rows from the top, each `stride` bytes after the one before
-/// (3 * width when they lie close). `size` is how many bytes may be read, at least
-/// stride * (height - 1) + 3 * width.
-clip_status clip_image_from_rgb(const uint8_t *pixels,
-                                size_t size,
-                                size_t width,
-                                size_t height,
-                                size_t stride,
-                                clip_image **out);
-
-/// Frees the image. NULL is fine.
-void clip_image_free(clip_image *image);
-
-/// The labels that fit the image best, best first. Writes `*count` = min(capacity, labels in the set) of them to
-/// `matches`, which has room for `capacity` of them (at least 1).
-clip_status clip_classify(const clip_model *model,
-                          const clip_image *image,
-                          const clip_labels *labels,
-                          clip_match *matches,
-                          size_t capacity,
-                          size_t *count);
-
-/// Computes the embeddings of `n` images in one go: `n` rows of clip_model_embed_dim floats, each of length 1, to
-/// `embeddings`, which has room for `capacity` floats. The dot product of two rows is their similarity.
-clip_status clip_embed_images(const clip_model *model,
-                              const clip_image *const *images,
-                              size_t n,
-                              float *embeddings,
+/// Computes the embeddings of `n` images in one go. Writes `n` rows of clip_model_embed_dim floats to `embeddings`,
+/// which has room for `capacity` floats. Each row has length 1, so the dot product of two rows is their similarity.
+clip_status clip_embed_images(const clip_model *model, const clip_image *const *images, size_t n, float *embeddings,
                               size_t capacity);
 
-/// The same of `n` texts. Texts that are too long are cut, see clip_model_context_length.
-clip_status clip_embed_texts(const clip_model *model,
-                             const char *const *texts,
-                             size_t n,
-                             float *embeddings,
+/// Does the same for `n` texts. Texts of more than clip_model_context_length tokens are cut.
+clip_status clip_embed_texts(const clip_model *model, const char *const *texts, size_t n, float *embeddings,
                              size_t capacity);
 
 #ifdef __cplusplus
-}  // extern "C"
-#endif  // __cplusplus
+} /* extern "C" */
+#endif
 
-#endif  /* CLIP_H */
+#endif /* CLIP_H */

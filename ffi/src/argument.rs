@@ -1,30 +1,12 @@
 //! What comes in from C: checked, and only then given a Rust type. The lifetimes are those of the call.
 
 use std::ffi::{CStr, c_char};
-use std::fmt;
 use std::mem::MaybeUninit;
 use std::path::Path;
 
 use clip_model::memory;
 
-use crate::guard::Error;
-
-/// How an argument is called in messages: `labels`, or `labels[3]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Name(&'static str, Option<usize>);
-
-impl From<&'static str> for Name {
-    fn from(name: &'static str) -> Name {
-        Name(name, None)
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)?;
-        self.1.map_or(Ok(()), |index| write!(f, "[{index}]"))
-    }
-}
+use crate::error::{Error, Name};
 
 /// What `pointer` points to.
 pub(crate) unsafe fn reference<'a, T>(pointer: *const T, name: impl Into<Name>) -> Result<&'a T, Error> {
@@ -54,7 +36,7 @@ pub(crate) unsafe fn slice<'a, T>(
 }
 
 /// Room for `length` results, like [`slice`].
-pub(crate) unsafe fn room<'a, T>(
+unsafe fn room<'a, T>(
     pointer: *mut T,
     length: usize,
     name: &'static str,
@@ -65,6 +47,22 @@ pub(crate) unsafe fn room<'a, T>(
     within_memory::<T>(length, name)?;
     unsafe { output(pointer, name) }?;
     Ok(unsafe { std::slice::from_raw_parts_mut(pointer.cast(), length) })
+}
+
+/// Room for `n` rows of `width` results each, in an array that has room for `capacity`.
+pub(crate) unsafe fn rows<'a, T>(
+    pointer: *mut T,
+    capacity: usize,
+    n: usize,
+    width: usize,
+    name: &'static str,
+) -> Result<&'a mut [MaybeUninit<T>], Error> {
+    let overflow = || Error::Argument(format!("{name} cannot have {n} rows of {width} elements"));
+    let expected = n.checked_mul(width).ok_or_else(overflow)?;
+    if capacity < expected {
+        return Err(Error::Capacity { name, expected, found: capacity });
+    }
+    unsafe { room(pointer, expected, name) }
 }
 
 /// An array of handles.

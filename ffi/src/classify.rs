@@ -1,7 +1,8 @@
 //! Zero-shot classification.
 
 use crate::argument;
-use crate::guard::{Error, guard};
+use crate::error::Error;
+use crate::guard::guard;
 use crate::image::clip_image;
 use crate::labels::clip_labels;
 use crate::model::clip_model;
@@ -10,22 +11,54 @@ use crate::status::clip_status;
 /// How well one label fits an image.
 #[repr(C)]
 pub struct clip_match {
-    /// The label's place in the set, see clip_labels_name.
+    /// The label's index, see clip_labels_name.
     pub index: usize,
-    /// Softmax over the whole set: the probabilities of all labels add up to 1. Of a SigLIP model, a sigmoid: each label has
-    /// its own, and all are low where none fits.
+    /// A softmax over all labels, so that their probabilities add up to 1. For a SigLIP model, a sigmoid: each label
+    /// has its own probability, and all are low when none fits.
     pub probability: f32,
-    /// Cosine of the angle between the embeddings of image and label, -1 to 1.
+    /// Cosine of the angle between the embeddings of image and label, from -1 to 1.
     pub similarity: f32,
 }
 
-/// The labels that fit the image best, best first. Writes `*count` = min(capacity, labels in the set) of them to
-/// `matches`, which has room for `capacity` of them (at least 1).
+/// Finds the labels that fit the image best. Writes min(capacity, number of labels) of them to `matches`, best first,
+/// and their number to `*count`. `matches` has room for `capacity` of them, at least 1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_classify(
     model: *const clip_model,
     image: *const clip_image,
     labels: *const clip_labels,
+    matches: *mut clip_match,
+    capacity: usize,
+    count: *mut usize,
+) -> clip_status {
+    let image = || Ok(vec![unsafe { argument::reference(image, "image") }?]);
+    unsafe { classify(model, image, labels, capacity, matches, capacity, count) }
+}
+
+/// Does the same for `n` images in one go. Writes min(top, number of labels) matches for each image, best first, those
+/// of image i from matches[i * top] on, and how many each image got to `*count`. `matches` has room for `capacity` of
+/// them, at least n * top; places that are left over in a row keep what was in them.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_classify_images(
+    model: *const clip_model,
+    images: *const *const clip_image,
+    n: usize,
+    labels: *const clip_labels,
+    top: usize,
+    matches: *mut clip_match,
+    capacity: usize,
+    count: *mut usize,
+) -> clip_status {
+    let images = || unsafe { argument::references(images, n, "images") };
+    unsafe { classify(model, images, labels, top, matches, capacity, count) }
+}
+
+/// The matches of all images, in rows of `top`.
+unsafe fn classify<'a>(
+    model: *const clip_model,
+    images: impl FnOnce() -> Result<Vec<&'a clip_image>, Error>,
+    labels: *const clip_labels,
+    top: usize,
     matches: *mut clip_match,
     capacity: usize,
     count: *mut usize,
@@ -36,19 +69,24 @@ pub unsafe extern "C" fn clip_classify(
     guard(|call| unsafe {
         let count = argument::output(count, "count")?;
         let model = argument::reference(model, "model")?;
-        let image = argument::reference(image, "image")?;
+        let images = images()?;
         let labels = argument::reference(labels, "labels")?;
-        let room = argument::room(matches, capacity, "matches")?;
-        if room.is_empty() {
-            return Err(Error::Capacity { name: "matches", expected: 1, found: 0 });
+        let room = argument::rows(matches, capacity, images.len(), top.max(1), "matches")?;
+        if top == 0 {
+            return Err(Error::Argument("top is 0, expected at least 1".to_owned()));
         }
-        let found = model.0.classify(&image.0, &labels.set, capacity)?;
+        let found = match images.is_empty() {
+            true => Vec::new(),
+            false => model.clip.classify_batch(&images, &labels.set, top)?,
+        };
         call.has_memory()?;
-        for (to, from) in room.iter_mut().zip(&found) {
-            let clip_runtime::Match { index, probability, similarity, .. } = *from;
-            to.write(clip_match { index, probability, similarity });
+        for (room, found) in room.chunks_exact_mut(top).zip(&found) {
+            for (to, from) in room.iter_mut().zip(found) {
+                let clip_runtime::Match { index, probability, similarity, .. } = *from;
+                to.write(clip_match { index, probability, similarity });
+            }
         }
-        count.write(found.len().min(capacity));
+        count.write(top.min(labels.set.len()));
         Ok(())
     })
 }

@@ -1,16 +1,18 @@
 //! Embeddings.
 
 use std::ffi::c_char;
-use std::mem::MaybeUninit;
+
+use clip_runtime::{Clip, Embeddings};
 
 use crate::argument;
-use crate::guard::{Error, guard};
+use crate::error::Error;
+use crate::guard::guard;
 use crate::image::clip_image;
 use crate::model::clip_model;
 use crate::status::clip_status;
 
-/// Computes the embeddings of `n` images in one go: `n` rows of clip_model_embed_dim floats, each of length 1, to
-/// `embeddings`, which has room for `capacity` floats. The dot product of two rows is their similarity.
+/// Computes the embeddings of `n` images in one go. Writes `n` rows of clip_model_embed_dim floats to `embeddings`,
+/// which has room for `capacity` floats. Each row has length 1, so the dot product of two rows is their similarity.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_embed_images(
     model: *const clip_model,
@@ -19,20 +21,15 @@ pub unsafe extern "C" fn clip_embed_images(
     embeddings: *mut f32,
     capacity: usize,
 ) -> clip_status {
-    guard(|call| unsafe {
-        let model = argument::reference(model, "model")?;
-        let images = argument::references(images, n, "images")?;
-        let room = room(model, n, embeddings, capacity)?;
-        if n > 0 {
-            let embeddings = model.0.encode_images(&images)?;
-            call.has_memory()?;
-            room.write_copy_of_slice(embeddings.as_slice());
-        }
-        Ok(())
-    })
+    unsafe {
+        embed(model, n, embeddings, capacity, || {
+            let images = argument::references(images, n, "images")?;
+            Ok(move |model: &Clip| model.encode_images(&images))
+        })
+    }
 }
 
-/// The same of `n` texts. Texts that are too long are cut, see clip_model_context_length.
+/// Does the same for `n` texts. Texts of more than clip_model_context_length tokens are cut.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_embed_texts(
     model: *const clip_model,
@@ -41,31 +38,31 @@ pub unsafe extern "C" fn clip_embed_texts(
     embeddings: *mut f32,
     capacity: usize,
 ) -> clip_status {
-    guard(|call| unsafe {
-        let model = argument::reference(model, "model")?;
-        let texts = argument::texts(texts, n, "texts")?;
-        let room = room(model, n, embeddings, capacity)?;
+    unsafe {
+        embed(model, n, embeddings, capacity, || {
+            let texts = argument::texts(texts, n, "texts")?;
+            Ok(move |model: &Clip| model.encode_texts(&texts))
+        })
+    }
+}
+
+/// Checks all arguments, before anything is computed, and fills `embeddings` with what `encode` gives.
+unsafe fn embed<E: FnOnce(&Clip) -> clip_runtime::Result<Embeddings>>(
+    model: *const clip_model,
+    n: usize,
+    embeddings: *mut f32,
+    capacity: usize,
+    encode: impl FnOnce() -> Result<E, Error>,
+) -> clip_status {
+    guard(|call| {
+        let clip = &unsafe { argument::reference(model, "model") }?.clip;
+        let encode = encode()?;
+        let room = unsafe { argument::rows(embeddings, capacity, n, clip.embed_dim(), "embeddings") }?;
         if n > 0 {
-            let embeddings = model.0.encode_texts(&texts)?;
+            let embeddings = encode(clip)?;
             call.has_memory()?;
             room.write_copy_of_slice(embeddings.as_slice());
         }
         Ok(())
     })
-}
-
-/// Where `n` embeddings go, checked before anything is computed.
-unsafe fn room<'a>(
-    model: &clip_model,
-    n: usize,
-    embeddings: *mut f32,
-    capacity: usize,
-) -> Result<&'a mut [MaybeUninit<f32>], Error> {
-    let dim = model.0.embed_dim();
-    let expected =
-        n.checked_mul(dim).ok_or_else(|| Error::Argument(format!("{n} embeddings of {dim} floats")))?;
-    if capacity < expected {
-        return Err(Error::Capacity { name: "embeddings", expected, found: capacity });
-    }
-    unsafe { argument::room(embeddings, expected, "embeddings") }
 }

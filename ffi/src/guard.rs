@@ -1,18 +1,16 @@
 //! The border: every call from C that can fail passes through [`guard`].
 
 use std::any::Any;
-use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::error::Error as _;
-use std::ffi::{CString, c_char};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 use clip_model::memory;
 
-use crate::argument::{self, Name};
+use crate::argument;
+use crate::error::Error;
 use crate::reserve;
-use crate::status::{CLIP_ERROR_MEMORY, CLIP_OK, clip_status};
+use crate::status::{CLIP_ERROR_MEMORY, CLIP_OK, clip_status, keep_error, prepare_error};
 
 /// Stack that a call may need, and the size of the one that it gets where the caller's has less left: the deepest call took
 /// 110 KiB when it was measured.
@@ -22,46 +20,9 @@ const STACK: usize = 1 << 20;
 /// Bytes that there must be before a call begins, for its stack and for what it takes in small pieces.
 const MEMORY_NEEDED: usize = STACK + (1 << 20);
 
-/// Everything that a call from C can come to, besides what it was called for.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    #[error("{0} is NULL")]
-    Null(Name),
-    #[error("{name} is not UTF-8: byte {at} begins no character")]
-    Utf8 { name: Name, at: usize },
-    #[error("{0}")]
-    Argument(String),
-    #[error("{0}")]
-    Path(String),
-    #[error("{name} has room for {found} elements, {expected} are needed")]
-    Capacity { name: &'static str, expected: usize, found: usize },
-    #[error("{name}->struct_size is {found}, this library knows {known}: {reason}")]
-    StructSize { name: &'static str, known: usize, found: usize, reason: &'static str },
-    #[error("not enough memory: the last of it went while the call ran")]
-    Memory,
-    #[error(transparent)]
-    Runtime(#[from] clip_runtime::Error),
-    #[error(transparent)]
-    Model(#[from] clip_model::Error),
-    #[error("internal error, please report it: {0}")]
-    Panic(String),
-}
-
 thread_local! {
-    static LAST_ERROR: RefCell<CString> = RefCell::default();
-    /// There was no memory for a message. It has no destructor: to register one takes memory, too.
-    static NO_MEMORY: Cell<bool> = const { Cell::new(false) };
     static GUARDED: Cell<bool> = const { Cell::new(false) };
     static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
-/// What `clip_last_error` returns.
-pub(crate) fn last_error() -> *const c_char {
-    if NO_MEMORY.get() {
-        return c"not enough memory to begin the call".as_ptr();
-    }
-    // While a thread ends, its message may be gone already.
-    LAST_ERROR.try_with(|text| text.borrow().as_ptr()).unwrap_or(c"".as_ptr())
 }
 
 /// A call that runs.
@@ -80,17 +41,17 @@ impl Call {
 pub(crate) fn guard(body: impl FnOnce(&Call) -> Result<(), Error>) -> clip_status {
     let call = Call { served: reserve::served() };
     if memory::available("a call", MEMORY_NEEDED).is_err() {
-        NO_MEMORY.set(true);
+        keep_error(None);
         return CLIP_ERROR_MEMORY;
     }
+    prepare_error();
     let mut body = Some(body);
     let run = &mut || body.take().map_or(Ok(()), |body| body(&call));
     let error = match unwound(run) {
         Ok(()) => return CLIP_OK,
         Err(error) => error,
     };
-    let _ = LAST_ERROR.try_with(|last| last.replace(message(&error)));
-    NO_MEMORY.set(false);
+    keep_error(Some(error.message()));
     error.status()
 }
 
@@ -170,36 +131,13 @@ fn panic_text(payload: &dyn Any) -> &str {
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic")
 }
 
-/// The error and its causes in one line.
-fn message(error: &Error) -> CString {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    let line = shortened(&text).replace('\0', "\u{fffd}").replace(['\n', '\r'], " ");
-    CString::new(line).unwrap_or_default()
-}
-
-/// A message of reasonable length, of which the beginning and the end are kept.
-fn shortened(text: &str) -> Cow<'_, str> {
-    const START: usize = 3000;
-    const END: usize = 500;
-    if text.len() <= START + END {
-        return text.into();
-    }
-    let (start, end) = (text.floor_char_boundary(START), text.ceil_char_boundary(text.len() - END));
-    format!("{} ... {}", &text[..start], &text[end..]).into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{CLIP_ERROR_ARGUMENT, CLIP_ERROR_INTERNAL, CLIP_ERROR_NULL};
+    use crate::status::{CLIP_ERROR_ARGUMENT, CLIP_ERROR_INTERNAL, CLIP_ERROR_NULL, clip_last_error};
 
     fn said() -> String {
-        unsafe { std::ffi::CStr::from_ptr(last_error()) }.to_str().unwrap().to_owned()
+        unsafe { std::ffi::CStr::from_ptr(clip_last_error()) }.to_str().unwrap().to_owned()
     }
 
     #[test]
@@ -257,21 +195,9 @@ mod tests {
     }
 
     #[test]
-    fn long_messages_are_cut_in_the_middle() {
-        let text = format!("{}reason", "\u{fc}".repeat(1 << 20));
-        let line = message(&Error::Argument(text));
-        let line = line.to_str().unwrap();
-        assert!(
-            line.len() < 4000 && line.starts_with("\u{fc}\u{fc}") && line.ends_with("\u{fc}reason"),
-            "{line}"
-        );
-    }
-
-    #[test]
     fn a_call_that_used_the_reserve_fails() {
         let call = Call { served: reserve::served().wrapping_sub(1) };
         assert!(matches!(call.has_memory(), Err(Error::Memory)));
-        assert_eq!(Error::Memory.status(), CLIP_ERROR_MEMORY);
     }
 
     #[test]
@@ -288,13 +214,6 @@ mod tests {
             std::thread::Builder::new().stack_size(64 << 10).spawn(run).unwrap().join().unwrap();
         assert_eq!(status, CLIP_ERROR_INTERNAL);
         assert!(text.contains("here at"), "{text}");
-    }
-
-    #[test]
-    fn causes_are_told_in_one_line() {
-        let missing = std::io::Error::other("two\nlines\0");
-        let error = Error::Model(clip_model::Error::io("read", "/a", missing));
-        assert_eq!(message(&error).to_str(), Ok("cannot read /a: two lines\u{fffd}"));
     }
 
     #[test]

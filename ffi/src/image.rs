@@ -9,7 +9,7 @@ use crate::guard::{create, release};
 use crate::model::clip_model;
 use crate::status::clip_status;
 
-/// A decoded image, 8-bit RGB. Every model may use it, whichever made it.
+/// A decoded image, 8-bit RGB. Any model can use it.
 pub struct clip_image(pub(crate) Image);
 
 impl std::borrow::Borrow<Image> for &clip_image {
@@ -18,8 +18,8 @@ impl std::borrow::Borrow<Image> for &clip_image {
     }
 }
 
-/// Reads an image file: JPEG, PNG, WebP, GIF (first frame), BMP, TIFF or PNM. `model` says how transparency and EXIF
-/// orientation are treated and how many pixels are allowed.
+/// Reads an image file: JPEG, PNG, WebP, GIF (its first frame), BMP, TIFF or PNM. `model` decides how transparency
+/// and EXIF orientation are treated and how many pixels are allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_image_open(
     model: *const clip_model,
@@ -30,12 +30,12 @@ pub unsafe extern "C" fn clip_image_open(
         create(out, || {
             let model = argument::reference(model, "model")?;
             let path = argument::path(path, "path", "an image file")?;
-            Ok(clip_image(model.0.manifest().preprocess.open(path)?))
+            Ok(clip_image(model.clip.open_image(path)?))
         })
     }
 }
 
-/// The same from the `size` bytes of an image file in memory. They are not needed after the call.
+/// Does the same with an image file in memory, `size` bytes at `data`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_image_decode(
     model: *const clip_model,
@@ -47,14 +47,14 @@ pub unsafe extern "C" fn clip_image_decode(
         create(out, || {
             let model = argument::reference(model, "model")?;
             let data = argument::slice(data, size, "data")?;
-            Ok(clip_image(model.0.manifest().preprocess.decode(data)?))
+            Ok(clip_image(model.clip.decode_image(data)?))
         })
     }
 }
 
-/// Copies an image from pixels: bytes R, G, B; rows from the top, each `stride` bytes after the one before
-/// (3 * width when they lie close). `size` is how many bytes may be read, at least
-/// stride * (height - 1) + 3 * width.
+/// Copies an image from pixels of three bytes each: red, green, blue. The first row is the top one, and each row
+/// begins `stride` bytes after the one before it: 3 * width when there is no padding. `size` is the number of bytes
+/// at `pixels`, at least stride * (height - 1) + 3 * width.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_image_from_rgb(
     pixels: *const u8,
@@ -72,7 +72,7 @@ pub unsafe extern "C" fn clip_image_from_rgb(
     }
 }
 
-/// Frees the image. NULL is fine.
+/// Frees the image. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_image_free(image: *mut clip_image) {
     unsafe { release(image) }

@@ -7,14 +7,16 @@ use ::clip_model::memory;
 use clip_runtime::{LabelSet, Template};
 
 use crate::argument;
-use crate::guard::{Error, create, release};
+use crate::error::Error;
+use crate::guard::{create, release};
 use crate::model::clip_model;
 use crate::status::clip_status;
 
 /// Bytes that a name takes besides its text.
 const NAME: usize = 32;
 
-/// Labels, encoded once and used for many images. They belong to the model that encoded them.
+/// Labels, encoded once and used for many images. Only the model that encoded them can use them; it may be freed and
+/// opened again in between.
 pub struct clip_labels {
     pub(crate) set: LabelSet,
     names: Vec<CString>,
@@ -35,8 +37,9 @@ impl clip_labels {
     }
 }
 
-/// Encodes `n` labels ("cat", "traffic light"). Each is put into the `{}` of every template ("a photo of a {}."),
-/// and the embeddings of these texts are averaged. Without templates (NULL, 0) a label is the whole text.
+/// Encodes `n` labels, such as "cat" and "traffic light". Each label is put in the place of `{}` in every template,
+/// such as "a photo of a {}.", and the embeddings of these texts are averaged. Without templates (NULL, 0), a label
+/// is encoded as it stands.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_labels_new(
     model: *const clip_model,
@@ -55,13 +58,12 @@ pub unsafe extern "C" fn clip_labels_new(
             for template in templates {
                 parsed.push(template.parse()?);
             }
-            clip_labels::new(model.0.label_set(&labels, &parsed)?)
+            clip_labels::new(model.clip.label_set(&labels, &parsed)?)
         })
     }
 }
 
-/// The labels that clip-export stored in the model folder (--labels), encoded already; CLIP_ERROR_MISSING when it has
-/// none.
+/// The labels that clip-export stored in the model folder, already encoded. CLIP_ERROR_MISSING when there are none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_labels_stored(
     model: *const clip_model,
@@ -71,27 +73,27 @@ pub unsafe extern "C" fn clip_labels_stored(
         create(out, || {
             let model = argument::reference(model, "model")?;
             let missing = || clip_runtime::Error::Missing {
-                model: model.0.manifest().model.clone(),
+                model: model.clip.name().to_owned(),
                 what: clip_runtime::Part::StoredLabels,
             };
-            clip_labels::new(model.0.stored_labels().ok_or_else(missing)?.try_clone()?)
+            clip_labels::new(model.clip.stored_labels().ok_or_else(missing)?.try_clone()?)
         })
     }
 }
 
-/// Frees the label set. NULL is fine.
+/// Frees the labels. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_labels_free(labels: *mut clip_labels) {
     unsafe { release(labels) }
 }
 
-/// How many labels there are. 0 for NULL.
+/// The number of labels; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_labels_count(labels: *const clip_labels) -> usize {
     unsafe { labels.as_ref() }.map_or(0, |labels| labels.names.len())
 }
 
-/// Label number `index`, which stands until the set is freed. NULL when there is none.
+/// The label at `index`, counted from 0, or NULL when there is none. The string is valid until the labels are freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_labels_name(labels: *const clip_labels, index: usize) -> *const c_char {
     let labels = unsafe { labels.as_ref() };

@@ -13,6 +13,7 @@
 #![allow(clippy::missing_safety_doc, reason = "one contract for all, above and at the top of clip.h")]
 
 mod argument;
+mod error;
 mod guard;
 mod reserve;
 

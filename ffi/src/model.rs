@@ -1,49 +1,79 @@
 //! Model folders.
 
-use std::ffi::c_char;
+use std::ffi::{CStr, CString, c_char};
+use std::ptr;
 
-use clip_runtime::{Clip, Options};
+use ::clip_model::excerpt;
+use clip_runtime::{Clip, Device, EngineKind, Options, Precision};
 
 use crate::argument;
-use crate::guard::{Error, create, release};
+use crate::error::Error;
+use crate::guard::{create, release};
 use crate::status::clip_status;
 
-/// An open model folder. Threads: this and the other handles never change once they are made, so any number of
-/// threads may use one at the same time. Calls that run one model take turns, image and text encoder apart, since each
-/// uses all of the model's threads; to serve many small requests side by side, open the folder several times with
-/// `threads` 1. Free a handle once, after the last call that uses it has returned; handles may be freed in any order.
-pub struct clip_model(pub(crate) Clip);
+/// An open model folder. Calls from several threads that run the same encoder, image or text, take turns, because
+/// each call computes with all of the model's threads. To serve many small requests side by side, open the folder
+/// several times with `threads` 1.
+pub struct clip_model {
+    pub(crate) clip: Clip,
+    name: CString,
+    engine: CString,
+    engine_version: CString,
+    device: CString,
+}
 
-/// How to open a model folder. Zero it (`= {0}`), set struct_size, then the fields that matter to you.
+impl clip_model {
+    fn new(clip: Clip) -> clip_model {
+        let text = |text: &str| CString::new(text.replace('\0', "\u{fffd}")).unwrap_or_default();
+        let engine = clip.engine();
+        let device = match engine.device {
+            Device::Cpu => c"cpu".to_owned(),
+            Device::Cuda(index) => text(&format!("cuda:{index}")),
+            other => text(&other.to_string()),
+        };
+        let (name, engine, engine_version) = (text(clip.name()), text(engine.name), text(&engine.version));
+        clip_model { clip, name, engine, engine_version, device }
+    }
+}
+
+/// How to open a model folder. Start from CLIP_OPEN_OPTIONS_INIT, then set the fields that matter to you. A field
+/// that is 0 or NULL has its default.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct clip_open_options {
-    /// sizeof(clip_open_options), so that programs built with an older header go on working.
+    /// sizeof(clip_open_options). It tells the library which fields the program knows, so that programs built with an
+    /// older header go on working.
     pub struct_size: usize,
-    /// Threads that one call computes with; 0 for one for each physical core that the process may use. No more are
-    /// started than there are processors that it may use; above 1024 is an error.
+    /// Threads that one call computes with, at most 1024. The default is one for each physical core that the process
+    /// may use. There are never more than processors that it may use.
     pub threads: usize,
-    /// Path of libonnxruntime.so, version 1.17 or later; NULL to look in the environment variable ORT_DYLIB_PATH,
-    /// beside this library and the program, in ../lib of a program in a folder bin, and where the system looks.
-    /// A process has one: the first model that is opened decides.
+    /// Path of libonnxruntime.so, version 1.17 or later. The default is the path in the environment variable
+    /// ORT_DYLIB_PATH, else the first that is found beside this library, beside the program, in ../lib of a program
+    /// in a folder bin, or where the system looks. A process can hold only one: the first model opened decides.
     pub onnxruntime: *const c_char,
-    /// Pixels of the largest image that is decoded, where that is fewer than the model folder allows; 0 for what the
-    /// folder allows, usually 179 million.
+    /// Pixels of the largest image that is decoded. The default, and the most, is what the model folder allows,
+    /// usually 179 million.
     pub max_pixels: usize,
-    /// Not 0 to hash only files that changed since they were last found whole with this option: another size, time or
-    /// inode number. What was found is kept in the folder as .checked.json, or, where that cannot be written, under
-    /// $XDG_CACHE_HOME or ~/.cache. 0 hashes all files each time.
+    /// By default, the SHA-256 of every file in the folder is checked each time. If this is not 0, files are skipped
+    /// whose size, times and inode number are as when they were last checked with this option. That is remembered in
+    /// the folder, in .checked.json, or, if it cannot be written, under $XDG_CACHE_HOME or ~/.cache.
     pub trust_unchanged: usize,
+    /// What runs the model: "onnx", which is ONNX Runtime. The default is what the folder was exported for.
+    pub engine: *const c_char,
+    /// What the engine computes on: "cpu", or "cuda:0" for the first CUDA device. The default is the engine's own.
+    /// When an engine or a device cannot be had, opening fails: no other takes its place.
+    pub device: *const c_char,
 }
 
-// SAFETY: numbers and a pointer; NULL and zeros are what a caller leaves unset.
+// SAFETY: numbers and pointers; NULL and zeros are what a caller leaves unset.
 unsafe impl argument::Options for clip_open_options {
     const SMALLEST: usize = std::mem::offset_of!(clip_open_options, onnxruntime);
 }
 
-/// Opens the folder at `path`, written by clip-export. Checks the hashes of its files. `options` may be NULL.
-/// The first call of a process also opens ONNX Runtime and, unless it is set, sets ORT_DISABLE_TELEMETRY=1 in the
-/// environment, so that ONNX Runtime sends nothing: make it before other threads use setenv or getenv.
+/// Opens the model folder at `path`, which clip-export wrote, and checks its files. `options` may be NULL.
+///
+/// The first call in a process also opens ONNX Runtime and sets the environment variable ORT_DISABLE_TELEMETRY to 1,
+/// if it is not set, so that ONNX Runtime sends no data. So make this call before other threads use getenv or setenv.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_model_open(
     path: *const c_char,
@@ -53,49 +83,131 @@ pub unsafe extern "C" fn clip_model_open(
     unsafe {
         create(out, || {
             let path = argument::path(path, "path", "a model folder, which holds a clip.json")?;
-            let options = if options.is_null() { Options::default() } else { read(options)? };
-            Ok(clip_model(Clip::open_with(path, &options)?))
+            let options = if options.is_null() { Options::new() } else { read(options)? };
+            Ok(clip_model::new(Clip::open_with(path, &options)?))
         })
     }
 }
 
 unsafe fn read(options: *const clip_open_options) -> Result<Options, Error> {
-    let options = unsafe { argument::options(options, "options") }?;
-    let asked = Options::new()
-        .threads((options.threads > 0).then_some(options.threads))
-        .max_pixels((options.max_pixels > 0).then(|| u64::try_from(options.max_pixels).unwrap_or(u64::MAX)))
-        .trust_unchanged(options.trust_unchanged != 0);
-    Ok(match options.onnxruntime.is_null() {
-        true => asked,
-        false => {
-            asked.library(unsafe { argument::path(options.onnxruntime, "options->onnxruntime", "a file") }?)
-        }
-    })
+    let given = unsafe { argument::options(options, "options") }?;
+    let mut options = Options::new()
+        .threads((given.threads > 0).then_some(given.threads))
+        .max_pixels((given.max_pixels > 0).then(|| u64::try_from(given.max_pixels).unwrap_or(u64::MAX)))
+        .trust_unchanged(given.trust_unchanged != 0);
+    if !given.onnxruntime.is_null() {
+        let path = unsafe { argument::path(given.onnxruntime, "options->onnxruntime", "a file") }?;
+        options = options.library(path);
+    }
+    if !given.engine.is_null() {
+        options = options.engine(unsafe { word(given.engine, "options->engine", "\"onnx\"", engine) }?);
+    }
+    if !given.device.is_null() {
+        let expected = "\"cpu\", or \"cuda:0\" for the first CUDA device";
+        options = options.device(unsafe { word(given.device, "options->device", expected, device) }?);
+    }
+    Ok(options)
 }
 
-/// Closes the model. NULL is fine. In a fork of the process that opened it, its memory is kept.
+/// One of the words that an option can be.
+unsafe fn word<T>(
+    pointer: *const c_char,
+    name: &'static str,
+    expected: &str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, Error> {
+    let text = unsafe { argument::text(pointer, name) }?;
+    parse(text).ok_or_else(|| Error::Argument(format!("{name} is {:?}, expected {expected}", excerpt(text))))
+}
+
+fn engine(text: &str) -> Option<EngineKind> {
+    (text == "onnx").then_some(EngineKind::Onnx)
+}
+
+fn device(text: &str) -> Option<Device> {
+    match text.strip_prefix("cuda:") {
+        // Not "+1", which is a number for Rust.
+        Some(index) if index.bytes().all(|byte| byte.is_ascii_digit()) => {
+            index.parse().ok().map(Device::Cuda)
+        }
+        _ => (text == "cpu").then_some(Device::Cpu),
+    }
+}
+
+/// Closes the model. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_model_free(model: *mut clip_model) {
     unsafe { release(model) }
 }
 
-/// Floats in one embedding. 0 for NULL.
+/// The model's name. This string and those of the next five functions are valid until the model is closed. For NULL,
+/// these functions return NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clip_model_embed_dim(model: *const clip_model) -> usize {
-    unsafe { model.as_ref() }.map_or(0, |model| model.0.embed_dim())
+pub unsafe extern "C" fn clip_model_name(model: *const clip_model) -> *const c_char {
+    unsafe { text(model, |model| Some(&model.name)) }
 }
 
-/// Width and height, in pixels, of the square that the model sees. Images of any size are resized to it. 0 for NULL
-/// and where there is no image encoder.
+/// What runs the model, such as "ONNX Runtime".
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_model_engine(model: *const clip_model) -> *const c_char {
+    unsafe { text(model, |model| Some(&model.engine)) }
+}
+
+/// The version of what runs the model, such as "1.31.0".
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_model_engine_version(model: *const clip_model) -> *const c_char {
+    unsafe { text(model, |model| Some(&model.engine_version)) }
+}
+
+/// What the engine computes on, in the words of clip_open_options: "cpu" or "cuda:0".
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_model_device(model: *const clip_model) -> *const c_char {
+    unsafe { text(model, |model| Some(&model.device)) }
+}
+
+/// The number format of the image encoder: "fp32", "fp16" or "int8". NULL when the folder has no image encoder.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_model_image_precision(model: *const clip_model) -> *const c_char {
+    unsafe { text(model, |model| model.clip.image_precision().map(precision)) }
+}
+
+/// The number format of the text encoder. NULL when the folder has no text encoder.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_model_text_precision(model: *const clip_model) -> *const c_char {
+    unsafe { text(model, |model| model.clip.text_precision().map(precision)) }
+}
+
+/// The number of floats in one embedding; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_model_embed_dim(model: *const clip_model) -> usize {
+    unsafe { model.as_ref() }.map_or(0, |model| model.clip.embed_dim())
+}
+
+/// Width and height, in pixels, of the square to which images of any size are resized; 0 for NULL or when the folder
+/// has no image encoder.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_model_image_size(model: *const clip_model) -> usize {
-    let manifest = unsafe { model.as_ref() }.map(|model| model.0.manifest());
+    let manifest = unsafe { model.as_ref() }.map(|model| model.clip.manifest());
     manifest.and_then(|m| m.image.as_ref().map(|_| m.preprocess.size)).unwrap_or(0)
 }
 
-/// Tokens, start and end included, after which texts are cut. 0 for NULL and where there is no text encoder.
+/// The number of tokens, start and end included, after which texts are cut; 0 for NULL or when the folder has no text
+/// encoder.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_model_context_length(model: *const clip_model) -> usize {
-    let manifest = unsafe { model.as_ref() }.map(|model| model.0.manifest());
+    let manifest = unsafe { model.as_ref() }.map(|model| model.clip.manifest());
     manifest.and_then(|m| m.tokenizer.as_ref()).map_or(0, |tokenizer| tokenizer.context_length)
+}
+
+/// A string that lives as long as the model.
+unsafe fn text(model: *const clip_model, of: impl FnOnce(&clip_model) -> Option<&CStr>) -> *const c_char {
+    unsafe { model.as_ref() }.and_then(of).map_or(ptr::null(), CStr::as_ptr)
+}
+
+fn precision(precision: Precision) -> &'static CStr {
+    match precision {
+        Precision::Fp32 => c"fp32",
+        Precision::Fp16 => c"fp16",
+        Precision::Int8 => c"int8",
+    }
 }

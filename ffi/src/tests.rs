@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::ptr::{null, null_mut};
 use std::thread;
 
-use crate::classify::{clip_classify, clip_match};
+use crate::classify::{clip_classify, clip_classify_images, clip_match};
 use crate::embed::{clip_embed_images, clip_embed_texts};
 use crate::image::{clip_image, clip_image_decode, clip_image_free, clip_image_from_rgb, clip_image_open};
 use crate::labels::{
@@ -14,7 +14,7 @@ use crate::labels::{
 };
 use crate::model::*;
 use crate::status::*;
-use crate::version::{CLIP_VERSION_MAJOR, CLIP_VERSION_MINOR, CLIP_VERSION_PATCH, clip_version};
+use crate::version::*;
 
 const COLOURS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/tests/colours");
 
@@ -47,7 +47,15 @@ fn open(folder: &Path, options: *const clip_open_options) -> Result<*mut clip_mo
 /// Options of which only the size is set.
 fn unset() -> clip_open_options {
     let struct_size = size_of::<clip_open_options>();
-    clip_open_options { struct_size, threads: 0, onnxruntime: null(), max_pixels: 0, trust_unchanged: 0 }
+    clip_open_options {
+        struct_size,
+        threads: 0,
+        onnxruntime: null(),
+        max_pixels: 0,
+        trust_unchanged: 0,
+        engine: null(),
+        device: null(),
+    }
 }
 
 fn colours() -> *mut clip_model {
@@ -84,6 +92,13 @@ fn bmp(colour: [u8; 3]) -> Vec<u8> {
     file
 }
 
+/// A match that no call has written to.
+const UNSET: clip_match = clip_match { index: 99, probability: -1.0, similarity: -1.0 };
+
+fn plain_values(matches: &[clip_match]) -> Vec<(usize, f32, f32)> {
+    matches.iter().map(|m| (m.index, m.probability, m.similarity)).collect()
+}
+
 /// A copy of the model folder, to be spoilt.
 fn copy() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -99,14 +114,24 @@ fn versions_agree() {
     let header = format!("{CLIP_VERSION_MAJOR}.{CLIP_VERSION_MINOR}.{CLIP_VERSION_PATCH}");
     assert_eq!(header, env!("CARGO_PKG_VERSION"));
     assert_eq!(string(clip_version()), header);
+    assert_eq!(clip_version_number(), CLIP_VERSION_NUMBER);
+    let digits = [CLIP_VERSION_MAJOR, CLIP_VERSION_MINOR, CLIP_VERSION_PATCH];
+    assert_eq!(digits.map(|part| format!("{part:02}")).concat().parse(), Ok(CLIP_VERSION_NUMBER));
 }
 
 #[test]
-fn a_model_tells_its_sizes() {
-    let options = clip_open_options { threads: 1, ..unset() };
-    for options in [null(), &raw const options] {
+fn a_model_tells_what_it_is() {
+    let few = clip_open_options { threads: 1, ..unset() };
+    let all = clip_open_options { engine: c"onnx".as_ptr(), device: c"cpu".as_ptr(), ..few };
+    for options in [null(), &raw const few, &raw const all] {
         let model = open(COLOURS.as_ref(), options).unwrap();
         unsafe {
+            assert_eq!(string(clip_model_name(model)), "colours");
+            assert_eq!(string(clip_model_engine(model)), "ONNX Runtime");
+            assert!(string(clip_model_engine_version(model)).starts_with("1."));
+            assert_eq!(string(clip_model_device(model)), "cpu");
+            assert_eq!(string(clip_model_image_precision(model)), "fp32");
+            assert_eq!(string(clip_model_text_precision(model)), "fp32");
             assert_eq!(clip_model_embed_dim(model), 4);
             assert_eq!(clip_model_image_size(model), 8);
             assert_eq!(clip_model_context_length(model), 8);
@@ -143,10 +168,12 @@ fn a_folder_without_text_encoder_classifies_by_its_stored_labels() {
 
     let model = open(&folder, null()).unwrap();
     let image = plain([250, 9, 0]);
-    let mut best = clip_match { index: 9, probability: 0.0, similarity: 0.0 };
+    let mut best = UNSET;
     let (mut count, mut row) = (0, [0.0; 4]);
     unsafe {
         assert_eq!(clip_model_context_length(model), 0);
+        assert!(clip_model_text_precision(model).is_null());
+        assert_eq!(string(clip_model_image_precision(model)), "fp32");
         assert_eq!(clip_model_image_size(model), 8);
         ok(clip_labels_stored(model, &mut labels));
         assert_eq!((clip_labels_count(labels), string(clip_labels_name(labels, 1))), (2, "red".to_owned()));
@@ -210,8 +237,7 @@ fn classification_finds_the_colour() {
 
         let mut all = Vec::new();
         for image in [opened, decoded, plain(colour)] {
-            let unset = || clip_match { index: 99, probability: -1.0, similarity: -1.0 };
-            let mut matches = [(); 4].map(|()| unset());
+            let mut matches = [UNSET; 4];
             let mut count = 0;
             ok(unsafe { clip_classify(model, image, labels, matches.as_mut_ptr(), 4, &mut count) });
             assert_eq!((count, matches[3].index), (3, 99));
@@ -224,9 +250,9 @@ fn classification_finds_the_colour() {
             assert!(matches[0].probability > matches[1].probability);
             let total: f32 = matches[..3].iter().map(|m| m.probability).sum();
             assert!((total - 1.0).abs() < 1e-6, "{total}");
-            all.push(matches.map(|m| (m.index, m.probability, m.similarity)));
+            all.push(plain_values(&matches));
 
-            let mut best = [unset(), unset()];
+            let mut best = [UNSET; 2];
             ok(unsafe { clip_classify(model, image, labels, best.as_mut_ptr(), 1, &mut count) });
             assert_eq!((count, best[0].index, best[1].index), (1, expected, 99));
             unsafe { clip_image_free(image) };
@@ -235,6 +261,43 @@ fn classification_finds_the_colour() {
         assert_eq!(all[0], all[2], "a plain picture has the same colour at any size");
     }
     unsafe {
+        clip_labels_free(labels);
+        clip_model_free(model);
+    }
+}
+
+/// Pictures of three colours, two of them from a frame that is wider than they are, as they would be found one by one.
+#[test]
+fn images_are_classified_together_as_one_by_one() {
+    let model = colours();
+    let labels = labels(model, &[c"red", c"green", c"blue"], &[c"a photo of a {}."]);
+    let images = [[10, 250, 10], [250, 10, 10], [90, 80, 200], [10, 250, 10]].map(plain);
+    let together = |top, capacity| {
+        let (mut matches, mut count) = ([UNSET; 20], 99);
+        let (images, matches_of) = (images.as_ptr().cast(), matches.as_mut_ptr());
+        ok(unsafe { clip_classify_images(model, images, 4, labels, top, matches_of, capacity, &mut count) });
+        (matches, count)
+    };
+    // Fewer than there are labels, as many, and more, of which the last places of each row stay as they were.
+    for top in [1, 2, 3, 5] {
+        let (matches, count) = together(top, 4 * top);
+        assert_eq!(count, top.min(3));
+        for (image, found) in images.iter().zip(matches.chunks_exact(top)) {
+            let (mut alone, mut n) = ([UNSET; 5], 0);
+            ok(unsafe { clip_classify(model, *image, labels, alone.as_mut_ptr(), top, &mut n) });
+            assert_eq!((n, plain_values(found)), (count, plain_values(&alone[..top])));
+        }
+        assert!(matches[4 * top..].iter().all(|m| m.index == UNSET.index));
+    }
+    let (matches, _) = together(2, 20);
+    let best: Vec<_> = matches[..8].iter().step_by(2).map(|m| m.index).collect();
+    assert_eq!(best, [1, 0, 2, 1]);
+
+    let mut count = 99;
+    ok(unsafe { clip_classify_images(model, null(), 0, labels, 2, null_mut(), 0, &mut count) });
+    assert_eq!(count, 2);
+    unsafe {
+        images.into_iter().for_each(|image| clip_image_free(image));
         clip_labels_free(labels);
         clip_model_free(model);
     }
@@ -254,7 +317,7 @@ fn label_sets_keep_names_and_outlive_their_model() {
     // The same folder, opened again, is the same model.
     let again = colours();
     let image = plain([255, 0, 0]);
-    let mut best = clip_match { index: 9, probability: 0.0, similarity: 0.0 };
+    let mut best = UNSET;
     let mut count = 0;
     ok(unsafe { clip_classify(again, image, set, &mut best, 1, &mut count) });
     assert_eq!(best.index, 0);
@@ -279,11 +342,18 @@ fn labels_of_another_model_are_refused() {
     let (model, other) = (colours(), open(&folder, null()).unwrap());
     let set = labels(other, &[c"red"], &[]);
     let image = plain([255, 0, 0]);
-    let mut best = clip_match { index: 9, probability: 0.0, similarity: 0.0 };
-    let mut count = 9;
-    let status = unsafe { clip_classify(model, image, set, &mut best, 1, &mut count) };
-    assert_eq!((status, count, best.index), (CLIP_ERROR_ARGUMENT, 0, 9));
-    assert!(string(clip_last_error()).contains("encode the labels again"));
+    for together in [false, true] {
+        let (mut best, mut count) = (UNSET, 9);
+        let status = match together {
+            true => unsafe {
+                let image = &image.cast_const();
+                clip_classify_images(model, image, 1, set, 1, &mut best, 1, &mut count)
+            },
+            false => unsafe { clip_classify(model, image, set, &mut best, 1, &mut count) },
+        };
+        assert_eq!((status, count, best.index), (CLIP_ERROR_ARGUMENT, 0, 99));
+        assert!(string(clip_last_error()).contains("encode the labels again"));
+    }
     unsafe {
         clip_image_free(image);
         clip_labels_free(set);
@@ -350,7 +420,7 @@ fn handles_are_shared_between_threads() {
                     let mut colour = [0; 3];
                     colour[expected] = 255;
                     let image = plain(colour);
-                    let mut best = clip_match { index: 9, probability: 0.0, similarity: 0.0 };
+                    let mut best = UNSET;
                     let mut count = 0;
                     ok(unsafe { clip_classify(shared.0, image, shared.1, &mut best, 1, &mut count) });
                     assert_eq!(best.index, expected);

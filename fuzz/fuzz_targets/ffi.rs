@@ -6,7 +6,7 @@ use std::ffi::{CStr, CString, c_char};
 use std::ptr::{null, null_mut};
 use std::sync::OnceLock;
 
-use clip::classify::{clip_classify, clip_match};
+use clip::classify::{clip_classify, clip_classify_images, clip_match};
 use clip::embed::{clip_embed_images, clip_embed_texts};
 use clip::image::{clip_image, clip_image_decode, clip_image_free, clip_image_from_rgb, clip_image_open};
 use clip::labels::{clip_labels, clip_labels_count, clip_labels_free, clip_labels_name, clip_labels_new};
@@ -54,10 +54,15 @@ fn colours() -> *const clip_labels {
 }
 
 unsafe fn use_image(image: *mut clip_image) {
-    let mut matches = [const { clip_match { index: 9, probability: 0.0, similarity: 0.0 } }; 2];
+    let mut matches = [const { clip_match { index: 9, probability: 0.0, similarity: 0.0 } }; 4];
     let (mut count, mut row) = (9, [0.0; 4]);
     if works(unsafe { clip_classify(model(), image, colours(), matches.as_mut_ptr(), 2, &mut count) }) {
         assert!(count == 2 && matches[0].index < 3);
+    }
+    let twice = [image.cast_const(); 2];
+    let (rows, n) = (matches.as_mut_ptr(), &mut count);
+    if works(unsafe { clip_classify_images(model(), twice.as_ptr(), 2, colours(), 2, rows, 4, n) }) {
+        assert!(count == 2 && matches[0].index == matches[2].index && matches[1].index == matches[3].index);
     }
     works(unsafe { clip_embed_images(model(), [image.cast_const()].as_ptr(), 1, row.as_mut_ptr(), 4) });
     unsafe { clip_image_free(image) };
@@ -104,12 +109,15 @@ unsafe fn labels(bytes: &[u8]) {
     }
 }
 
-/// Options of any size and content, in front of a path.
+/// Options of any size and content, whose strings are all the same.
 unsafe fn options(bytes: &[u8]) {
     // What a caller promises: as many bytes as struct_size says, and a pointer to a string.
     let mut words: Vec<usize> = (0..600).map(|i| word(bytes, i)).collect();
-    let library = CString::new(bytes.iter().copied().skip(8).filter(|&b| b != 0).take(40).collect::<Vec<_>>()).unwrap();
-    words[2] = if words[2] % 2 == 0 { 0 } else { library.as_ptr() as usize };
+    let text = CString::new(bytes.iter().copied().skip(8).filter(|&b| b != 0).take(40).collect::<Vec<_>>()).unwrap();
+    // onnxruntime, engine and device.
+    for at in [2, 5, 6] {
+        words[at] = if words[at] % 2 == 0 { 0 } else { text.as_ptr() as usize };
+    }
     let opens = words[0] == size_of::<clip_open_options>() && words[2] == 0 && bytes.len() % 16 == 0;
     let folder = CString::new(if opens { COLOURS } else { "/no/such/folder" }).unwrap();
     // Nothing is to be written beside the colours.

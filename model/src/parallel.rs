@@ -19,13 +19,32 @@ pub fn each<T: Send, R: Send>(
         done
     };
     let mut done = thread::scope(|scope| {
-        let start = |_| thread::Builder::new().spawn_scoped(scope, run).ok();
+        let start = |_| {
+            can_start().then(|| thread::Builder::new().spawn_scoped(scope, run).ok()).flatten()
+        };
         let threads: Vec<_> = (0..helpers).map_while(start).collect();
         let own = run();
         threads.into_iter().flat_map(join).chain(own).collect::<Vec<_>>()
     });
     done.sort_unstable_by_key(|(place, _)| *place);
     done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Whether there is address space for what the C library takes when a thread begins: where there is none, it ends the process,
+/// even if much of the memory that the process has is free.
+fn can_start() -> bool {
+    const NEEDED: usize = 16 << 20;
+    #[cfg(unix)]
+    // SAFETY: a new mapping, which nothing refers to, is made and taken away again.
+    unsafe {
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let mapping = libc::mmap(std::ptr::null_mut(), NEEDED, access, kind, -1, 0);
+        if mapping == libc::MAP_FAILED {
+            return false;
+        }
+        libc::munmap(mapping, NEEDED);
+    }
+    true
 }
 
 /// What a thread returned; its panic goes on here.

@@ -1,4 +1,4 @@
-/* A program built with the header of the first version, in which clip_open_options had fewer fields.
+/* A program built with the headers of earlier versions, in which clip_open_options had fewer fields.
  *
  *     older MODEL_FOLDER
  */
@@ -13,6 +13,12 @@ typedef struct {
     size_t threads;
     const char *onnxruntime;
 } first_options;
+
+typedef struct {
+    first_options first;
+    size_t max_pixels;
+    size_t trust_unchanged;
+} second_options;
 
 /* Still older than any: the shortest that is taken. */
 typedef struct {
@@ -43,20 +49,22 @@ static int opens(const char *folder, const void *options, size_t size)
 int main(int argc, char **argv)
 {
     first_options first;
+    second_options second;
     shortest_options shortest;
-    clip_open_options current;
+    const clip_open_options current = CLIP_OPEN_OPTIONS_INIT;
 
     if (argc != 2)
         return 2;
     memset(&first, 0, sizeof first);
     first.struct_size = sizeof first;
     first.threads = 1;
+    memset(&second, 0, sizeof second);
+    second.first.struct_size = sizeof second;
+    second.max_pixels = 1000;
     memset(&shortest, 0, sizeof shortest);
     shortest.struct_size = sizeof shortest;
-    memset(&current, 0, sizeof current);
-    current.struct_size = sizeof current;
-    return opens(argv[1], &first, sizeof first) && opens(argv[1], &shortest, sizeof shortest)
-                   && opens(argv[1], &current, sizeof current)
+    return opens(argv[1], &first, sizeof first) && opens(argv[1], &second, sizeof second)
+                   && opens(argv[1], &shortest, sizeof shortest) && opens(argv[1], &current, sizeof current)
                ? 0
                : 1;
 }

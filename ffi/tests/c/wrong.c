@@ -47,6 +47,12 @@ static void no_handles(void)
     clip_model_free(NULL);
     clip_labels_free(NULL);
     clip_image_free(NULL);
+    TRUE(clip_model_name(NULL) == NULL);
+    TRUE(clip_model_engine(NULL) == NULL);
+    TRUE(clip_model_engine_version(NULL) == NULL);
+    TRUE(clip_model_device(NULL) == NULL);
+    TRUE(clip_model_image_precision(NULL) == NULL);
+    TRUE(clip_model_text_precision(NULL) == NULL);
     TRUE(clip_model_embed_dim(NULL) == 0);
     TRUE(clip_model_image_size(NULL) == 0);
     TRUE(clip_model_context_length(NULL) == 0);
@@ -62,11 +68,40 @@ static void versions_and_names(void)
 
     sprintf(version, "%d.%d.%d", CLIP_VERSION_MAJOR, CLIP_VERSION_MINOR, CLIP_VERSION_PATCH);
     TRUE(strcmp(clip_version(), version) == 0);
+    TRUE(clip_version_number() == CLIP_VERSION_NUMBER);
     TRUE(strcmp(clip_status_name(CLIP_OK), "CLIP_OK") == 0);
     TRUE(strcmp(clip_status_name(CLIP_ERROR_INTERNAL), "CLIP_ERROR_INTERNAL") == 0);
     TRUE(strcmp(clip_status_name(-1), "unknown status") == 0);
     for (code = -200; code < 200; code++)
         TRUE(clip_status_name(code) != NULL);
+}
+
+/* Options that are one of some words. */
+static void options_in_words(const char *folder, clip_open_options *options)
+{
+    static const char *const engines[] = {"", "ONNX", "onnx ", "tensorrt"};
+    static const char *const devices[] = {"", "CPU", "cuda", "cuda:", "cuda:+1", "cuda:-1", "cuda:99999999999", "gpu"};
+    clip_model *model;
+    size_t i;
+
+    for (i = 0; i < sizeof engines / sizeof *engines; i++) {
+        options->engine = engines[i];
+        MAKES_NONE(model, CLIP_ERROR_ARGUMENT, "\", expected \"onnx\"", clip_model_open(folder, options, &model));
+    }
+    options->engine = latin1;
+    MAKES_NONE(model, CLIP_ERROR_UTF8, "options->engine", clip_model_open(folder, options, &model));
+    options->engine = "onnx";
+    for (i = 0; i < sizeof devices / sizeof *devices; i++) {
+        options->device = devices[i];
+        MAKES_NONE(model, CLIP_ERROR_ARGUMENT, "\", expected \"cpu\"", clip_model_open(folder, options, &model));
+    }
+    options->device = "cuda:3";
+    MAKES_NONE(model, CLIP_ERROR_ARGUMENT, "CUDA device 3 was asked for", clip_model_open(folder, options, &model));
+    options->device = "cpu";
+    WORKS(clip_model_open(folder, options, &model));
+    TRUE(strcmp(clip_model_device(model), options->device) == 0);
+    clip_model_free(model);
+    options->engine = options->device = NULL;
 }
 
 static void models(const char *folder)
@@ -104,6 +139,7 @@ static void models(const char *folder)
     options.known.onnxruntime = "/no/onnxruntime.so";
     MAKES_NONE(model, CLIP_ERROR_LIBRARY, "/no/onnxruntime.so", clip_model_open(folder, &options.known, &model));
     options.known.onnxruntime = NULL;
+    options_in_words(folder, &options.known);
     WORKS(clip_model_open(folder, &options.known, &model));
     clip_model_free(model);
     /* There is one ONNX Runtime now, and it stays. */
@@ -217,6 +253,37 @@ static void classification(const clip_model *model, const clip_image *image, con
     TRUE(count == 2);
 }
 
+static void classification_of_many(const clip_model *model, const clip_image *image, const clip_labels *labels)
+{
+    const clip_image *images[2];
+    clip_match matches[4];
+    size_t count = 7;
+
+    images[0] = image;
+    images[1] = NULL;
+    FAILS(CLIP_ERROR_NULL, "count is NULL", clip_classify_images(model, images, 1, labels, 2, matches, 2, NULL));
+    FAILS(CLIP_ERROR_NULL, "model is NULL", clip_classify_images(NULL, images, 1, labels, 2, matches, 2, &count));
+    TRUE(count == 0);
+    FAILS(CLIP_ERROR_NULL, "images is NULL", clip_classify_images(model, NULL, 1, labels, 2, matches, 2, &count));
+    FAILS(CLIP_ERROR_NULL, "images[1] is NULL", clip_classify_images(model, images, 2, labels, 2, matches, 4, &count));
+    FAILS(CLIP_ERROR_ARGUMENT, "images", clip_classify_images(model, images, SIZE_MAX, labels, 2, matches, 4, &count));
+    images[1] = image;
+    FAILS(CLIP_ERROR_NULL, "labels is NULL", clip_classify_images(model, images, 2, NULL, 2, matches, 4, &count));
+    FAILS(CLIP_ERROR_NULL, "matches is NULL", clip_classify_images(model, images, 2, labels, 2, NULL, 4, &count));
+    FAILS(CLIP_ERROR_CAPACITY, "matches has room for 3 elements, 4 are needed",
+          clip_classify_images(model, images, 2, labels, 2, matches, 3, &count));
+    FAILS(CLIP_ERROR_ARGUMENT, "top is 0", clip_classify_images(model, images, 2, labels, 0, matches, 4, &count));
+    FAILS(CLIP_ERROR_ARGUMENT, "matches", clip_classify_images(model, images, 2, labels, SIZE_MAX, matches, 4, &count));
+    FAILS(CLIP_ERROR_ARGUMENT, "matches",
+          clip_classify_images(model, images, 1, labels, SIZE_MAX, matches, SIZE_MAX, &count));
+    TRUE(count == 0);
+    WORKS(clip_classify_images(model, images, 2, labels, 2, matches, 4, &count));
+    TRUE(count == 2);
+    TRUE(matches[0].index == matches[2].index && matches[0].probability == matches[2].probability);
+    WORKS(clip_classify_images(model, NULL, 0, labels, 9, NULL, 0, &count));
+    TRUE(count == 3);
+}
+
 static void embeddings(const clip_model *model, const clip_image *image)
 {
     static const char *const texts[] = {"red", latin1};
@@ -271,6 +338,7 @@ int main(int argc, char **argv)
     long_texts(model);
     images(model);
     classification(model, image, labels);
+    classification_of_many(model, image, labels);
     embeddings(model, image);
     clip_model_free(model);
     clip_labels_free(labels);
