@@ -139,20 +139,26 @@ impl Manifest {
     /// values that make no sense (a file name that leaves the folder, a logit scale that is not positive and finite, no encoder
     /// at all).
     pub fn read(folder: impl AsRef<Path>) -> Result<Manifest> {
+        Self::read_file(folder.as_ref().join(FILE))
+    }
+
+    fn read_file(path: PathBuf) -> Result<Manifest> {
         #[derive(Deserialize)]
         struct Version {
             schema: u64,
         }
-        let path = folder.as_ref().join(FILE);
-        let bytes = files::read(&path, files::TEXT_LIMIT)?;
-        let parsed = match serde_json::from_slice(&bytes).map_err(|e| Error::json(&path, e))? {
-            Version { schema: SCHEMA } => serde_json::from_slice(&bytes),
+        let json = |e| Error::json(&path, e);
+        let mut bytes = files::read(&path, files::TEXT_LIMIT)?;
+        match serde_json::from_slice(&bytes).map_err(json)? {
+            Version { schema: SCHEMA } => {}
+            // Written anew, and not parsed from the values, which would be a second parser in every program.
             Version { schema: 1 } => {
-                serde_json::from_slice(&bytes).and_then(|old| serde_json::from_value(of_schema_1(old)))
+                let old = serde_json::from_slice(&bytes).map_err(json)?;
+                bytes = serde_json::to_vec(&of_schema_1(old)).map_err(json)?;
             }
             Version { schema } => return Err(Error::SchemaVersion { path, found: schema, known: SCHEMAS }),
-        };
-        let manifest: Manifest = parsed.map_err(|e| Error::json(&path, e))?;
+        }
+        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(json)?;
         manifest.validate()?;
         Ok(manifest)
     }

@@ -18,16 +18,20 @@ pub fn each<T: Send, R: Send>(
         }
         done
     };
-    let mut done = thread::scope(|scope| {
+    let done = thread::scope(|scope| {
         let start = |_| {
             can_start().then(|| thread::Builder::new().spawn_scoped(scope, run).ok()).flatten()
         };
         let threads: Vec<_> = (0..helpers).map_while(start).collect();
         let own = run();
-        threads.into_iter().flat_map(join).chain(own).collect::<Vec<_>>()
+        threads.into_iter().map(join).chain([own]).collect::<Vec<_>>()
     });
-    done.sort_unstable_by_key(|(place, _)| *place);
-    done.into_iter().map(|(_, result)| result).collect()
+    let mut results: Vec<Option<R>> = Vec::new();
+    results.resize_with(done.iter().map(Vec::len).sum(), || None);
+    for (place, result) in done.into_iter().flatten() {
+        results[place] = Some(result);
+    }
+    results.into_iter().flatten().collect()
 }
 
 /// Whether there is address space for what the C library takes when a thread begins: where there is none, it ends the process,
