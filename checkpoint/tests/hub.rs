@@ -353,7 +353,10 @@ fn offline_finds_what_was_fetched_and_asks_nobody() {
     let mut work = Work::new(&hub.url);
     work.settings.offline = true;
     let message = work.refusal(NAME);
-    assert!(message.contains("the revision main is missing") && message.contains("--offline"), "{message}");
+    assert!(
+        message.contains("the revision main is missing") && message.contains("with downloads on"),
+        "{message}"
+    );
     assert!(message.contains(work.cache.path().to_str().unwrap()), "{message}");
     assert!(hub.requests().is_empty());
 

@@ -63,8 +63,8 @@ fn peaks(folder: &Path, config: &Config) -> [u64; 4] {
     let fp16 = measured(&|| write(WeightFormat::Fp16));
     let fp32 = measured(&|| write(WeightFormat::Fp32));
     let opened = Checkpoint::open(&ours).unwrap();
-    let open_clip = measured(&|| opened.write_as(&folder.join("a"), Layout::OpenClip).unwrap());
-    let hugging_face = measured(&|| opened.write_as(&folder.join("b"), Layout::HuggingFace).unwrap());
+    let open_clip = measured(&|| opened.write_as(folder.join("a"), Layout::OpenClip).unwrap());
+    let hugging_face = measured(&|| opened.write_as(folder.join("b"), Layout::HuggingFace).unwrap());
     [fp16, fp32, open_clip, hugging_face]
 }
 

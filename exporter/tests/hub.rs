@@ -52,6 +52,7 @@ fn the_program_fetches_a_model_by_its_name() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(stderr(&refused).contains("me/mine is no file or folder here"), "{}", stderr(&refused));
     assert!(stderr(&refused).contains("downloads are off"), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("without --offline"), "{}", stderr(&refused));
     assert!(hub.requests().is_empty());
 
     let made = clip_export(root.path(), &hub.url, &["me/mine", "-o", "a"]);

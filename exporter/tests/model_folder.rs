@@ -44,7 +44,7 @@ fn assert_close(found: &[f32], expected: &[f32], what: &str) {
 /// Exports what `checkpoint` wrote, and compares embeddings of pictures and texts with plain loops over its tensors.
 fn exported_model_computes_what_the_checkpoint_says(format: WeightFormat) {
     let root = tempfile::tempdir().unwrap();
-    let checkpoint = Checkpoint::open(&tiny(root.path(), format, |_| ())).unwrap();
+    let checkpoint = Checkpoint::open(tiny(root.path(), format, |_| ())).unwrap();
     let folder = root.path().join("model");
     let manifest = export(&checkpoint, &folder, &options(false), &mut |_| {}).unwrap();
     assert_eq!(manifest, Manifest::read(&folder).unwrap());
@@ -90,7 +90,7 @@ fn half_precision_weights_are_widened() {
 #[test]
 fn the_manifest_says_everything() {
     let root = tempfile::tempdir().unwrap();
-    let checkpoint = Checkpoint::open(&tiny(root.path(), WeightFormat::Fp32, |_| ())).unwrap();
+    let checkpoint = Checkpoint::open(tiny(root.path(), WeightFormat::Fp32, |_| ())).unwrap();
     let folder = root.path().join("model");
     let mut steps = Vec::new();
     let found = export(&checkpoint, &folder, &options(false), &mut |step| steps.push(step)).unwrap();
@@ -125,7 +125,7 @@ fn the_manifest_says_everything() {
 #[test]
 fn the_same_checkpoint_gives_the_same_files() {
     let root = tempfile::tempdir().unwrap();
-    let checkpoint = Checkpoint::open(&tiny(root.path(), WeightFormat::Fp32, |_| ())).unwrap();
+    let checkpoint = Checkpoint::open(tiny(root.path(), WeightFormat::Fp32, |_| ())).unwrap();
     let folder = root.path().join("model");
     let first = export(&checkpoint, &folder, &options(false), &mut |_| {}).unwrap();
     assert_eq!(export(&checkpoint, &folder, &options(true), &mut |_| {}).unwrap(), first);
@@ -139,7 +139,7 @@ fn a_model_that_gives_no_embeddings_is_not_kept() {
             values.data[0] = f32::NAN;
         }
     };
-    let checkpoint = Checkpoint::open(&tiny(root.path(), WeightFormat::Fp32, spoil)).unwrap();
+    let checkpoint = Checkpoint::open(tiny(root.path(), WeightFormat::Fp32, spoil)).unwrap();
     let folder = root.path().join("model");
     let error = export(&checkpoint, &folder, &options(false), &mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::Trial(_)), "{error:?}");
@@ -171,7 +171,7 @@ fn an_unusable_logit_scale_is_refused() {
             values.data[0] = 1000.0;
         }
     };
-    let checkpoint = Checkpoint::open(&tiny(root.path(), WeightFormat::Fp32, spoil)).unwrap();
+    let checkpoint = Checkpoint::open(tiny(root.path(), WeightFormat::Fp32, spoil)).unwrap();
     let error = export(&checkpoint, root.path().join("model"), &options(false), &mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::Checkpoint(clip_checkpoint::Error::Config(_))), "{error:?}");
     assert_eq!(entries(root.path()), ["checkpoint"]);

@@ -28,7 +28,7 @@ struct Work {
 impl Work {
     fn new() -> Work {
         let root = tempfile::tempdir().unwrap();
-        let checkpoint = Checkpoint::open(&tiny(root.path(), WeightFormat::Fp32, |_| ())).unwrap();
+        let checkpoint = Checkpoint::open(tiny(root.path(), WeightFormat::Fp32, |_| ())).unwrap();
         Work { root, checkpoint }
     }
 

@@ -144,7 +144,7 @@ fn several_formats_are_several_folders() {
     let work = Work::new();
     let folder = work.done(&["--precision", "fp32,fp16"]);
     for (name, precision) in [("fp32", Precision::Fp32), ("fp16", Precision::Fp16)] {
-        let manifest = Manifest::read(&folder.join(name)).unwrap();
+        let manifest = Manifest::read(folder.join(name)).unwrap();
         assert_eq!(manifest.image.unwrap().precision, precision);
     }
 }

@@ -19,9 +19,7 @@ pub fn each<T: Send, R: Send>(
         done
     };
     let done = thread::scope(|scope| {
-        let start = |_| {
-            can_start().then(|| thread::Builder::new().spawn_scoped(scope, run).ok()).flatten()
-        };
+        let start = |_| can_start().then(|| thread::Builder::new().spawn_scoped(scope, run).ok()).flatten();
         let threads: Vec<_> = (0..helpers).map_while(start).collect();
         let own = run();
         threads.into_iter().map(join).chain([own]).collect::<Vec<_>>()

@@ -81,7 +81,7 @@ impl Work {
         let tensors = weights(&config);
         let work = Work { folder: tempfile::tempdir().unwrap(), tensors };
         let openclip = OpenClip { config, preprocess, own_tokenizer: true };
-        clip_checkpoint::write(&work.checkpoint(), &openclip, &tokenizer, &work.tensors, 0).unwrap();
+        clip_checkpoint::write(work.checkpoint(), &openclip, &tokenizer, &work.tensors, 0).unwrap();
         work
     }
 

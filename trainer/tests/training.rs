@@ -241,7 +241,7 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint() {
     let error = train(&job(&settings(VIT, "steps = 9\nlr = 1e38\nwarmup = 0"), &shards, &out)).unwrap_err();
     assert!(matches!(error, Error::NotFinite { step: 2, .. }), "{error}");
     assert!(error.to_string().contains("lower lr"), "{error}");
-    let state = Weights::open(&out.join(STATE)).unwrap();
+    let state = Weights::open(out.join(STATE)).unwrap();
     assert_eq!(state.note("step"), Some("0"));
     let start = Checkpoint::open(&out).unwrap();
     assert!(start.tensor("visual.proj").unwrap().to_f32().unwrap().iter().all(|v| v.is_finite()));

@@ -46,7 +46,7 @@ impl Weights {
     /// # Errors
     /// [`Error::Safetensors`] for a file that is truncated or lies about its lengths, offsets or shapes.
     pub(crate) fn add_safetensors(&mut self, file: usize) -> Result<()> {
-        let (views, notes) = safetensors::read(file, &self.files[file])?;
+        let safetensors::Header { views, notes } = safetensors::read(file, &self.files[file])?;
         self.notes.extend(notes);
         views.into_iter().try_for_each(|(name, view)| self.add(name, view))
     }

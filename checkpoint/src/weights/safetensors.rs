@@ -16,14 +16,19 @@ use crate::error::{Error, Result};
 /// The longest header of a safetensors file that the format's own library reads, bytes.
 pub(crate) const LONGEST_HEADER: u64 = 100_000_000;
 
-/// Names and places of the tensors of file number `number`, and the strings of its header.
+/// What a header says.
+pub(super) struct Header {
+    /// Names and places of the tensors.
+    pub views: Vec<(String, View)>,
+    /// The strings besides.
+    pub notes: HashMap<String, String>,
+}
+
+/// The header of file number `number`.
 ///
 /// # Errors
 /// [`Error::Safetensors`] for a file that is truncated or lies about its lengths, offsets or shapes.
-pub(super) fn read(
-    number: usize,
-    file: &(PathBuf, File),
-) -> Result<(Vec<(String, View)>, HashMap<String, String>)> {
+pub(super) fn read(number: usize, file: &(PathBuf, File)) -> Result<Header> {
     let (metadata, data) = header(file)?;
     let view = |name: String| {
         let info = metadata.info(&name)?;
@@ -35,7 +40,7 @@ pub(super) fn read(
     if views.iter().any(|(_, view)| !view.dtype.bitsize().is_multiple_of(8)) {
         return Err(Error::Safetensors { path: file.0.clone(), source: SafeTensorError::MisalignedSlice });
     }
-    Ok((views, metadata.metadata().clone().unwrap_or_default()))
+    Ok(Header { views, notes: metadata.metadata().clone().unwrap_or_default() })
 }
 
 /// Reads a safetensors file's header; also the byte at which tensor data starts.

@@ -21,7 +21,7 @@ const PREPROCESSOR: &str = "preprocessor_config.json";
 /// A folder in this layout.
 fn folder(root: &Path) -> std::path::PathBuf {
     let folder = root.join("hf");
-    let ours = Checkpoint::open(&checkpoint(root, &vit(Activation::Gelu))).unwrap();
+    let ours = Checkpoint::open(checkpoint(root, &vit(Activation::Gelu))).unwrap();
     ours.write_as(&folder, Layout::HuggingFace).unwrap();
     folder
 }
@@ -83,7 +83,7 @@ fn weights_are_read_whole_and_in_shards_of_both_kinds() {
     assert_same(&Checkpoint::open(&folder).unwrap(), &vit(Activation::Gelu));
 
     for (name, part) in [("a.safetensors", a), ("b.safetensors", b)] {
-        write_weights(&folder.join(name), part, Default::default()).unwrap();
+        write_weights(folder.join(name), part, Default::default()).unwrap();
     }
     std::fs::write(folder.join(SHARDS[0]), index("safetensors")).unwrap();
     assert_same(&Checkpoint::open(&folder).unwrap(), &vit(Activation::Gelu));
@@ -177,8 +177,8 @@ fn other_epsilons_are_read_and_written_in_both_layouts() {
     (image.norm_epsilon, expected.text.norm_epsilon) = (1e-6, 2e-4);
     assert_same(&opened, &expected);
     for (name, layout) in [("a", Layout::HuggingFace), ("b", Layout::OpenClip)] {
-        opened.write_as(&root.path().join(name), layout).unwrap();
-        assert_same(&Checkpoint::open(&root.path().join(name)).unwrap(), &expected);
+        opened.write_as(root.path().join(name), layout).unwrap();
+        assert_same(&Checkpoint::open(root.path().join(name)).unwrap(), &expected);
     }
     let written = std::fs::read_to_string(root.path().join("a").join(CONFIG)).unwrap();
     assert!(written.contains(r#""layer_norm_eps": 0.0002"#), "{written}");
@@ -193,7 +193,7 @@ fn texts_end_where_they_say_when_a_token_was_added_above() {
     let table = all.iter_mut().find(|t| t.name.ends_with("token_embedding.weight")).unwrap();
     table.data.extend(vec![0.5; table.shape[1]]);
     table.shape[0] += 1;
-    write_weights(&folder.join(WEIGHTS), &all, Default::default()).unwrap();
+    write_weights(folder.join(WEIGHTS), &all, Default::default()).unwrap();
     change(&folder.join(CONFIG), |json| json["text_config"]["vocab_size"] = 49409.into());
     let tokenizer = folder.join("tokenizer.json");
     let added = serde_json::json!({"id": 49408, "content": "<mark>", "single_word": false, "lstrip": false,
@@ -224,7 +224,7 @@ fn parts_of_a_larger_model_are_left_out_and_others_refused() {
     let plain = values(&folder.join(WEIGHTS));
     let extra = |name: &str| Values { name: name.into(), shape: vec![1], data: vec![0.0] };
     let write = |tensors: &[Values]| {
-        write_weights(&folder.join(WEIGHTS), tensors, Default::default()).unwrap();
+        write_weights(folder.join(WEIGHTS), tensors, Default::default()).unwrap();
     };
     let within = |prefix: &str| -> Vec<Values> {
         plain.iter().map(|t| Values { name: format!("{prefix}{}", t.name), ..t.clone() }).collect()
@@ -355,7 +355,7 @@ fn siglip_is_read_and_written_back() {
         assert_eq!(values(&again), values(&opened), "{}", tensor.name);
     }
     assert_eq!(again.tokenizer().unwrap().to_json(), opened.tokenizer().unwrap().to_json());
-    let message = opened.write_as(&root.path().join("x"), Layout::OpenClip).unwrap_err().to_string();
+    let message = opened.write_as(root.path().join("x"), Layout::OpenClip).unwrap_err().to_string();
     assert!(message.contains("can only be written as hf"), "{message}");
 }
 

@@ -186,7 +186,7 @@ impl ReplaceStop for Vec<u8> {
 fn both_layouts_hold_the_same_model() {
     for config in [vit(Activation::Gelu), vit(Activation::QuickGelu)] {
         let root = tempfile::tempdir().unwrap();
-        let ours = Checkpoint::open(&checkpoint(root.path(), &config)).unwrap();
+        let ours = Checkpoint::open(checkpoint(root.path(), &config)).unwrap();
         let (hf, back) = (root.path().join("hf"), root.path().join("back"));
         ours.write_as(&hf, Layout::HuggingFace).unwrap();
         let theirs = Checkpoint::open(&hf).unwrap();
@@ -224,8 +224,8 @@ fn texts_are_cleaned_as_those_do_who_made_the_layout() {
 #[test]
 fn a_resnet_has_no_place_in_hugging_faces_layout() {
     let root = tempfile::tempdir().unwrap();
-    let ours = Checkpoint::open(&checkpoint(root.path(), &resnet())).unwrap();
-    let message = ours.write_as(&root.path().join("hf"), Layout::HuggingFace).unwrap_err().to_string();
+    let ours = Checkpoint::open(checkpoint(root.path(), &resnet())).unwrap();
+    let message = ours.write_as(root.path().join("hf"), Layout::HuggingFace).unwrap_err().to_string();
     assert!(message.contains("no ResNet"), "{message}");
     assert!(!root.path().join("hf").exists());
     let copy = root.path().join("copy");

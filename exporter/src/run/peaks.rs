@@ -41,7 +41,7 @@ pub fn find(folder: &Path, images: &[Image], texts: &[String]) -> Result<Option<
     let (None, Some(encoder), Some(tokenizer)) = (&image, &manifest.text, &manifest.tokenizer) else {
         return Ok(image);
     };
-    let opened = tokenizer.open(&folder.join(&tokenizer.file))?;
+    let opened = tokenizer.open(folder.join(&tokenizer.file))?;
     first(Tower::Text, folder, encoder, session::ids(texts, &opened, tokenizer.context_length))
 }
 

@@ -1,3 +1,7 @@
+use safetensors::Dtype;
+
+use super::machine::{DEEPEST, MOST_NODES};
+use super::value::Storage;
 use super::*;
 
 fn read(bytes: &[u8]) -> Result<Pickle<'_>, String> {

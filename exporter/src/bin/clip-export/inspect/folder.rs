@@ -35,7 +35,7 @@ pub fn describe(path: &Path) -> Result<Inspection> {
     let files: Vec<File> = manifest.files().into_iter().filter(present).map(size).collect::<Result<_>>()?;
     let total: u64 = files.iter().map(|file| file.bytes).sum();
     let tokenizer = match &manifest.tokenizer {
-        Some(t) => Some((t.open(&path.join(&t.file))?, t.context_length)),
+        Some(t) => Some((t.open(path.join(&t.file))?, t.context_length)),
         None => None,
     };
     let mut table = vec![
