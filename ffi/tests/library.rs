@@ -117,6 +117,17 @@ fn the_library_has_a_name_and_needs_only_the_system() {
     }
 }
 
+/// docs/decisions/011-size.md says what it consists of.
+#[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn the_library_is_not_larger_than_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let stripped = folder.path().join("stripped.so");
+    run(Command::new("strip").arg("-o").arg(&stripped).arg(built().join("libclip.so")));
+    let bytes = stripped.metadata().unwrap().len();
+    assert!(bytes < 6_000_000, "libclip.so has {bytes} bytes");
+}
+
 #[test]
 fn the_header_is_c99_and_cpp11_and_stands_alone() {
     // With what a program needs before it includes the header, and what would give warnings if it were not whole.
