@@ -16,7 +16,7 @@
 //! operator set (17 unless another is asked for) alone, so that any engine can run them. The network itself is
 //! `clip-model`'s.
 //!
-//! Checkpoints of the Hugging Face hub are fetched by [`hub`]. This crate neither trains nor prints, and knows no command
+//! Checkpoints of the Hugging Face hub are fetched by [`clip_checkpoint::hub`]. This crate neither trains nor prints, and knows no command
 //! line.
 
 pub mod compare;

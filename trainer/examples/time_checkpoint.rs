@@ -10,8 +10,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clip_model::Tokenizer;
+use clip_trainer::Job;
 use clip_trainer::settings::Settings;
-use clip_trainer::state::{Job, start};
+use clip_trainer::state::start;
 use tch::Device;
 
 fn main() -> Result<()> {

@@ -94,6 +94,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// An [`Error::Folder`] for `path`.
+    pub(crate) fn folder(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Error::Folder { path: path.into(), reason: reason.into() }
+    }
+
     /// An [`Error::Io`] for `path`.
     pub fn io(action: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Error::Io { action, path: path.into(), source }

@@ -47,89 +47,77 @@ fn normal(random: &mut impl Rng) -> f64 {
 }
 
 fn fill_of(config: &Config, name: &str, shape: &[usize]) -> Fill {
-    let last = name.rsplit('.').next().unwrap_or(name);
+    let normal = |width: usize| Fill::Normal((width as f64).powf(-0.5));
+    let text = &config.text;
     match name {
         "logit_scale" => return Fill::Constant(LOGIT_SCALE),
         "token_embedding.weight" => return Fill::Normal(0.02),
         "positional_embedding" => return Fill::Normal(0.01),
-        "text_projection" => return Fill::Normal((config.text.width as f64).powf(-0.5)),
+        "text_projection" => return normal(text.width),
         _ => {}
     }
+    let last = name.rsplit('.').next().unwrap_or(name);
     // A residual branch starts as nothing, so that the network starts shallow. The stem's bn3 ends no such branch.
-    if name.starts_with("visual.layer") && name.ends_with(".bn3.weight") {
+    let ends_a_branch = name.starts_with("visual.layer") && name.ends_with(".bn3.weight");
+    if ends_a_branch || last == "running_mean" {
         return Fill::Constant(0.0);
     }
     let is_norm = last == "weight" && shape.len() == 1;
     if is_norm || last == "running_var" {
         return Fill::Constant(1.0);
     }
-    if last == "running_mean" {
-        return Fill::Constant(0.0);
-    }
-    match &config.image {
-        ImageTower::ViT(vit) if name.starts_with("visual.") => {
-            let scale = (vit.width as f64).powf(-0.5);
-            match name {
-                "visual.class_embedding" | "visual.positional_embedding" | "visual.proj" => {
-                    return Fill::Normal(scale);
-                }
-                // The paper's image transformers keep PyTorch's own start.
-                _ => {}
-            }
+    match (&config.image, name.strip_prefix("visual.")) {
+        // The rest of the paper's image transformers keeps PyTorch's own start.
+        (ImageTower::ViT(vit), Some("class_embedding" | "positional_embedding" | "proj")) => {
+            return normal(vit.width);
         }
-        ImageTower::ResNet(resnet) if name.starts_with("visual.attnpool.") => {
-            let scale = (resnet.features() as f64).powf(-0.5);
-            match last {
-                "positional_embedding" => return Fill::Normal(scale),
-                "weight" => return Fill::Normal(scale),
-                _ => {}
-            }
+        (ImageTower::ResNet(resnet), Some(name)) if name.starts_with("attnpool.") && last != "bias" => {
+            return normal(resnet.features());
         }
         _ => {}
     }
     if name.starts_with("transformer.") {
-        let (width, layers) = (config.text.width as f64, config.text.layers as f64);
-        let projection = width.powf(-0.5) * (2.0 * layers).powf(-0.5);
         if name.ends_with("attn.in_proj_weight") {
-            return Fill::Normal(width.powf(-0.5));
+            return normal(text.width);
         }
         if name.ends_with("attn.out_proj.weight") || name.ends_with("mlp.c_proj.weight") {
-            return Fill::Normal(projection);
+            return Fill::Normal((text.width as f64).powf(-0.5) * (2.0 * text.layers as f64).powf(-0.5));
         }
         if name.ends_with("mlp.c_fc.weight") {
-            return Fill::Normal((2.0 * width).powf(-0.5));
+            return normal(2 * text.width);
         }
     }
-    pytorch_default(config, name, last, shape)
+    pytorch_default(config, name, shape)
 }
 
 /// PyTorch's own start of linear layers, convolutions and `MultiheadAttention`.
-fn pytorch_default(config: &Config, name: &str, last: &str, shape: &[usize]) -> Fill {
-    // Layer norms, batch norms and attention have no bias at first.
-    let fan_in = |shape: &[usize]| shape[1..].iter().product::<usize>() as f64;
-    if last == "in_proj_weight" {
+fn pytorch_default(config: &Config, name: &str, shape: &[usize]) -> Fill {
+    if name.ends_with("in_proj_weight") {
         // Xavier over the stacked matrix.
         return Fill::Uniform((6.0 / (shape[0] + shape[1]) as f64).sqrt());
     }
-    if shape.len() >= 2 {
-        // Kaiming's uniform bound with a = sqrt(5) is 1 / sqrt(fan in).
-        return Fill::Uniform(fan_in(shape).powf(-0.5));
-    }
-    let linear_bias = |inputs: usize| Fill::Uniform((inputs as f64).powf(-0.5));
-    let width = match &config.image {
-        ImageTower::ViT(vit) if name.starts_with("visual.") => Some((vit.width, vit.mlp_ratio)),
-        _ if name.starts_with("transformer.") => Some((config.text.width, config.text.mlp_ratio)),
-        _ => None,
+    // Numbers that go into one output. A bias does not say them itself; layer norms, batch norms and attention have no
+    // bias at first.
+    let inputs = match &config.image {
+        _ if shape.len() >= 2 => shape[1..].iter().product(),
+        ImageTower::ResNet(resnet) if name.starts_with("visual.attnpool.") => resnet.features(),
+        ImageTower::ViT(vit) if name.starts_with("visual.") => mlp_inputs(name, vit.width, vit.mlp_ratio),
+        _ if name.starts_with("transformer.") => mlp_inputs(name, config.text.width, config.text.mlp_ratio),
+        _ => 0,
     };
-    match (width, &config.image) {
-        (Some((width, _)), _) if name.ends_with("mlp.c_fc.bias") => linear_bias(width),
-        (Some((width, ratio)), _) if name.ends_with("mlp.c_proj.bias") => {
-            linear_bias((width as f64 * ratio) as usize)
-        }
-        (_, ImageTower::ResNet(resnet)) if name.starts_with("visual.attnpool.") => {
-            linear_bias(resnet.features())
-        }
-        _ => Fill::Constant(0.0),
+    match inputs {
+        0 => Fill::Constant(0.0),
+        // Kaiming's uniform bound with a = sqrt(5) is 1 / sqrt(inputs).
+        _ => Fill::Uniform((inputs as f64).powf(-0.5)),
+    }
+}
+
+/// Inputs of the map in a block's MLP that `name` is the bias of, else 0.
+fn mlp_inputs(name: &str, width: usize, ratio: f64) -> usize {
+    match name {
+        _ if name.ends_with("mlp.c_fc.bias") => width,
+        _ if name.ends_with("mlp.c_proj.bias") => (width as f64 * ratio) as usize,
+        _ => 0,
     }
 }
 

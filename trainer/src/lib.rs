@@ -9,6 +9,7 @@ mod error;
 pub mod events;
 pub mod gradients;
 pub mod init;
+pub mod job;
 pub mod log;
 pub mod loss;
 pub mod network;
@@ -22,5 +23,6 @@ pub mod train;
 pub mod validate;
 
 pub use error::{Error, Result};
+pub use job::Job;
 pub use network::{Network, Precision};
 pub use settings::Settings;

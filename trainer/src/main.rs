@@ -12,10 +12,9 @@ use clip_model::templates::{Template, parse_labels};
 use clip_program::{input, note};
 use clip_trainer::device;
 use clip_trainer::settings::Settings;
-use clip_trainer::state::Job;
 use clip_trainer::train::train;
 use clip_trainer::validate::{ShardFigures, Validator};
-use clip_trainer::{Error, Network, Precision};
+use clip_trainer::{Error, Job, Network, Precision};
 
 /// Trains a CLIP model from image-text pairs, or evaluates a checkpoint (--evaluate).
 ///

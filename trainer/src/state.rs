@@ -11,13 +11,10 @@
 //! what came after its last save, nothing else.
 
 use std::collections::HashMap;
-use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 
-use clip_checkpoint::Checkpoint;
-use clip_checkpoint::OpenClip;
-use clip_checkpoint::Weights;
-use clip_data::Warn;
+use clip_checkpoint::{Checkpoint, OpenClip, Weights};
 use clip_model::config::{Config, Family};
 use clip_model::shapes::summarize;
 use clip_model::tokenizer::Cleaning;
@@ -26,6 +23,7 @@ use tch::{Device, Tensor, no_grad};
 
 use crate::error::{Error, Result};
 use crate::init;
+use crate::job::{Job, lock};
 use crate::network::Network;
 use crate::optimizer::AdamW;
 use crate::parameters::{Parameters, Stored};
@@ -40,38 +38,11 @@ pub const SETTINGS: &str = "train.toml";
 /// Version of the training state's layout and of the settings in it.
 const VERSION: &str = "2";
 
-/// A run as it is asked for.
-#[derive(Debug, Clone)]
-pub struct Job {
-    /// The settings.
-    pub settings: Settings,
-    /// Training shards.
-    pub data: Vec<PathBuf>,
-    /// Validation shards, each reported by itself; may be none.
-    pub val: Vec<PathBuf>,
-    /// The output folder.
-    pub out: PathBuf,
-    /// The device.
-    pub device: Device,
-    /// Go on with the run in the output folder.
-    pub resume: bool,
-    /// A checkpoint whose weights and vocabulary are the first ones.
-    pub init: Option<PathBuf>,
-    /// Threads that decode pictures.
-    pub decode_threads: usize,
-    /// Takes the warnings about samples that are left out.
-    pub warn: Warn,
-}
-
 /// A run under way: everything that changes in the course of it, and what it is made with.
 #[derive(Debug)]
 pub struct Run {
-    /// The output folder.
-    pub folder: PathBuf,
-    /// The settings.
-    pub settings: Settings,
-    /// The training shards, by name: another list would be another stream of samples.
-    pub shards: Vec<String>,
+    /// What it was asked for.
+    pub job: Job,
     /// The network.
     pub network: Network,
     /// The optimiser.
@@ -111,7 +82,7 @@ pub fn start(job: &Job, tokenizer: impl FnOnce() -> Result<Tokenizer>) -> Result
     let lock = lock(folder)?;
     let mut content = std::fs::read_dir(folder).map_err(|e| Error::io("read", folder, e))?;
     if content.next().is_some() {
-        return Err(refused(folder, "the folder is not empty; choose another one"));
+        return Err(Error::folder(folder, "the folder is not empty; choose another one"));
     }
     let run = begin(job, lock, tokenizer);
     if run.is_err() && is_new {
@@ -119,10 +90,6 @@ pub fn start(job: &Job, tokenizer: impl FnOnce() -> Result<Tokenizer>) -> Result
         let _ = std::fs::remove_dir(folder);
     }
     run
-}
-
-fn refused(path: &Path, reason: impl Into<String>) -> Error {
-    Error::Folder { path: path.to_owned(), reason: reason.into() }
 }
 
 /// A new run in an empty folder.
@@ -157,27 +124,10 @@ fn as_open_clip(tokenizer: Tokenizer, family: Family) -> Result<(Tokenizer, bool
     Ok((tokenizer.with_cleaning(Cleaning::of_open_clip(family, is_own))?, is_own))
 }
 
-/// File names alone: a run may go on with its data in another place.
-fn shard_names(shards: &[PathBuf]) -> Vec<String> {
-    shards.iter().map(|p| p.file_name().unwrap_or(p.as_os_str()).to_string_lossy().into_owned()).collect()
-}
-
-/// Locks the output folder: two runs in it would overwrite each other.
-fn lock(folder: &Path) -> Result<File> {
-    let lock = File::open(folder).map_err(|e| Error::io("open", folder, e))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => {
-            Err(refused(folder, "another clip-train is at work in this folder; choose another one"))
-        }
-        Err(TryLockError::Error(e)) => Err(Error::io("lock", folder, e)),
-    }
-}
-
 fn resume(job: &Job, lock: File) -> Result<Run> {
     let path = job.out.join(STATE);
     let state = Weights::open(&path)?;
-    let broken = |what: String| refused(&path, format!("{what}; start the run anew"));
+    let broken = |what: String| Error::folder(&path, format!("{what}; start the run anew"));
     let missing = |name: &str| broken(format!("{name} is missing from the state"));
     let note = |key: &str| state.note(key).ok_or_else(|| missing(key));
     let number = |key: &str| -> Result<u64> {
@@ -188,7 +138,7 @@ fn resume(job: &Job, lock: File) -> Result<Run> {
         return Err(broken(format!("the state has version {version}, this build reads version {VERSION}")));
     }
     let mut difference = Settings::parse(note("settings")?)?.difference(&job.settings)?;
-    let (was, is) = (note("shards")?.replace('\n', ", "), shard_names(&job.data).join(", "));
+    let (was, is) = (note("shards")?.replace('\n', ", "), job.shard_names().join(", "));
     if was != is {
         difference.push(format!("the training shards were {was}, now {is}"));
     }
@@ -228,9 +178,7 @@ impl Run {
         let (tokenizer, own_tokenizer) = as_open_clip(tokenizer, config.family)?;
         let optimizer = AdamW::new(&parameters);
         Ok(Run {
-            folder: job.out.clone(),
-            settings: job.settings.clone(),
-            shards: shard_names(&job.data),
+            job: job.clone(),
             network: Network::new(config, parameters, job.device, job.settings.optim.precision),
             optimizer,
             tokenizer,
@@ -244,16 +192,14 @@ impl Run {
 
     /// Writes the training state, then the checkpoint.
     pub fn save(&self) -> Result<()> {
-        let toml = self.settings.to_toml()?;
-        let state = self.folder.join(STATE);
+        let Job { settings, out, .. } = &self.job;
+        let (toml, state) = (settings.to_toml()?, out.join(STATE));
         if let Some(parent) = state.parent() {
             std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
         }
         // The tokenizer belongs to the state as well, and goes before it.
         for (name, text) in [(SETTINGS, &toml), (clip_checkpoint::TOKENIZER, &self.tokenizer.to_json())] {
-            files::write_atomically(&self.folder.join(name), |out| {
-                std::io::Write::write_all(out, text.as_bytes())
-            })?;
+            files::write_atomically(&out.join(name), |out| std::io::Write::write_all(out, text.as_bytes()))?;
         }
         let parameters = &self.network.parameters;
         let mut tensors = parameters.stored();
@@ -267,7 +213,7 @@ impl Run {
                 ("position", self.position.to_string()),
                 ("skipped", self.skipped.to_string()),
                 ("settings", toml),
-                ("shards", self.shards.join("\n")),
+                ("shards", self.job.shard_names().join("\n")),
             ]
             .map(|(key, value)| (key.to_owned(), value)),
         );
@@ -275,14 +221,14 @@ impl Run {
         tensors.truncate(published);
         let openclip = OpenClip {
             config: self.network.config.clone(),
-            preprocess: self.settings.preprocess()?,
+            preprocess: settings.preprocess()?,
             own_tokenizer: self.own_tokenizer,
         };
-        let format = match self.settings.run.weights {
+        let format = match settings.run.weights {
             WeightFormat::Fp32 => clip_checkpoint::WeightFormat::Fp32,
             WeightFormat::Fp16 => clip_checkpoint::WeightFormat::Fp16,
         };
-        clip_checkpoint::write_into(&self.folder, &openclip, &self.tokenizer, &tensors, self.step, format)?;
+        clip_checkpoint::write_into(out, &openclip, &self.tokenizer, &tensors, self.step, format)?;
         Ok(())
     }
 }
@@ -306,14 +252,5 @@ mod tests {
             let (told, is_own) = as_open_clip(tokenizer, Family::Clip).unwrap();
             assert_eq!((told.cleaning(), is_own), expected);
         }
-    }
-
-    #[test]
-    fn a_folder_takes_one_run_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = lock(folder.path()).unwrap();
-        assert!(lock(folder.path()).unwrap_err().to_string().contains("another clip-train"));
-        drop(first);
-        lock(folder.path()).unwrap();
     }
 }

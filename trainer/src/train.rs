@@ -5,10 +5,11 @@ use clip_model::shapes::summarize;
 use clip_model::{Tokenizer, tokenizer};
 
 use crate::error::{Error, Result};
+use crate::job::Job;
 use crate::log::{Log, StepFigures, Stopwatch};
 use crate::schedule::learning_rate;
 use crate::settings::Settings;
-use crate::state::{self, Job, Run};
+use crate::state::{self, Run};
 use crate::step::{tensors, train_step};
 use crate::validate::{ShardFigures, Validator};
 
@@ -21,26 +22,39 @@ pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
     check_shards(&[&job.data[..], &job.val].concat())?;
     let mut run = state::start(job, || new_tokenizer(job))?;
     let validator = Validator {
-        preprocess: run.settings.preprocess()?,
+        preprocess: job.settings.preprocess()?,
         tokenizer: run.tokenizer.clone(),
-        template: run.settings.run.template.parse()?,
+        template: job.settings.run.template.parse()?,
         labels: None,
         warn: job.warn,
     };
-    let mut loader = Loader::new(&job.data, loader_options(&run, job)?)?;
-    let (optim, every) = (run.settings.optim.clone(), run.settings.run.clone());
-    let mut log = Log::open(&run.folder, run.step, optim.steps)?;
-    log.say(&summary(&run, job.resume));
+    let Settings { data, optim, run: every, .. } = &job.settings;
+    let options = LoaderOptions {
+        batch: optim.batch,
+        seed: optim.seed,
+        threads: job.decode_threads,
+        shuffle_buffer: data.shuffle_buffer,
+        preprocess: job.settings.preprocess()?,
+        augment: data.augment.clone(),
+        tokenizer: run.tokenizer.clone(),
+        context_length: run.network.config.text.context_length,
+        start: run.position,
+        cache_mb: data.cache_mb,
+        warn: job.warn,
+    };
+    let mut loader = Loader::new(&job.data, options)?;
+    let mut log = Log::open(&job.out, run.step, optim.steps)?;
+    log.say(&summary(&run));
     let skipped_before = run.skipped;
     let mut figures = Vec::new();
     let mut watch = Stopwatch::default();
 
     run.network.set_training(true);
     while run.step < optim.steps {
-        let lr = learning_rate(&optim, run.step);
+        let lr = learning_rate(optim, run.step);
         let batch = watch.waiting(|| loader.draw())?;
         let (images, ids) = tensors(&batch, job.device)?;
-        let outcome = train_step(&mut run.network, &mut run.optimizer, (&images, &ids), &optim, lr)?;
+        let outcome = train_step(&mut run.network, &mut run.optimizer, (&images, &ids), optim, lr)?;
         run.step += 1;
         run.position = batch.position;
         run.skipped = skipped_before + batch.skipped;
@@ -72,25 +86,8 @@ pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
             watch = Stopwatch::default();
         }
     }
-    log.say(&format!("{} steps done, the checkpoint is {}", run.step, run.folder.display()));
+    log.say(&format!("{} steps done, the checkpoint is {}", run.step, job.out.display()));
     Ok(figures)
-}
-
-fn loader_options(run: &Run, job: &Job) -> Result<LoaderOptions> {
-    let Settings { data, optim, .. } = &run.settings;
-    Ok(LoaderOptions {
-        batch: optim.batch,
-        seed: optim.seed,
-        threads: job.decode_threads,
-        shuffle_buffer: data.shuffle_buffer,
-        preprocess: run.settings.preprocess()?,
-        augment: data.augment.clone(),
-        tokenizer: run.tokenizer.clone(),
-        context_length: run.network.config.text.context_length,
-        start: run.position,
-        cache_mb: data.cache_mb,
-        warn: job.warn,
-    })
 }
 
 /// The tokenizer of a new run; its vocabulary must fit the network's.
@@ -112,15 +109,15 @@ fn new_tokenizer(job: &Job) -> Result<Tokenizer> {
     Ok(made)
 }
 
-fn summary(run: &Run, resumed: bool) -> String {
+fn summary(run: &Run) -> String {
     let size = summarize(&run.network.config);
-    let how = if resumed { format!("going on at step {}", run.step) } else { "starting".to_owned() };
+    let how = if run.job.resume { format!("going on at step {}", run.step) } else { "starting".to_owned() };
     format!(
         "{how}: {:.1} M parameters, {:.2} GFLOP an image, {} steps of {} pairs, {:?}",
         size.parameters() as f64 / 1e6,
         size.image_flops as f64 / 1e9,
-        run.settings.optim.steps,
-        run.settings.optim.batch,
+        run.job.settings.optim.steps,
+        run.job.settings.optim.batch,
         run.network.device
     )
 }

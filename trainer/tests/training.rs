@@ -9,9 +9,9 @@ use std::time::Duration;
 use clip_checkpoint::Checkpoint;
 use clip_checkpoint::Weights;
 use clip_trainer::settings::{Settings, WeightFormat};
-use clip_trainer::state::{Job, STATE};
+use clip_trainer::state::STATE;
 use clip_trainer::train::train;
-use clip_trainer::{Error, Precision};
+use clip_trainer::{Error, Job, Precision};
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 
 const RESNET: &str = "resnet = { image_size = 32, layers = [1, 1, 1, 1], width = 8 }";

@@ -64,7 +64,7 @@ pub enum Progress<'a> {
 /// [`Error::HubStatus`] when the hub refuses (no such model or revision, a private or gated one, too many requests),
 /// [`Error::HubConnection`] when it cannot be reached, [`Error::HubHash`] for a file that is not the one it announced,
 /// [`Error::HubFiles`] for a model in no format of ours, [`Error::HubOffline`] for one that is not in the cache,
-/// [`Error::HubAnswer`] for answers that make no sense, [`Error::Write`] when the disk is full.
+/// [`Error::HubAnswer`] for answers that make no sense, [`Error::Model`] when the disk is full.
 pub fn fetch(id: &Id, settings: &Settings, progress: &mut dyn FnMut(Progress)) -> Result<PathBuf> {
     let cache = Cache::new(&settings.cache, id);
     if settings.offline {

@@ -43,9 +43,9 @@ impl Checkpoint {
     /// [`Error::Io`] when `folder` exists or cannot be written; [`Error::Config`] for a network that `layout` has no
     /// place for; [`Error::Tokenizer`] as [`Checkpoint::tokenizer`].
     ///
-    /// [`Error::Io`]: crate::Error::Io
+    /// [`Error::Io`]: clip_model::Error::Io
     /// [`Error::Config`]: crate::Error::Config
-    /// [`Error::Tokenizer`]: crate::Error::Tokenizer
+    /// [`Error::Tokenizer`]: clip_model::Error::Tokenizer
     pub fn write_as(&self, folder: impl AsRef<Path>, layout: Layout) -> Result<()> {
         let tokenizer = self.tokenizer()?;
         let mut texts = vec![

@@ -35,7 +35,7 @@ pub trait Source {
 /// Writes a safetensors file of float32 tensors, atomically and one after another. `metadata` may carry a few strings.
 ///
 /// # Errors
-/// [`Error::Io`] when the disk is full or a tensor has another number of values than its shape says.
+/// [`clip_model::Error::Io`] when the disk is full or a tensor has another number of values than its shape says.
 pub fn write_weights(
     path: impl AsRef<Path>,
     tensors: &[impl Source],
@@ -79,7 +79,7 @@ fn write_numbers<const N: usize>(
 /// `steps` is the number of batches the batch norms have seen.
 ///
 /// # Errors
-/// [`Error::Tensors`] when `tensors` are not those of `config`.
+/// [`crate::Error::Tensors`] when `tensors` are not those of `config`.
 pub fn write(
     folder: impl AsRef<Path>,
     openclip: &OpenClip,

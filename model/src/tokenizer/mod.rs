@@ -5,7 +5,7 @@
 //!   for the built-in tokenizer is opened as the built-in one.
 //! - [`Tokenizer::with_cleaning`] says what is done to texts before: OpenCLIP cleans them for the tokenizers of others, too, and
 //!   transformers leaves that to the file, so that the same file gives other ids in other hands.
-//! - [`Tokenizer::open_siglip`] gives the ids of SigLIP's, which know no start token and clean texts in a way of their own.
+//! - SigLIP's are files too, which know no start token and pad every text; `clip-checkpoint` completes them.
 //! - [`train`] makes a new vocabulary of the same kind.
 //!
 //! Ids are `i32`, as the networks take them.

@@ -8,8 +8,9 @@ mod ops;
 use clip_checkpoint::Checkpoint;
 use clip_model::clip;
 use clip_model::config::Config;
+use clip_model::ops::Projections;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::error::Result;
 use crate::parameters::Parameters;
@@ -69,6 +70,39 @@ impl Network {
     /// The factor on cosine similarities, a scalar tensor that gradients flow through.
     pub fn logit_scale(&self) -> Tensor {
         self.parameters.tensor("logit_scale").exp()
+    }
+
+    fn parameter(&self, name: &str) -> &Tensor {
+        self.parameters.tensor(name)
+    }
+
+    /// An operand of a convolution or matrix product.
+    fn operand(&self, x: &Tensor) -> Tensor {
+        match self.precision {
+            Precision::Fp32 => x.shallow_clone(),
+            Precision::Bf16 => x.to_kind(Kind::BFloat16),
+        }
+    }
+
+    /// The affine map whose parameters are `{prefix}weight` and `{prefix}bias`.
+    fn affine(&self, x: &Tensor, prefix: &str) -> Tensor {
+        let [weight, bias] =
+            ["weight", "bias"].map(|part| self.operand(self.parameter(&format!("{prefix}{part}"))));
+        self.operand(x).linear(&weight, Some(&bias))
+    }
+
+    /// Weight and bias of the query (0), key (1) or value (2) map of an attention, as operands.
+    fn projection(&self, maps: Projections<'_>, part: i64, width: i64) -> [Tensor; 2] {
+        ["weight", "bias"].map(|suffix| match maps {
+            Projections::Stacked(name) => {
+                let stacked = self.parameter(&format!("{name}.in_proj_{suffix}"));
+                self.operand(&stacked.narrow(0, part * width, width))
+            }
+            Projections::Separate(name) => {
+                let map = ["q_proj", "k_proj", "v_proj"][part as usize];
+                self.operand(self.parameter(&format!("{name}.{map}.{suffix}")))
+            }
+        })
     }
 }
 

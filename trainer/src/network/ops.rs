@@ -4,48 +4,13 @@ use clip_model::config::{Activation, EndOfText};
 use clip_model::ops::{Conv, Ops, Projections};
 use tch::{Kind, Tensor};
 
-use super::{Network, Precision};
+use super::Network;
 
 /// What batch norms add to a variance.
 const EPSILON: f64 = 1e-5;
 
 /// How fast running statistics follow the batches, PyTorch's default.
 const MOMENTUM: f64 = 0.1;
-
-impl Network {
-    fn parameter(&self, name: &str) -> &Tensor {
-        self.parameters.tensor(name)
-    }
-
-    /// An operand of a convolution or matrix product.
-    fn operand(&self, x: &Tensor) -> Tensor {
-        match self.precision {
-            Precision::Fp32 => x.shallow_clone(),
-            Precision::Bf16 => x.to_kind(Kind::BFloat16),
-        }
-    }
-
-    /// The affine map whose parameters are `{prefix}weight` and `{prefix}bias`.
-    fn affine(&self, x: &Tensor, prefix: &str) -> Tensor {
-        let [weight, bias] =
-            ["weight", "bias"].map(|part| self.operand(self.parameter(&format!("{prefix}{part}"))));
-        self.operand(x).linear(&weight, Some(&bias))
-    }
-
-    /// Weight and bias of the query (0), key (1) or value (2) map of an attention, as operands.
-    fn projection(&self, maps: Projections<'_>, part: i64, width: i64) -> [Tensor; 2] {
-        ["weight", "bias"].map(|suffix| match maps {
-            Projections::Stacked(name) => {
-                let stacked = self.parameter(&format!("{name}.in_proj_{suffix}"));
-                self.operand(&stacked.narrow(0, part * width, width))
-            }
-            Projections::Separate(name) => {
-                let map = ["q_proj", "k_proj", "v_proj"][part as usize];
-                self.operand(self.parameter(&format!("{name}.{map}.{suffix}")))
-            }
-        })
-    }
-}
 
 /// `[B, L, D] -> [B, heads, L, D / heads]`.
 fn split_heads(x: &Tensor, heads: i64) -> Tensor {
@@ -210,6 +175,7 @@ mod tests {
     use clip_testkit::cases::{Array, BATCH, CASES, Case};
     use tch::Device;
 
+    use super::super::Precision;
     use super::*;
     use crate::parameters::{Parameters, to_vec};
 

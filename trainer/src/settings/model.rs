@@ -10,22 +10,16 @@ use crate::error::{Error, Result};
 #[serde(deny_unknown_fields)]
 pub struct ModelSettings {
     /// One of the paper's nine models, `RN50` to `ViT-L/14@336px`; then nothing else is given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Width of the shared embedding space.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embed_dim: Option<usize>,
     /// Non-linearity of the transformers: `quick_gelu` (OpenAI's; the default) or `gelu`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activation: Option<ActivationName>,
     /// A modified ResNet as the image tower.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resnet: Option<ResNetSizes>,
     /// A Vision Transformer as the image tower.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vit: Option<ViTSizes>,
     /// The text tower.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<TextSizes>,
 }
 

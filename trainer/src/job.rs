@@ -1,0 +1,68 @@
+//! What a run is asked to do, and the folder that it takes for itself.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use clip_data::Warn;
+use tch::Device;
+
+use crate::error::{Error, Result};
+use crate::settings::Settings;
+
+/// A run as it is asked for.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The settings.
+    pub settings: Settings,
+    /// Training shards.
+    pub data: Vec<PathBuf>,
+    /// Validation shards, each reported by itself; may be none.
+    pub val: Vec<PathBuf>,
+    /// The output folder.
+    pub out: PathBuf,
+    /// The device.
+    pub device: Device,
+    /// Go on with the run in the output folder.
+    pub resume: bool,
+    /// A checkpoint whose weights and vocabulary are the first ones.
+    pub init: Option<PathBuf>,
+    /// Threads that decode pictures.
+    pub decode_threads: usize,
+    /// Takes the warnings about samples that are left out.
+    pub warn: Warn,
+}
+
+impl Job {
+    /// The training shards' file names alone: a run may go on with its data in another place.
+    pub(crate) fn shard_names(&self) -> Vec<String> {
+        let name =
+            |path: &PathBuf| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        self.data.iter().map(name).collect()
+    }
+}
+
+/// Locks the output folder: two runs in it would overwrite each other.
+pub(crate) fn lock(folder: &Path) -> Result<File> {
+    let lock = File::open(folder).map_err(|e| Error::io("open", folder, e))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::folder(folder, "another clip-train is at work in this folder; choose another one"))
+        }
+        Err(TryLockError::Error(e)) => Err(Error::io("lock", folder, e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_takes_one_run_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = lock(folder.path()).unwrap();
+        assert!(lock(folder.path()).unwrap_err().to_string().contains("another clip-train"));
+        drop(first);
+        lock(folder.path()).unwrap();
+    }
+}
