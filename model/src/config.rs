@@ -1,6 +1,9 @@
-//! The sizes and choices that make one CLIP model different from another.
+//! The sizes and choices that make one CLIP model different from another. In a file (`serde`) a tower is its sizes alone; what is
+//! chosen for both towers is said once beside them.
 
 mod validate;
+
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
@@ -28,14 +31,18 @@ pub enum Family {
     SigLip,
 }
 
-/// Non-linearity inside a transformer block's MLP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Non-linearity inside a transformer block's MLP. (In a file: `quick_gelu` or `gelu`; the approximation is SigLIP's alone, which
+/// no file of ours describes.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Activation {
     /// `x * sigmoid(1.702 x)`, what OpenAI trained with.
+    #[default]
     QuickGelu,
     /// The exact Gaussian error linear unit, `x * Phi(x)`.
     Gelu,
     /// Its approximation `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))` (Hendrycks and Gimpel 2016, arXiv 1606.08415).
+    #[serde(skip)]
     GeluTanh,
 }
 
@@ -49,7 +56,8 @@ pub enum ImageTower {
 }
 
 /// Sizes of the modified ResNet.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ResNet {
     /// Side of the square input, pixels; a multiple of 32.
     pub image_size: usize,
@@ -58,11 +66,13 @@ pub struct ResNet {
     /// Channels after the stem; the last stage has 32 times as many.
     pub width: usize,
     /// Channels per head of the attention pooling.
+    #[serde(default = "head_width")]
     pub head_width: usize,
 }
 
 /// Sizes of the Vision Transformer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ViT {
     /// Side of the square input, pixels. What is left of it to the right of and below the last whole patch is not seen.
     pub image_size: usize,
@@ -73,18 +83,23 @@ pub struct ViT {
     /// Transformer blocks.
     pub layers: usize,
     /// Channels per attention head.
+    #[serde(default = "head_width")]
     pub head_width: usize,
     /// Hidden width of a block's MLP over `width`.
+    #[serde(default = "usual_mlp_ratio")]
     pub mlp_ratio: f64,
     /// Non-linearity of the blocks. OpenAI's weights need [`Activation::QuickGelu`]; a mismatch costs accuracy without any
     /// error, so it is always stated.
+    #[serde(skip)]
     pub activation: Activation,
     /// What its layer norms add to a variance, [`Family::norm_epsilon`] as a rule.
+    #[serde(skip, default = "clip_norm_epsilon")]
     pub norm_epsilon: f32,
 }
 
 /// Sizes of the text transformer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TextTower {
     /// Longest sequence of token ids, start and end tokens included.
     pub context_length: usize,
@@ -97,19 +112,24 @@ pub struct TextTower {
     /// Transformer blocks.
     pub layers: usize,
     /// Hidden width of a block's MLP over `width`.
+    #[serde(default = "usual_mlp_ratio")]
     pub mlp_ratio: f64,
     /// Non-linearity of the blocks, see [`ViT::activation`].
+    #[serde(skip)]
     pub activation: Activation,
     /// What its layer norms add to a variance, [`Family::norm_epsilon`] as a rule.
+    #[serde(skip, default = "clip_norm_epsilon")]
     pub norm_epsilon: f32,
     /// Where a CLIP's text is pooled. (A SigLIP's is at its last token.)
+    #[serde(skip)]
     pub end: EndOfText,
 }
 
 /// The token at which a text is pooled: nothing after it is seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EndOfText {
     /// The one with the highest id, the first of several.
+    #[default]
     Highest,
     /// The first one with this id, or a text's first token where there is none: for vocabularies in which the end of text
     /// is not the highest id.
@@ -245,6 +265,17 @@ impl TextTower {
             end: EndOfText::Highest,
         }
     }
+}
+
+// What files of sizes leave out.
+fn head_width() -> usize {
+    64
+}
+fn usual_mlp_ratio() -> f64 {
+    4.0
+}
+fn clip_norm_epsilon() -> f32 {
+    Family::Clip.norm_epsilon()
 }
 
 /// Hidden width of an MLP, truncated as OpenCLIP does.

@@ -27,7 +27,7 @@ use crate::job::{Job, lock};
 use crate::network::Network;
 use crate::optimizer::AdamW;
 use crate::parameters::{Parameters, Stored};
-use crate::settings::{Settings, WeightFormat};
+use crate::settings::Settings;
 
 /// Where in the output folder the training state is.
 pub const STATE: &str = "state/training.safetensors";
@@ -224,10 +224,7 @@ impl Run {
             preprocess: settings.preprocess()?,
             own_tokenizer: self.own_tokenizer,
         };
-        let format = match settings.run.weights {
-            WeightFormat::Fp32 => clip_checkpoint::WeightFormat::Fp32,
-            WeightFormat::Fp16 => clip_checkpoint::WeightFormat::Fp16,
-        };
+        let format = settings.run.weights;
         clip_checkpoint::write_into(out, &openclip, &self.tokenizer, &tensors, self.step, format)?;
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clip_checkpoint::Checkpoint;
 use clip_checkpoint::Weights;
-use clip_trainer::settings::{Settings, WeightFormat};
+use clip_trainer::settings::Settings;
 use clip_trainer::state::STATE;
 use clip_trainer::train::train;
 use clip_trainer::{Error, Job, Precision};
@@ -99,7 +99,7 @@ fn learns_colours_and_evaluates_its_checkpoint() {
     let toml = settings(VIT, "steps = 150\nlr = 3e-3\nwarmup = 10\nbatch = 16");
     let mut job = job(&toml.replace("batch = 8\n", ""), std::slice::from_ref(&shard), &out);
     job.val = vec![shard.clone()];
-    job.settings.run.weights = WeightFormat::Fp16;
+    job.settings.run.weights = clip_checkpoint::WeightFormat::Fp16;
     job.settings.run.checkpoint_every = 1000;
     let reports = train(&job).unwrap();
 

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use clip_model::{Tokenizer, files};
 use safetensors::Dtype;
+use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::Result;
@@ -93,7 +94,8 @@ pub fn write(
 }
 
 /// Number format of the weights that [`write_into`] writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum WeightFormat {
     /// IEEE single precision.
     #[default]

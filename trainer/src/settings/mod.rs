@@ -12,8 +12,8 @@ use clip_model::preprocess::Preprocess;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-pub use model::{ActivationName, ModelSettings, ResNetSizes, TextSizes, ViTSizes};
-pub use sections::{DataSettings, OptimSettings, RunSettings, WeightFormat};
+pub use model::ModelSettings;
+pub use sections::{DataSettings, OptimSettings, RunSettings};
 
 /// Everything that shapes a run. Unknown fields are errors; what is left out has the value given here.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -209,7 +209,7 @@ mod tests {
         now.run.log_every = 7;
         assert!(before.difference(&now).unwrap().is_empty());
         now.optim.lr = 0.25;
-        now.model.activation = Some(ActivationName::Gelu);
+        now.model.activation = Some(clip_model::config::Activation::Gelu);
         let difference = before.difference(&now).unwrap().join("; ");
         assert!(difference.contains("optim.lr was 0.0005, now 0.25"), "{difference}");
         assert!(difference.contains("model.activation was not given, now \"gelu\""), "{difference}");

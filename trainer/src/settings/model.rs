@@ -1,6 +1,6 @@
 //! The section `[model]`: the network, by its published name or by all of its sizes.
 
-use clip_model::config::{Activation, Config, EndOfText, Family, ImageTower, ResNet, TextTower, ViT};
+use clip_model::config::{Activation, Config, Family, ImageTower, ResNet, TextTower, ViT};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -14,77 +14,13 @@ pub struct ModelSettings {
     /// Width of the shared embedding space.
     pub embed_dim: Option<usize>,
     /// Non-linearity of the transformers: `quick_gelu` (OpenAI's; the default) or `gelu`.
-    pub activation: Option<ActivationName>,
+    pub activation: Option<Activation>,
     /// A modified ResNet as the image tower.
-    pub resnet: Option<ResNetSizes>,
+    pub resnet: Option<ResNet>,
     /// A Vision Transformer as the image tower.
-    pub vit: Option<ViTSizes>,
+    pub vit: Option<ViT>,
     /// The text tower.
-    pub text: Option<TextSizes>,
-}
-
-/// The spelling of [`Activation`] in a settings file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ActivationName {
-    /// `x * sigmoid(1.702 x)`.
-    QuickGelu,
-    /// The exact Gaussian error linear unit.
-    Gelu,
-}
-
-/// Sizes of a modified ResNet, see [`ResNet`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ResNetSizes {
-    /// Side of the square input, pixels; a multiple of 32.
-    pub image_size: usize,
-    /// Bottleneck blocks in each of the four stages.
-    pub layers: [usize; 4],
-    /// Channels after the stem.
-    pub width: usize,
-    /// Channels per head of the attention pooling.
-    #[serde(default = "head_width")]
-    pub head_width: usize,
-}
-
-/// Sizes of a Vision Transformer, see [`ViT`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ViTSizes {
-    /// Side of the square input, pixels; a multiple of `patch_size`.
-    pub image_size: usize,
-    /// Side of a square patch, pixels.
-    pub patch_size: usize,
-    /// Channels of a token.
-    pub width: usize,
-    /// Transformer blocks.
-    pub layers: usize,
-    /// Channels per attention head.
-    #[serde(default = "head_width")]
-    pub head_width: usize,
-    /// Hidden width of a block's MLP over `width`.
-    #[serde(default = "mlp_ratio")]
-    pub mlp_ratio: f64,
-}
-
-/// Sizes of the text transformer, see [`TextTower`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TextSizes {
-    /// Longest sequence of token ids, start and end included.
-    pub context_length: usize,
-    /// Entries of the vocabulary.
-    pub vocab_size: usize,
-    /// Channels of a token.
-    pub width: usize,
-    /// Attention heads.
-    pub heads: usize,
-    /// Transformer blocks.
-    pub layers: usize,
-    /// Hidden width of a block's MLP over `width`.
-    #[serde(default = "mlp_ratio")]
-    pub mlp_ratio: f64,
+    pub text: Option<TextTower>,
 }
 
 impl ModelSettings {
@@ -106,27 +42,10 @@ impl ModelSettings {
             return Ok(Config::named(name)?);
         }
         let missing = |field: &str| Error::Settings(format!("model.{field} is missing (or give model.name)"));
-        let activation = match self.activation.unwrap_or(ActivationName::QuickGelu) {
-            ActivationName::QuickGelu => Activation::QuickGelu,
-            ActivationName::Gelu => Activation::Gelu,
-        };
-        let image = match (&self.resnet, &self.vit) {
-            (Some(r), None) => ImageTower::ResNet(ResNet {
-                image_size: r.image_size,
-                layers: r.layers,
-                width: r.width,
-                head_width: r.head_width,
-            }),
-            (None, Some(v)) => ImageTower::ViT(ViT {
-                image_size: v.image_size,
-                patch_size: v.patch_size,
-                width: v.width,
-                layers: v.layers,
-                head_width: v.head_width,
-                mlp_ratio: v.mlp_ratio,
-                activation,
-                norm_epsilon: Family::Clip.norm_epsilon(),
-            }),
+        let activation = self.activation.unwrap_or_default();
+        let image = match (self.resnet.clone(), self.vit.clone()) {
+            (Some(resnet), None) => ImageTower::ResNet(resnet),
+            (None, Some(vit)) => ImageTower::ViT(ViT { activation, ..vit }),
             (Some(_), Some(_)) => {
                 return Err(Error::Settings(
                     "model.resnet and model.vit are both given, one is needed".into(),
@@ -134,29 +53,11 @@ impl ModelSettings {
             }
             (None, None) => return Err(missing("resnet or model.vit")),
         };
-        let t = self.text.as_ref().ok_or_else(|| missing("text"))?;
-        let text = TextTower {
-            context_length: t.context_length,
-            vocab_size: t.vocab_size,
-            width: t.width,
-            heads: t.heads,
-            layers: t.layers,
-            mlp_ratio: t.mlp_ratio,
-            activation,
-            norm_epsilon: Family::Clip.norm_epsilon(),
-            end: EndOfText::Highest,
-        };
+        let text = self.text.clone().ok_or_else(|| missing("text"))?;
+        let text = TextTower { activation, ..text };
         let embed_dim = self.embed_dim.ok_or_else(|| missing("embed_dim"))?;
         let config = Config { family: Family::Clip, embed_dim, image, text };
         config.validate()?;
         Ok(config)
     }
-}
-
-fn head_width() -> usize {
-    64
-}
-
-fn mlp_ratio() -> f64 {
-    4.0
 }

@@ -1,5 +1,6 @@
 //! The sections besides `[model]`, with what holds where nothing is said.
 
+use clip_checkpoint::WeightFormat;
 use clip_data::Augment;
 use serde::{Deserialize, Serialize};
 
@@ -64,17 +65,6 @@ pub struct RunSettings {
     pub template: String,
     /// Number format of the weights in `open_clip_model.safetensors`: `fp32` or `fp16` (half the size).
     pub weights: WeightFormat,
-}
-
-/// Number format of the published weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WeightFormat {
-    /// IEEE single precision.
-    #[default]
-    Fp32,
-    /// IEEE half precision, rounded to nearest.
-    Fp16,
 }
 
 impl Default for DataSettings {
