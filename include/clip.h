@@ -21,7 +21,8 @@
  *     clip_labels_free(labels);
  *     clip_model_free(model);
  *
- * examples/c/classify.c is a complete program. Link with -lclip; libonnxruntime.so is opened at run time.
+ * examples/c/classify.c is a complete program, in C99 like this header. Link with -lclip; libonnxruntime.so is
+ * opened at run time.
  *
  * Errors: A function that can fail returns a clip_status: CLIP_OK (0), or an error code, and then clip_last_error()
  *   says why. The library never prints anything, and no error ends the process. When memory runs out, the call fails
@@ -73,7 +74,7 @@ const char *clip_version(void);
 /* The tens say what the error is about: 10 an argument, 20 the model folder, 30 the content of an input, 40 the engine,
  * 50 the machine, 90 this library. Later versions may add codes within the tens. */
 
-/// The call did what it was made for.
+/// The call succeeded.
 #define CLIP_OK 0
 /// An argument is NULL that must not be.
 #define CLIP_ERROR_NULL 10
@@ -149,7 +150,8 @@ typedef struct clip_open_options {
     size_t trust_unchanged;
     /// What runs the model: "onnx", which is ONNX Runtime. The default is what the folder was exported for.
     const char *engine;
-    /// What the engine computes on: "cpu", or "cuda:0" for the first CUDA device. The default is the engine's own.
+    /// What the engine computes on: "cpu". ("cuda:0", the first CUDA device, is understood, but no engine of this
+    /// version computes on it: CLIP_ERROR_ARGUMENT.) The default is the engine's own.
     /// When an engine or a device cannot be had, opening fails: no other takes its place.
     const char *device;
 } clip_open_options;

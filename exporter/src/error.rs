@@ -24,9 +24,14 @@ pub enum Error {
     /// The model folder is there already and was not to be replaced.
     #[error("{} exists already", .0.display())]
     Exists(PathBuf),
-    /// What was to be replaced is no model folder.
-    #[error("{} is not replaced: it has no {} of this version and so is no model folder", .0.display(), clip_model::manifest::FILE)]
-    NotAModelFolder(PathBuf),
+    /// What was to be replaced is no model folder, or one that this version does not read.
+    #[error("{} is not replaced: it is no model folder that this version reads", folder.display())]
+    NotAModelFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// What is missing, or unknown.
+        source: clip_model::Error,
+    },
     /// What was to be replaced holds more than a model.
     #[error("{} is not replaced: it holds {}, which is no part of the model", folder.display(), file.display())]
     ForeignFile {

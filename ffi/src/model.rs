@@ -60,7 +60,8 @@ pub struct clip_open_options {
     pub trust_unchanged: usize,
     /// What runs the model: "onnx", which is ONNX Runtime. The default is what the folder was exported for.
     pub engine: *const c_char,
-    /// What the engine computes on: "cpu", or "cuda:0" for the first CUDA device. The default is the engine's own.
+    /// What the engine computes on: "cpu". ("cuda:0", the first CUDA device, is understood, but no engine of this
+    /// version computes on it: CLIP_ERROR_ARGUMENT.) The default is the engine's own.
     /// When an engine or a device cannot be had, opening fails: no other takes its place.
     pub device: *const c_char,
 }

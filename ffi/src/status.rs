@@ -6,7 +6,7 @@ use std::ffi::{CString, c_char};
 /// What a call came to: CLIP_OK or one of the CLIP_ERROR_* codes.
 pub type clip_status = i32;
 
-/// The call did what it was made for.
+/// The call succeeded.
 pub const CLIP_OK: i32 = 0;
 /// An argument is NULL that must not be.
 pub const CLIP_ERROR_NULL: i32 = 10;

@@ -1,5 +1,5 @@
 //! Bytes as what a C program passes to libclip: an image file, pixels, labels and templates, or options. The model is the
-//! one of three colours in runtime/tests. Needs libonnxruntime.so, see runtime/src/library.rs.
+//! one of three colours in runtime/tests. Needs libonnxruntime.so, see runtime/src/engine/onnx.rs.
 #![no_main]
 
 use std::ffi::{CStr, CString, c_char};

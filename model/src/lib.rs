@@ -1,9 +1,9 @@
-//! What CLIP *is* (Radford et al. 2021, arXiv 2103.00020): the configuration of its two towers, the network
-//! written once over a small set of operations, the tokenizer, image preprocessing, label sets, and the manifest of an
-//! exported model folder: what training, export and inference share.
+//! What CLIP *is* (Radford et al. 2021, arXiv 2103.00020), and what the runtime needs of it: the configuration of its two towers,
+//! the network written once over a small set of operations, the tokenizer, image preprocessing, prompt templates, label sets, and
+//! the manifest of an exported model folder.
 //!
-//! This crate reads no checkpoints and computes nothing with weights: `clip-checkpoint` does the one, training (libtorch) and inference (ONNX Runtime) live in the
-//! crates that depend on it. It links neither.
+//! This crate reads no checkpoints and computes nothing with weights: `clip-checkpoint` does the one, training (libtorch) and
+//! inference (ONNX Runtime) live in the crates that depend on it. It links neither.
 
 pub mod clip;
 pub mod config;

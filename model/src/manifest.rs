@@ -6,6 +6,7 @@ use std::iter::once;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -148,17 +149,23 @@ impl Manifest {
             schema: u64,
         }
         let json = |e| Error::json(&path, e);
+        let mut old = false;
         let mut bytes = files::read(&path, files::TEXT_LIMIT)?;
         match serde_json::from_slice(&bytes).map_err(json)? {
             Version { schema: SCHEMA } => {}
             // Written anew, and not parsed from the values, which would be a second parser in every program.
             Version { schema: 1 } => {
-                let old = serde_json::from_slice(&bytes).map_err(json)?;
-                bytes = serde_json::to_vec(&of_schema_1(old)).map_err(json)?;
+                bytes = serde_json::to_vec(&of_schema_1(serde_json::from_slice(&bytes).map_err(json)?))
+                    .map_err(json)?;
+                old = true;
             }
             Version { schema } => return Err(Error::SchemaVersion { path, found: schema, known: SCHEMAS }),
         }
-        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(json)?;
+        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| match old {
+            // The place would be that in a file that nobody has.
+            true => json(serde_json::Error::custom(format!("{}, read as schema 1", without_place(&e)))),
+            false => json(e),
+        })?;
         manifest.validate()?;
         Ok(manifest)
     }
@@ -244,13 +251,25 @@ fn of_schema_1(mut manifest: Value) -> Value {
     fields.insert("schema".to_owned(), 2.into());
     for tower in ["image", "text"] {
         let Some(encoder) = fields.get_mut(tower).and_then(Value::as_object_mut) else { continue };
-        let [engine, input, element] =
-            ["engine", "input", "element"].map(|field| encoder.remove(field).unwrap_or_default());
-        let layout = Element::deserialize(&element).map(Layout::of).ok();
-        encoder.insert("engine".to_owned(), json!({ "name": engine }));
-        encoder.insert("input".to_owned(), json!({ "name": input, "layout": layout, "element": element }));
+        let [engine, name, element] = ["engine", "input", "element"].map(|field| encoder.remove(field));
+        let layout = element.as_ref().and_then(|element| Element::deserialize(element).map(Layout::of).ok());
+        let layout = json!(layout.unwrap_or(Layout::Nchw));
+        // A field that is missing stays missing, to be named.
+        let object = |fields: &[(&str, Option<Value>)]| {
+            let fields = fields.iter().cloned();
+            Value::from_iter(fields.filter_map(|(name, value)| Some((name.to_owned(), value?))))
+        };
+        let input = object(&[("name", name), ("layout", Some(layout)), ("element", element)]);
+        encoder.insert("engine".to_owned(), object(&[("name", engine)]));
+        encoder.insert("input".to_owned(), input);
     }
     manifest
+}
+
+/// The reason without the line and the column.
+fn without_place(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    said.rsplit_once(" at line ").map_or(said.as_str(), |(reason, _)| reason).to_owned()
 }
 
 /// The path of `file` inside `folder`, after checking that its content has the `sha256` of the manifest.

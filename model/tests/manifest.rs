@@ -242,6 +242,21 @@ fn the_words_of_one_schema_are_none_of_the_other() {
 }
 
 #[test]
+fn what_is_wrong_in_an_old_manifest_is_named_without_a_place_in_another_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let reason = |old: &str, new: &str| {
+        let changed = SCHEMA_1.replacen(old, new, 1);
+        assert_ne!(changed, SCHEMA_1);
+        std::fs::write(folder.path().join(FILE), changed).unwrap();
+        let Err(Error::Json { source, .. }) = Manifest::read(folder.path()) else { panic!("{new}") };
+        source.to_string()
+    };
+    assert_eq!(reason("\"element\": \"uint8\",", ""), "missing field `element`, read as schema 1");
+    let unknown = reason("\"element\": \"uint8\"", "\"element\": \"float64\"");
+    assert!(unknown.starts_with("unknown variant `float64`") && !unknown.contains("line"), "{unknown}");
+}
+
+#[test]
 fn what_is_not_a_manifest_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(Manifest::read(folder.path()), Err(Error::Io { action: "open", .. })));

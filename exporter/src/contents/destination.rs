@@ -20,9 +20,8 @@ pub fn check(folder: impl AsRef<Path>, replace: bool) -> Result<()> {
         return Err(Error::Exists(folder.to_owned()));
     }
     // Only what a manifest knows may be removed; anything else in there is the user's.
-    let Ok(manifest) = Manifest::read(folder) else {
-        return Err(Error::NotAModelFolder(folder.to_owned()));
-    };
+    let refused = |source| Error::NotAModelFolder { folder: folder.to_owned(), source };
+    let manifest = Manifest::read(folder).map_err(refused)?;
     let own = manifest.files();
     let io = |e| Error::Model(clip_model::Error::io("read", folder, e));
     for entry in std::fs::read_dir(folder).map_err(io)? {
@@ -90,7 +89,9 @@ impl Place {
             true => folder.canonicalize().map_err(cannot("open", folder))?,
             false => folder.to_owned(),
         };
-        let parent = folder.parent().ok_or_else(|| Error::NotAModelFolder(folder.clone()))?;
+        let parent = folder
+            .parent()
+            .ok_or_else(|| cannot("replace", &folder)(std::io::ErrorKind::InvalidInput.into()))?;
         let aside =
             temporary::Folder::create_in(parent).map_err(cannot("create a folder beside", &folder))?;
         Ok(Place { folder, replaced, aside })
@@ -202,7 +203,7 @@ mod tests {
         let path = folder.join("clip.json");
         let of_schema_1 = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, of_schema_1.replace("\"schema\":1", "\"schema\":3")).unwrap();
-        assert!(matches!(write(&folder, true, put("b")), Err(Error::NotAModelFolder(_))));
+        assert!(matches!(write(&folder, true, put("b")), Err(Error::NotAModelFolder { .. })));
         std::fs::write(&path, of_schema_1).unwrap();
         write(&folder, true, put("b")).unwrap();
         assert_eq!(entries(&folder), ["b", "clip.json"]);
@@ -283,11 +284,13 @@ mod tests {
         let folder = root.path().join("photos");
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join("dear.jpg"), "").unwrap();
-        let message = write(&folder, true, put("a")).unwrap_err().to_string();
-        assert!(message.contains("photos") && message.contains("clip.json"), "{message}");
+        let Err(Error::NotAModelFolder { folder: named, source }) = write(&folder, true, put("a")) else {
+            panic!("it was replaced")
+        };
+        assert!(named == folder && source.to_string().contains("clip.json"), "{source}");
         let file = root.path().join("file");
         std::fs::write(&file, "").unwrap();
-        assert!(matches!(write(&file, true, put("a")), Err(Error::NotAModelFolder(_))));
+        assert!(matches!(write(&file, true, put("a")), Err(Error::NotAModelFolder { .. })));
         assert_eq!(entries(&folder), ["dear.jpg"]);
     }
 

@@ -1,6 +1,7 @@
 //! The library's errors as this program says them: with the option that helps.
 
 use clip_exporter::{Conflict, Error, Tower};
+use clip_model::Manifest;
 use clip_program::Usage;
 
 /// The error with the option that helps; wrong arguments where options were refused.
@@ -18,7 +19,10 @@ pub fn with_remedy(error: Error) -> anyhow::Error {
 
 fn remedy(error: &Error) -> Option<&'static str> {
     Some(match error {
-        Error::Exists(_) => "name another folder, or replace it with --force",
+        Error::Exists(folder) if Manifest::read(folder).is_ok() => {
+            "name another folder, or replace it with --force"
+        }
+        Error::Exists(_) => "name another folder",
         Error::Overflow { .. } => "export it with --precision fp32 or int8",
         Error::Conflict(Conflict::CombinedAlone) => "leave one of --combined and --only out",
         Error::Conflict(Conflict::CombinedInt8) => "leave --combined out",
