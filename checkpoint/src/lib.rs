@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Our own checkpoints are in OpenCLIP's hub layout: a folder with `open_clip_config.json`, `open_clip_model.safetensors` and,
-//! where the vocabulary is not OpenAI's, `tokenizer.json`. Foreign names are translated in [`layout`](crate::Layout)s, and known nowhere
+//! where the vocabulary is not OpenAI's, `tokenizer.json`. Foreign names are translated in `layout/`, one file for each [`Layout`], and known nowhere
 //! else. This crate computes nothing with weights, and nothing that runs a model needs it.
 
 mod checkpoint;

@@ -50,12 +50,24 @@ impl Read for Archive {
     }
 }
 
+/// An entry of the archive, after which the next one can be read.
+struct Entry {
+    name: String,
+    /// Its length in bytes, as announced.
+    size: u64,
+    /// The file that it is, where it belongs to a sample.
+    member: Option<Member>,
+    /// How many bytes of it were there.
+    read: io::Result<u64>,
+}
+
 impl Archive {
     /// The next file that belongs to a sample, `None` at the archive's end; or at which byte it is broken, and how.
     fn next(&mut self) -> Result<Option<Member>, (u64, String)> {
         loop {
             let start = self.offset;
-            let Some((name, size, member, read)) = self.read_entry().map_err(|e| (start, e.to_string()))?
+            let Some(Entry { name, size, member, read }) =
+                self.read_entry().map_err(|e| (start, e.to_string()))?
             else {
                 // The end is a block of zeros; a file that just stops was cut.
                 if self.offset == start {
@@ -86,9 +98,8 @@ impl Archive {
         }
     }
 
-    /// Name and size of the next entry, the file that it is, and how many bytes were read of it.
-    #[allow(clippy::type_complexity)]
-    fn read_entry(&mut self) -> io::Result<Option<(String, u64, Option<Member>, io::Result<u64>)>> {
+    /// The next entry, whether it belongs to a sample or not.
+    fn read_entry(&mut self) -> io::Result<Option<Entry>> {
         // An archive of its own for each entry, so that the iterator need not borrow from itself; it also reads the long
         // names that lie in blocks before the entry.
         let mut archive = tar::Archive::new(self);
@@ -102,7 +113,7 @@ impl Archive {
             _ => io::copy(&mut entry, &mut io::sink()),
         };
         let member = place.map(|(key, part)| Member { key, part, bytes });
-        Ok(Some((name, size, member, read)))
+        Ok(Some(Entry { name, size, member, read }))
     }
 }
 

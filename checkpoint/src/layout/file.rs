@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::kind::Kind;
 use clip_model::files;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 use crate::torch;
 use crate::weights::Weights;
+
+use super::kind::Kind;
 
 /// The name of the tokenizer in a folder.
 pub const TOKENIZER: &str = "tokenizer.json";

@@ -26,7 +26,7 @@ impl Ranking {
         let (mut same, mut correlation) = (0, 0.0);
         for i in 0..images {
             let [a, b] = [found, exact].map(|side| ranks(&similarities(side, i)));
-            same += usize::from(first(&a) == first(&b));
+            same += usize::from(nearest(&a) == nearest(&b));
             correlation += rank_correlation(&a, &b);
         }
         let images = images.max(1) as f64;
@@ -38,6 +38,7 @@ impl Ranking {
     }
 }
 
-fn first(ranks: &[usize]) -> Option<usize> {
+/// The place of rank 0.
+fn nearest(ranks: &[usize]) -> Option<usize> {
     ranks.iter().position(|&rank| rank == 0)
 }
