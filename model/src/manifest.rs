@@ -1,6 +1,7 @@
 //! `clip.json`: everything the runtime needs to know about an exported model folder.
 
 mod encoder;
+mod plan;
 
 use std::iter::once;
 use std::ops::RangeInclusive;
@@ -16,12 +17,13 @@ use crate::files;
 use crate::preprocess::Preprocess;
 use crate::tokenizer::{Cleaning, Tokenizer};
 pub use encoder::{DataFile, Element, Encoder, Engine, Input, Layout, Precision};
+pub use plan::{Build, Graph, Plan, Sizes};
 
 /// The name of the manifest in a model folder.
 pub const FILE: &str = "clip.json";
 
 /// The schema version that this build writes.
-pub const SCHEMA: u64 = 2;
+pub const SCHEMA: u64 = 3;
 
 /// The schema versions that this build reads.
 pub const SCHEMAS: RangeInclusive<u64> = 1..=SCHEMA;
@@ -152,7 +154,8 @@ impl Manifest {
         let mut old = false;
         let mut bytes = files::read(&path, files::TEXT_LIMIT)?;
         match serde_json::from_slice(&bytes).map_err(json)? {
-            Version { schema: SCHEMA } => {}
+            // Schema 3 has more to say than 2, and says the rest in the same way.
+            Version { schema: 2 | SCHEMA } => {}
             // Written anew, and not parsed from the values, which would be a second parser in every program.
             Version { schema: 1 } => {
                 bytes = serde_json::to_vec(&of_schema_1(serde_json::from_slice(&bytes).map_err(json)?))
@@ -161,11 +164,12 @@ impl Manifest {
             }
             Version { schema } => return Err(Error::SchemaVersion { path, found: schema, known: SCHEMAS }),
         }
-        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| match old {
+        let mut manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| match old {
             // The place would be that in a file that nobody has.
             true => json(serde_json::Error::custom(format!("{}, read as schema 1", without_place(&e)))),
             false => json(e),
         })?;
+        manifest.schema = SCHEMA;
         manifest.validate()?;
         Ok(manifest)
     }
@@ -184,7 +188,10 @@ impl Manifest {
 
     /// The names of all files that a folder with this manifest may hold, the manifest, [`REPORT`] and [`CHECKED`] included.
     pub fn files(&self) -> Vec<&str> {
-        let towers = self.towers().flat_map(|(_, encoder)| encoder.files().map(|(file, _)| file));
+        let towers = self.towers().flat_map(|(_, encoder)| {
+            let graph = encoder.plan().into_iter().flat_map(|plan| plan.graph.files());
+            encoder.files().chain(graph).map(|(file, _)| file)
+        });
         let combined = self.combined.iter();
         let combined = combined.flat_map(|c| once(&c.file).chain(c.data.iter().map(|d| &d.file)));
         let tokenizer = self.tokenizer.iter().map(|t| &t.file);
@@ -232,6 +239,12 @@ impl Manifest {
                 return bad(format!("the {tower} encoder's batch is {batch:?}, expected 1 to {MAX_BATCH}"));
             }
         }
+        for (tower, encoder) in self.towers() {
+            let Some(Plan { batch, length, .. }) = encoder.plan() else { continue };
+            if !batch.are_valid(1..=MAX_BATCH) || length.is_some_and(|l| !l.are_valid(1..=1 << 20)) {
+                return bad(format!("the {tower} encoder's plan is for sizes that make no sense"));
+            }
+        }
         if let Some(tokenizer) = &self.tokenizer
             && !(3..=1 << 20).contains(&tokenizer.context_length)
         {
@@ -244,11 +257,11 @@ impl Manifest {
     }
 }
 
-/// A manifest of schema 1 as one of schema 2. An encoder named its engine in one word, its input under `input`, and said by
+/// A manifest of schema 1 as one of today. An encoder named its engine in one word, its input under `input`, and said by
 /// `element` what the layout is, too. What was wrong stays wrong.
 fn of_schema_1(mut manifest: Value) -> Value {
     let Some(fields) = manifest.as_object_mut() else { return manifest };
-    fields.insert("schema".to_owned(), 2.into());
+    fields.insert("schema".to_owned(), SCHEMA.into());
     for tower in ["image", "text"] {
         let Some(encoder) = fields.get_mut(tower).and_then(Value::as_object_mut) else { continue };
         let [engine, name, element] = ["engine", "input", "element"].map(|field| encoder.remove(field));

@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use clip_model::manifest::{
-    Combined, DataFile, Element, Encoder, Engine, FILE, Input, LabelsFile, Layout, Precision, SCHEMA,
-    SCHEMAS, TokenizerFile, verified,
+    Build, Combined, DataFile, Element, Encoder, Engine, FILE, Graph, Input, LabelsFile, Layout, Plan,
+    Precision, SCHEMA, SCHEMAS, Sizes, TokenizerFile, verified,
 };
 use clip_model::tokenizer::{self, Cleaning};
 use clip_model::{Error, Manifest, Preprocess, Tokenizer, files};
@@ -110,11 +110,91 @@ fn an_encoder_is_written_in_these_words() {
             "output": "embedding",
         })
     };
-    assert_eq!(written["schema"], 2);
+    assert_eq!(written["schema"], 3);
     assert_eq!(written["image"], expected("visual.onnx", "image", "nchw", "float32"));
     assert_eq!(written["text"], expected("text.onnx", "ids", "tokens", "int32"));
     let bytes = serde_json::to_value(full_manifest()).unwrap();
     assert_eq!(bytes["image"]["input"], json!({ "name": "image", "layout": "nhwc", "element": "uint8" }));
+}
+
+fn with_plan() -> Manifest {
+    let mut manifest = manifest();
+    let image = manifest.image.as_mut().unwrap();
+    let graph = Graph {
+        data: vec![DataFile { file: "visual.onnx.data".into(), sha256: "5".repeat(64) }],
+        ..image.graph()
+    };
+    image.file = "visual.plan".into();
+    image.engine = Engine::TensorRt(Box::new(Plan {
+        family: "10".into(),
+        version: "10.3.0".into(),
+        compute_capabilities: vec![87],
+        device: Some("Orin".into()),
+        batch: Sizes { min: 1, opt: 8, max: 32 },
+        length: None,
+        build: Build {
+            level: None,
+            workspace: Some(1 << 30),
+            version_compatible: false,
+            hardware_compatible: false,
+            milliseconds: 61_000,
+            peak_memory: 1 << 31,
+        },
+        graph,
+        verified: true,
+    }));
+    manifest
+}
+
+#[test]
+fn a_plan_is_written_with_what_it_depends_on_and_with_its_graph() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = with_plan();
+    manifest.write(folder.path()).unwrap();
+    assert_eq!(Manifest::read(folder.path()).unwrap(), manifest);
+    let written = serde_json::to_value(&manifest).unwrap();
+    let engine = &written["image"]["engine"];
+    assert_eq!((&engine["name"], &engine["family"]), (&json!("tensorrt"), &json!("10")));
+    assert_eq!(engine["compute_capabilities"], json!([87]));
+    assert_eq!(engine["batch"], json!({ "min": 1, "opt": 8, "max": 32 }));
+    assert_eq!(engine["graph"]["file"], "visual.onnx");
+    // A folder holds both, and what runs is one of them.
+    let image = manifest.image.as_ref().unwrap();
+    assert_eq!(image.files().map(|(file, _)| file).collect::<Vec<_>>(), ["visual.plan"]);
+    assert_eq!(
+        image.graph().files().map(|(file, _)| file).collect::<Vec<_>>(),
+        ["visual.onnx", "visual.onnx.data"]
+    );
+    let all = ["visual.plan", "visual.onnx", "visual.onnx.data", "text.onnx"];
+    assert!(all.iter().all(|file| manifest.files().contains(file)), "{:?}", manifest.files());
+    let graph = image.without_plan();
+    assert_eq!((graph.file.as_str(), &graph.engine, graph.data.len()), ("visual.onnx", &Engine::Onnx {}, 1));
+    assert_eq!(graph.input, image.input);
+}
+
+#[test]
+fn plans_that_make_no_sense_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |change: &dyn Fn(&mut Plan)| {
+        let mut manifest = with_plan();
+        let Engine::TensorRt(plan) = &mut manifest.image.as_mut().unwrap().engine else { panic!() };
+        change(plan);
+        manifest.write(folder.path()).unwrap_err().to_string()
+    };
+    for sizes in [(0, 1, 1), (2, 1, 3), (1, 4, 3), (1, 1, 1 << 20)] {
+        let (min, opt, max) = sizes;
+        let said = refused(&|plan| plan.batch = Sizes { min, opt, max });
+        assert!(said.contains("sizes that make no sense"), "{said}");
+    }
+    let said = refused(&|plan| plan.graph.file = "../visual.onnx".into());
+    assert!(said.contains("not a plain file name"), "{said}");
+}
+
+#[test]
+fn schema_2_says_what_schema_3_says_but_for_plans() {
+    let folder = tempfile::tempdir().unwrap();
+    let found = read_changed(folder.path(), |m| m["schema"] = json!(2)).unwrap();
+    assert_eq!(found, manifest());
 }
 
 #[test]
@@ -133,7 +213,7 @@ fn an_unknown_schema_version_is_refused_before_anything_else() {
         );
         let said = error.to_string();
         assert!(
-            said.contains(&format!("schema version {version}; this build reads versions 1 to 2")),
+            said.contains(&format!("schema version {version}; this build reads versions 1 to 3")),
             "{said}"
         );
     }

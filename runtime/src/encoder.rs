@@ -36,8 +36,6 @@ impl Encoder {
         threads: usize,
     ) -> Result<Encoder> {
         let manifest::Encoder { input, output, batch, .. } = encoder;
-        // Every engine that there is runs the one kind of file that there is.
-        let manifest::Engine::Onnx {} = encoder.engine;
         let file = folder.join(&encoder.file);
         let session = engine.open(&file, threads)?;
         let port = |name: &str, element: &str, shape: &[Option<usize>]| Port {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::plan::{Graph, Plan};
+
 /// One tower as a file that an engine runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,10 +29,34 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Name and SHA-256 of its file and of those beside it.
+    /// Name and SHA-256 of the file that runs and of those beside it.
     pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
         let beside = self.data.iter().map(|data| (data.file.as_str(), data.sha256.as_str()));
         std::iter::once((self.file.as_str(), self.sha256.as_str())).chain(beside)
+    }
+
+    /// The plan that runs, where it is one.
+    pub fn plan(&self) -> Option<&Plan> {
+        match &self.engine {
+            Engine::Onnx {} => None,
+            Engine::TensorRt(plan) => Some(plan),
+        }
+    }
+
+    /// The ONNX graph: what runs, or what that was built of.
+    pub fn graph(&self) -> Graph {
+        match &self.engine {
+            Engine::Onnx {} => {
+                Graph { file: self.file.clone(), sha256: self.sha256.clone(), data: self.data.clone() }
+            }
+            Engine::TensorRt(plan) => plan.graph.clone(),
+        }
+    }
+
+    /// The same encoder by its graph instead of its plan.
+    pub fn without_plan(&self) -> Encoder {
+        let Graph { file, sha256, data } = self.graph();
+        Encoder { file, sha256, data, engine: Engine::Onnx {}, ..self.clone() }
     }
 }
 
@@ -50,6 +76,9 @@ pub struct DataFile {
 pub enum Engine {
     /// An ONNX graph, which depends on nothing: ONNX Runtime runs it, whatever its version and the machine.
     Onnx {},
+    /// A plan of TensorRT or TensorRT-RTX.
+    #[serde(rename = "tensorrt")]
+    TensorRt(Box<Plan>),
 }
 
 /// Number format of an encoder.

@@ -1,0 +1,94 @@
+//! Work for the GPU, in order.
+
+use std::ffi::c_void;
+use std::sync::Arc;
+
+use cudarc::driver::{CudaStream, result, sys};
+
+use super::buffer::{DeviceBuffer, PinnedBuffer};
+use super::device::Device;
+use super::driver::failed;
+use super::event::Event;
+use super::graph::Graph;
+use crate::error::Result;
+
+/// A queue of work for the GPU, done in order. Those of different streams overlap.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    stream: Arc<CudaStream>,
+    device: Device,
+}
+
+impl Stream {
+    /// A new one.
+    ///
+    /// # Errors
+    /// [`crate::Error::Cuda`].
+    pub fn new(device: &Device) -> Result<Stream> {
+        let stream = device.context().new_stream().map_err(|e| failed("make a stream", e))?;
+        Ok(Stream { stream, device: device.clone() })
+    }
+
+    /// The driver's own handle.
+    pub fn raw(&self) -> *mut c_void {
+        self.stream.cu_stream().cast()
+    }
+
+    /// Waits until all that was asked for is done.
+    ///
+    /// # Errors
+    /// [`crate::Error::Cuda`], also for what went wrong in it.
+    pub fn wait(&self) -> Result<()> {
+        self.stream.synchronize().map_err(|e| failed("finish its work", e))
+    }
+
+    /// Has the first `bytes` of `from` copied to the GPU.
+    ///
+    /// # Safety
+    /// Both live, and the host's is not written, until the stream has come to the end of this; and until the end of a graph
+    /// that this becomes part of.
+    pub unsafe fn upload(&self, from: &PinnedBuffer, bytes: usize, to: &DeviceBuffer) -> Result<()> {
+        self.device.make_current()?;
+        let bytes = bytes.min(from.len()).min(to.bytes());
+        // SAFETY: as promised, and both have so many bytes.
+        unsafe { result::memcpy_htod_async(to.address(), &from[..bytes], self.stream.cu_stream()) }
+            .map_err(|e| failed("copy to the GPU", e))
+    }
+
+    /// Has the first `bytes` of `from` copied to the host.
+    ///
+    /// # Safety
+    /// As [`Stream::upload`]; and the host's is not read before.
+    pub unsafe fn download(&self, from: &DeviceBuffer, bytes: usize, to: &mut PinnedBuffer) -> Result<()> {
+        self.device.make_current()?;
+        let bytes = bytes.min(to.len()).min(from.bytes());
+        // SAFETY: as promised, and both have so many bytes.
+        unsafe { result::memcpy_dtoh_async(&mut to[..bytes], from.address(), self.stream.cu_stream()) }
+            .map_err(|e| failed("copy from the GPU", e))
+    }
+
+    /// Marks the place in the stream.
+    ///
+    /// # Errors
+    /// [`crate::Error::Cuda`].
+    pub fn record(&self) -> Result<Event> {
+        Event::record(&self.device, &self.stream)
+    }
+
+    /// Keeps what `work` asks of this stream, instead of doing it, to be done as often as wanted by one call. `None` when it asks
+    /// for nothing.
+    ///
+    /// # Errors
+    /// What `work` gives; [`crate::Error::Cuda`] for work that cannot be kept.
+    pub fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Option<Graph>> {
+        let capture = |e| failed("keep work as a graph", e);
+        // Other threads may do as they please meanwhile.
+        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        self.stream.begin_capture(mode).map_err(capture)?;
+        let asked = work();
+        // Ended whatever happened, or else the stream would be of no more use.
+        let graph = self.stream.end_capture(sys::CUgraphInstantiate_flags(0));
+        asked?;
+        Ok(graph.map_err(capture)?.map(Graph::new))
+    }
+}
