@@ -1,6 +1,7 @@
 //! Building engines.
 
 use std::ffi::{CStr, c_char, c_void};
+use std::fmt;
 use std::ops::Deref;
 use std::path::Path;
 
@@ -59,7 +60,6 @@ pub struct Built {
 }
 
 /// The bytes of an engine, in TensorRT's memory.
-#[derive(Debug)]
 pub struct Plan {
     memory: Owned,
     table: &'static Table,
@@ -75,6 +75,12 @@ impl Deref for Plan {
             let size = call!(self.memory.inner(), self.table.memory_size, fn() -> usize,);
             if data.is_null() { &[] } else { std::slice::from_raw_parts(data, size) }
         }
+    }
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Plan({} bytes)", self.len())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cuda::Device;
 use crate::error::{Error, Result};
-use crate::family::Table;
+use crate::family::{Family, Table};
 use crate::library::Library;
 use crate::logger;
 use crate::object::{Owned, call};
@@ -89,7 +89,7 @@ pub struct Engine {
     engine: Owned,
     _runtime: Owned,
     device: Device,
-    table: &'static Table,
+    family: Family,
     version: Version,
     io: Vec<Io>,
 }
@@ -123,7 +123,14 @@ impl Library {
             );
             let engine = Owned::new(raw).ok_or_else(refused)?;
             let io = ports(&engine, table, version)?;
-            Ok(Arc::new(Engine { engine, _runtime: runtime, device: device.clone(), table, version, io }))
+            Ok(Arc::new(Engine {
+                engine,
+                _runtime: runtime,
+                device: device.clone(),
+                family: self.family(),
+                version,
+                io,
+            }))
         }
     }
 }
@@ -145,7 +152,7 @@ impl Engine {
     }
 
     pub(crate) fn table(&self) -> &'static Table {
-        self.table
+        self.family.table()
     }
 
     /// A new context, which has the memory for one run at a time.
@@ -155,7 +162,8 @@ impl Engine {
         // SAFETY: the engine is alive, and stays so while its contexts live, whose owner holds it. 0 is the strategy that allocates
         // at once what the largest shapes need.
         unsafe {
-            let raw = call!(self.engine.inner(), self.table.engine_create_context, fn(i32) -> *mut c_void, 0);
+            let raw =
+                call!(self.engine.inner(), self.table().engine_create_context, fn(i32) -> *mut c_void, 0);
             Owned::new(raw)
                 .ok_or_else(|| Error::Run { action: "make room to run the engine", reason: logger::errors() })
         }

@@ -1,5 +1,7 @@
 //! TensorRT-RTX itself, where `make .deps/tensorrt` has put it: its parser and its builder need no GPU.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper fails its test")]
+
 mod graph;
 
 use std::ops::ControlFlow;
@@ -123,6 +125,4 @@ fn options_that_cannot_be_followed_are_refused_before_the_build() {
     assert!(with(|o| o.ranges[0].1.max[1] = 5).contains("was to be built for"));
     assert!(with(|o| o.ranges[0].1.min[0] = 0).contains("was to be built for"));
     assert!(with(|o| o.ranges[0].1.min[0] = 9).contains("was to be built for"));
-    let damaged = with(|o| o.timing_cache = Some(b"not a timing cache".to_vec()));
-    assert!(damaged.contains("timing cache"), "{damaged}");
 }

@@ -3,7 +3,6 @@
 macro_rules! table {
     ($($(#[$doc:meta])* $field:ident: $name:literal,)*) => {
         /// Where each method stands in the virtual table of its class, and the values of the enumerations that move.
-        #[derive(Debug)]
         pub struct Table {
             /// Whether `ILogger` has a version of its own in front of its methods.
             pub versioned_logger: bool,
