@@ -38,6 +38,9 @@ pub enum Error {
     /// The manifest, a hash, the tokenizer, a template or an image was refused.
     #[error(transparent)]
     Model(#[from] clip_model::Error),
+    /// TensorRT or the GPU: a library, a driver or a device that is missing, or what they refuse.
+    #[error(transparent)]
+    TensorRt(Box<clip_tensorrt::Error>),
     /// No shared library of an engine was found, or none that can be used.
     #[error("{engine} not found: {}. To have it, {help}", list(tried))]
     LibraryNotFound {

@@ -25,6 +25,7 @@ mod error;
 mod images;
 mod labels;
 mod options;
+pub mod plan;
 mod texts;
 mod thread;
 

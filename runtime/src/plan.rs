@@ -1,0 +1,237 @@
+//! Plans: TensorRT builds an engine of a tower's graph, and the manifest says what it is.
+
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clip_model::manifest::{self, Build, Element, Encoder, Layout, Plan, Sizes};
+use clip_model::{Manifest, files};
+use clip_tensorrt::{BuildOptions, Kind, Library, Range, cuda};
+
+use crate::error::{Error, Result};
+
+/// How plans are built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Whether TensorRT-RTX builds it, which needs no GPU; else TensorRT, on the GPU that will run it.
+    pub rtx: bool,
+    /// The library's file, or the folder that it is in; by default the newest one that the system finds.
+    pub library: Option<PathBuf>,
+    /// Images or texts in a run. An encoder with a fixed batch has only that.
+    pub batch: Sizes,
+    /// Tokens of a text. An encoder of padded texts has only its context length, which is also the most there can be.
+    pub length: Sizes,
+    /// Compute capabilities to build for, as 86; none for a portable plan. Only TensorRT-RTX has a choice.
+    pub targets: Vec<u32>,
+    /// Bytes of GPU memory that the engine may use to compute in, and the build to try things out; half of what is free when it
+    /// is `None`.
+    pub workspace: Option<u64>,
+    /// Optimization level, 0 to 5.
+    pub level: Option<u8>,
+    /// A file with timings of earlier builds, which this one adds its own to. It need not exist yet.
+    pub timing_cache: Option<PathBuf>,
+    /// Whether later versions of TensorRT are to run it, too.
+    pub version_compatible: bool,
+    /// Whether later GPUs, from Ampere on, are to run it, too.
+    pub hardware_compatible: bool,
+}
+
+impl Default for PlanOptions {
+    /// Of TensorRT itself, for batches of 1 to 32 with 8 as the usual one, and texts of any length up to 77 with 16 as the usual one.
+    fn default() -> PlanOptions {
+        PlanOptions {
+            rtx: false,
+            library: None,
+            batch: Sizes { min: 1, opt: 8, max: 32 },
+            length: Sizes { min: 1, opt: 16, max: 77 },
+            targets: Vec::new(),
+            workspace: None,
+            level: None,
+            timing_cache: None,
+            version_compatible: false,
+            hardware_compatible: false,
+        }
+    }
+}
+
+/// How far a build is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlanProgress<'a> {
+    /// What is being done, in TensorRT's words.
+    pub phase: &'a str,
+    /// How many phases that is inside of; 0 for the whole.
+    pub depth: usize,
+    /// Steps of it that are done.
+    pub done: usize,
+    /// Steps that it has.
+    pub steps: usize,
+}
+
+/// Is told how far a build is, from several threads, and may break it off.
+pub type WatchPlan<'a> = &'a mut (dyn FnMut(PlanProgress<'_>) -> ControlFlow<()> + Send);
+
+/// A library that builds plans, and the GPU that it builds them on, if it needs one.
+#[derive(Debug)]
+pub struct PlanBuilder {
+    library: Library,
+    device: Option<cuda::Device>,
+    options: PlanOptions,
+}
+
+impl PlanBuilder {
+    /// Opens the library and, for TensorRT itself, the first GPU.
+    ///
+    /// # Errors
+    /// [`Error::TensorRt`] when there is no library, or none that is known, or no GPU.
+    pub fn new(options: PlanOptions) -> Result<PlanBuilder> {
+        let kind = if options.rtx { Kind::Rtx } else { Kind::TensorRt };
+        let library = Library::open(kind, options.library.as_deref())?;
+        let device = match kind {
+            Kind::Rtx => None,
+            Kind::TensorRt => Some(cuda::Device::open(0)?),
+        };
+        Ok(PlanBuilder { library, device, options })
+    }
+
+    /// `TensorRT 10.3.0 on Orin, 7.4 GB`
+    pub fn describe(&self) -> String {
+        let name = self.library.kind().name();
+        let version = self.library.version();
+        match &self.device {
+            Some(device) => {
+                format!("{name} {version} on {}, {:.1} GB", device.name(), device.memory() as f64 / 1e9)
+            }
+            None => format!("{name} {version}"),
+        }
+    }
+
+    /// Bytes of the GPU's memory, where it builds on one.
+    pub fn device_memory(&self) -> Option<u64> {
+        self.device.as_ref().map(cuda::Device::memory)
+    }
+
+    /// Builds the plan of an encoder of the model folder `folder`, of its graph, into the file `path`, and gives the encoder as one
+    /// that runs it. The plan is marked as not verified.
+    ///
+    /// # Errors
+    /// [`Error::TensorRt`] for what TensorRT refuses, and when `watch` breaks it off; [`Error::Model`] when the plan cannot be
+    /// written. Then there is no file.
+    pub fn build(
+        &self,
+        folder: &Path,
+        manifest: &Manifest,
+        encoder: &Encoder,
+        path: &Path,
+        watch: WatchPlan<'_>,
+    ) -> Result<Encoder> {
+        let PlanOptions { targets, level, version_compatible, hardware_compatible, .. } =
+            self.options.clone();
+        let graph = encoder.graph();
+        let batch = encoder.batch.map_or(self.options.batch, Sizes::fixed);
+        let length = length(manifest, encoder, self.options.length);
+        let workspace = self.workspace()?;
+        let options = BuildOptions {
+            ranges: vec![(encoder.input.name.clone(), range(manifest, encoder, batch, length))],
+            workspace: workspace.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+            tactic_memory: workspace.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+            level,
+            timing_cache: self.timings()?,
+            version_compatible,
+            hardware_compatible,
+            targets: targets.clone(),
+        };
+        let started = Instant::now();
+        let built = self.library.build(&folder.join(&graph.file), &options, &mut |progress| {
+            let clip_tensorrt::Progress { phase, depth, done, steps } = progress;
+            watch(PlanProgress { phase, depth, done, steps })
+        })?;
+        let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if let (Some(file), Some(timings)) = (&self.options.timing_cache, &built.timing_cache) {
+            files::write_atomically(file, |out| out.write_all(timings))?;
+        }
+        let sha256 = files::write_hashed(path, &built.plan)?;
+        let plan = Plan {
+            family: self.library.family().name().to_owned(),
+            version: self.library.version().to_string(),
+            compute_capabilities: self.device.as_ref().map_or(targets, |device| vec![device.sm()]),
+            device: self.device.as_ref().map(|device| device.name().to_owned()),
+            batch,
+            length,
+            build: Build {
+                level,
+                workspace,
+                version_compatible,
+                hardware_compatible,
+                milliseconds,
+                peak_memory: peak_memory(),
+            },
+            graph,
+            verified: false,
+        };
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let engine = manifest::Engine::TensorRt(Box::new(plan));
+        Ok(Encoder { file, sha256, data: Vec::new(), engine, ..encoder.clone() })
+    }
+
+    /// Bytes that the engine may compute in. On a board the GPU's memory is that of everything else, too.
+    fn workspace(&self) -> Result<Option<u64>> {
+        match (self.options.workspace, &self.device) {
+            (Some(bytes), _) => Ok(Some(bytes)),
+            (None, Some(device)) => Ok(Some(device.free_memory()? / 2)),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// What the timing cache holds so far.
+    fn timings(&self) -> Result<Option<Vec<u8>>> {
+        const LIMIT: u64 = 1 << 30;
+        match &self.options.timing_cache {
+            None => Ok(None),
+            Some(file) if file.exists() => Ok(Some(files::read(file, LIMIT)?)),
+            Some(_) => Ok(Some(Vec::new())),
+        }
+    }
+}
+
+/// The lengths of texts that an encoder takes, where it takes any.
+fn length(manifest: &Manifest, encoder: &Encoder, asked: Sizes) -> Option<Sizes> {
+    let tokenizer = manifest.tokenizer.as_ref().filter(|_| encoder.input.element == Element::Int32)?;
+    let longest = tokenizer.context_length;
+    let cut = |n: usize| n.min(longest);
+    (!tokenizer.padded).then(|| Sizes { min: cut(asked.min), opt: cut(asked.opt), max: cut(asked.max) })
+}
+
+/// The shapes of an encoder's input.
+fn range(manifest: &Manifest, encoder: &Encoder, batch: Sizes, length: Option<Sizes>) -> Range {
+    let side = manifest.preprocess.size;
+    let context = manifest.tokenizer.as_ref().map_or(0, |tokenizer| tokenizer.context_length);
+    let length = length.unwrap_or(Sizes::fixed(context));
+    let shape = |batch: usize, length: usize| {
+        let sizes = match encoder.input.layout {
+            Layout::Nchw => vec![batch, 3, side, side],
+            Layout::Nhwc => vec![batch, side, side, 3],
+            Layout::Tokens => vec![batch, length],
+        };
+        sizes.into_iter().map(|n| i64::try_from(n).unwrap_or(i64::MAX)).collect()
+    };
+    Range {
+        min: shape(batch.min, length.min),
+        opt: shape(batch.opt, length.opt),
+        max: shape(batch.max, length.max),
+    }
+}
+
+/// The most memory that this process has had, bytes; 0 where the system does not say.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok());
+    kilobytes.map_or(0, |n| n * 1024)
+}
+
+impl From<clip_tensorrt::Error> for Error {
+    fn from(error: clip_tensorrt::Error) -> Error {
+        Error::TensorRt(error.into())
+    }
+}
