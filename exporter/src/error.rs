@@ -104,6 +104,20 @@ pub enum Error {
     /// The model did not run on the inputs it was to be calibrated on.
     #[error("the model cannot be calibrated")]
     Calibration(#[source] clip_runtime::Error),
+    /// An engine could not be built.
+    #[error("the engine could not be built")]
+    Plan(#[source] clip_runtime::Error),
+    /// The same, found by another process.
+    #[error("the engine could not be built: {0}")]
+    PlanApart(String),
+    /// The program `trtexec` did not build an engine.
+    #[error("{} {reason}", program.display())]
+    Trtexec {
+        /// The program.
+        program: PathBuf,
+        /// Its own words.
+        reason: String,
+    },
     /// Calibration met a number that is infinite or none at all.
     #[error("the model cannot be calibrated: its value {value} is not finite")]
     NotFinite {
@@ -135,6 +149,12 @@ pub enum Conflict {
     /// Stored labels, and the text tower alone.
     #[error("labels are compared with images, whose encoder is left out")]
     LabelsOfTexts,
+    /// An engine of TensorRT, of 8-bit integers as CPUs want them.
+    #[error("TensorRT takes symmetric 8-bit integers alone, and these are written for CPUs")]
+    PlanOfCpuIntegers,
+    /// The program `trtexec`, and TensorRT-RTX.
+    #[error("trtexec builds with TensorRT, not with TensorRT-RTX")]
+    TrtexecRtx,
 }
 
 /// A figure below what was asked for.

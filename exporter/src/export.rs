@@ -13,6 +13,7 @@ use crate::graph::{self, Form};
 use crate::int8::{self, Dialect, Scratch, Sensitive};
 use crate::onnx::Graph;
 use crate::options::{Numbers, Options};
+use crate::plans::{self, Plans};
 use crate::run::{self, Tensor};
 use crate::step::Step;
 use crate::tower::Tower;
@@ -42,6 +43,7 @@ pub fn export(
     destination::check(folder, options.replace)?;
     // What can be refused is refused before anything is written.
     options.check()?;
+    options.plans.iter().try_for_each(|plans| plans::check(plans, &options.runner).map(drop))?;
     let export = Export::new(checkpoint, options)?;
     destination::write(folder, options.replace, |folder| export.fill(folder, steps))
 }
@@ -58,6 +60,8 @@ pub fn export_each(
     steps: &mut dyn FnMut(Step),
 ) -> Result<Vec<Manifest>> {
     options.iter().try_for_each(Options::check)?;
+    let plans = options.iter().flat_map(|options| options.plans.iter().map(|plans| (plans, &options.runner)));
+    plans.into_iter().try_for_each(|(plans, runner)| plans::check(plans, runner).map(drop))?;
     let names: Vec<&str> = options.iter().map(|options| options.numbers.precision().name()).collect();
     let replace = options.iter().all(|options| options.replace);
     destination::write_each(folder.as_ref(), &names, replace, |i, folder| {
@@ -112,7 +116,33 @@ impl<'a> Export<'a> {
         }
         steps(Step::Trial);
         options.runner.try_out(path)?;
+        if let Some(plans) = &options.plans {
+            self.add_plans(path, &mut manifest, plans, steps)?;
+        }
         Ok(manifest)
+    }
+
+    /// Has engines built of the graphs, which have passed everything, and compares the two where a GPU runs them.
+    fn add_plans(
+        &self,
+        path: &Path,
+        manifest: &mut Manifest,
+        plans: &Plans,
+        steps: &mut dyn FnMut(Step),
+    ) -> Result<()> {
+        let run_here = plans::add(path, manifest, plans, &self.options.runner, steps)?;
+        manifest.write(path)?;
+        if !run_here {
+            steps(Step::Unverified);
+            return Ok(());
+        }
+        steps(Step::Verify);
+        let (samples, thresholds) = (&self.samples, Some(self.thresholds));
+        let report = plans::verify(path, manifest, samples, thresholds, &self.options.runner)?;
+        match report.failures.is_empty() {
+            true => Ok(()),
+            false => Err(Error::Gate { precision: report.precision, failures: report.failures }),
+        }
     }
 
     /// The graph of a tower in the number format that was asked for. Products that quantization left in float are added to

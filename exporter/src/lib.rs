@@ -27,6 +27,7 @@ mod graph;
 mod int8;
 mod onnx;
 mod options;
+pub mod plans;
 pub mod run;
 mod step;
 #[cfg(test)]

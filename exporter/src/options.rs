@@ -5,8 +5,9 @@ use clip_model::manifest::{MAX_BATCH, Precision};
 use crate::compare::{Samples, Thresholds};
 use crate::error::{Conflict, Error, Result};
 use crate::graph::Form;
-use crate::int8::{Int8, Method};
+use crate::int8::{Dialect, Int8, Method};
 use crate::onnx::OPSETS;
+use crate::plans::Plans;
 use crate::run::{Labels, Runner};
 use crate::tower::Tower;
 
@@ -33,6 +34,8 @@ pub struct Options {
     pub samples: Option<Samples>,
     /// What encoders below single precision have to reach; [`Thresholds::of`] their precision when it is None.
     pub thresholds: Option<Thresholds>,
+    /// Engines of TensorRT to be built of the graphs, if any.
+    pub plans: Option<Plans>,
     /// What runs the encoders.
     pub runner: Runner,
 }
@@ -57,6 +60,10 @@ impl Numbers {
             Numbers::Fp16 => Precision::Fp16,
             Numbers::Int8(_) => Precision::Int8,
         }
+    }
+
+    fn is_for_cpus(&self) -> bool {
+        matches!(self, Numbers::Int8(Int8 { dialect: Dialect::Cpu, .. }))
     }
 }
 
@@ -100,10 +107,12 @@ impl Options {
                 }
             }
         }
+        self.plans.iter().try_for_each(Plans::validate)?;
         let conflicts = [
             (self.combined && int8, Conflict::CombinedInt8),
             (text_alone && bytes, Conflict::BytesOfTexts),
             (text_alone && self.labels.is_some(), Conflict::LabelsOfTexts),
+            (self.plans.is_some() && self.numbers.is_for_cpus(), Conflict::PlanOfCpuIntegers),
         ];
         match conflicts.into_iter().find(|(there, _)| *there) {
             Some((_, conflict)) => Err(Error::Conflict(conflict)),

@@ -1,5 +1,9 @@
 //! What an export tells while it is under way.
 
+use clip_model::manifest::Build;
+
+use crate::tower::Tower;
+
 /// What an export is doing, or has found.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
@@ -37,4 +41,38 @@ pub enum Step {
     },
     /// All files are written, and the model is run once.
     Trial,
+    /// Engines are built by this.
+    Builder {
+        /// The library, its version, and the GPU.
+        described: String,
+    },
+    /// An engine is being built.
+    Build {
+        /// Name of its file.
+        file: &'static str,
+        /// What is being done, in TensorRT's words.
+        phase: String,
+        /// Steps of the whole that are done; 0 of 0 where only the phase is told.
+        done: usize,
+        /// Steps of the whole.
+        steps: usize,
+    },
+    /// An engine is built.
+    Built {
+        /// Name of its file.
+        file: &'static str,
+        /// Its size.
+        bytes: u64,
+        /// How it was built, and what that took.
+        build: Build,
+    },
+    /// An encoder stays a graph, since the GPU has little memory.
+    LeftAsGraph {
+        /// The encoder.
+        tower: Tower,
+        /// Bytes of the GPU's memory.
+        memory: u64,
+    },
+    /// The engines were not compared with their graphs, since no GPU is here that runs them.
+    Unverified,
 }

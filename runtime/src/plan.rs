@@ -8,11 +8,12 @@ use std::time::Instant;
 use clip_model::manifest::{self, Build, Element, Encoder, Layout, Plan, Sizes};
 use clip_model::{Manifest, files};
 use clip_tensorrt::{BuildOptions, Kind, Library, Range, cuda};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
 /// How plans are built.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanOptions {
     /// Whether TensorRT-RTX builds it, which needs no GPU; else TensorRT, on the GPU that will run it.
     pub rtx: bool,
@@ -83,7 +84,7 @@ impl PlanBuilder {
     /// Opens the library and, for TensorRT itself, the first GPU.
     ///
     /// # Errors
-    /// [`Error::TensorRt`] when there is no library, or none that is known, or no GPU.
+    /// [`Error::TensorRt`] when there is no library, or none that is known, or no GPU, or the options cannot be followed.
     pub fn new(options: PlanOptions) -> Result<PlanBuilder> {
         let kind = if options.rtx { Kind::Rtx } else { Kind::TensorRt };
         let library = Library::open(kind, options.library.as_deref())?;
@@ -91,7 +92,9 @@ impl PlanBuilder {
             Kind::Rtx => None,
             Kind::TensorRt => Some(cuda::Device::open(0)?),
         };
-        Ok(PlanBuilder { library, device, options })
+        let builder = PlanBuilder { library, device, options };
+        builder.library.check(&builder.build_options(Vec::new(), builder.options.workspace))?;
+        Ok(builder)
     }
 
     /// `TensorRT 10.3.0 on Orin, 7.4 GB`
@@ -111,6 +114,15 @@ impl PlanBuilder {
         self.device.as_ref().map(cuda::Device::memory)
     }
 
+    /// Whether the plan that it builds can be run on this machine's first GPU.
+    pub fn runs_here(&self) -> bool {
+        let targets = &self.options.targets;
+        match &self.device {
+            Some(_) => true,
+            None => cuda::Device::open(0).is_ok_and(|gpu| targets.is_empty() || targets.contains(&gpu.sm())),
+        }
+    }
+
     /// Builds the plan of an encoder of the model folder `folder`, of its graph, into the file `path`, and gives the encoder as one
     /// that runs it. The plan is marked as not verified.
     ///
@@ -128,19 +140,12 @@ impl PlanBuilder {
         let PlanOptions { targets, level, version_compatible, hardware_compatible, .. } =
             self.options.clone();
         let graph = encoder.graph();
-        let batch = encoder.batch.map_or(self.options.batch, Sizes::fixed);
-        let length = length(manifest, encoder, self.options.length);
+        let (batch, length) = sizes(manifest, encoder, &self.options);
+        let [min, opt, max] = shapes(manifest, encoder, &self.options)
+            .map(|shape| shape.into_iter().map(|n| i64::try_from(n).unwrap_or(i64::MAX)).collect());
         let workspace = self.workspace()?;
-        let options = BuildOptions {
-            ranges: vec![(encoder.input.name.clone(), range(manifest, encoder, batch, length))],
-            workspace: workspace.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
-            tactic_memory: workspace.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
-            level,
-            timing_cache: self.timings()?,
-            version_compatible,
-            hardware_compatible,
-            targets: targets.clone(),
-        };
+        let ranges = vec![(encoder.input.name.clone(), Range { min, opt, max })];
+        let options = BuildOptions { timing_cache: self.timings()?, ..self.build_options(ranges, workspace) };
         let started = Instant::now();
         let built = self.library.build(&folder.join(&graph.file), &options, &mut |progress| {
             let clip_tensorrt::Progress { phase, depth, done, steps } = progress;
@@ -174,6 +179,21 @@ impl PlanBuilder {
         Ok(Encoder { file, sha256, data: Vec::new(), engine, ..encoder.clone() })
     }
 
+    fn build_options(&self, ranges: Vec<(String, Range)>, workspace: Option<u64>) -> BuildOptions {
+        let PlanOptions { level, version_compatible, hardware_compatible, .. } = self.options;
+        let workspace = workspace.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        BuildOptions {
+            ranges,
+            workspace,
+            tactic_memory: workspace,
+            level,
+            timing_cache: None,
+            version_compatible,
+            hardware_compatible,
+            targets: self.options.targets.clone(),
+        }
+    }
+
     /// Bytes that the engine may compute in. On a board the GPU's memory is that of everything else, too.
     fn workspace(&self) -> Result<Option<u64>> {
         match (self.options.workspace, &self.device) {
@@ -194,32 +214,31 @@ impl PlanBuilder {
     }
 }
 
-/// The lengths of texts that an encoder takes, where it takes any.
-fn length(manifest: &Manifest, encoder: &Encoder, asked: Sizes) -> Option<Sizes> {
-    let tokenizer = manifest.tokenizer.as_ref().filter(|_| encoder.input.element == Element::Int32)?;
-    let longest = tokenizer.context_length;
-    let cut = |n: usize| n.min(longest);
-    (!tokenizer.padded).then(|| Sizes { min: cut(asked.min), opt: cut(asked.opt), max: cut(asked.max) })
+/// The batches that an encoder's plan is built for, and the lengths of texts, where it takes texts of any length.
+pub fn sizes(manifest: &Manifest, encoder: &Encoder, options: &PlanOptions) -> (Sizes, Option<Sizes>) {
+    let batch = encoder.batch.map_or(options.batch, Sizes::fixed);
+    let tokenizer = manifest.tokenizer.as_ref().filter(|_| encoder.input.element == Element::Int32);
+    let length = tokenizer.filter(|tokenizer| !tokenizer.padded).map(|tokenizer| {
+        let Sizes { min, opt, max } = options.length;
+        let [min, opt, max] = [min, opt, max].map(|n| n.min(tokenizer.context_length));
+        Sizes { min, opt, max }
+    });
+    (batch, length)
 }
 
-/// The shapes of an encoder's input.
-fn range(manifest: &Manifest, encoder: &Encoder, batch: Sizes, length: Option<Sizes>) -> Range {
+/// The least, the usual and the greatest shape of the input of an encoder's plan.
+pub fn shapes(manifest: &Manifest, encoder: &Encoder, options: &PlanOptions) -> [Vec<usize>; 3] {
     let side = manifest.preprocess.size;
+    let (batch, length) = sizes(manifest, encoder, options);
     let context = manifest.tokenizer.as_ref().map_or(0, |tokenizer| tokenizer.context_length);
     let length = length.unwrap_or(Sizes::fixed(context));
-    let shape = |batch: usize, length: usize| {
-        let sizes = match encoder.input.layout {
+    [(batch.min, length.min), (batch.opt, length.opt), (batch.max, length.max)].map(|(batch, length)| {
+        match encoder.input.layout {
             Layout::Nchw => vec![batch, 3, side, side],
             Layout::Nhwc => vec![batch, side, side, 3],
             Layout::Tokens => vec![batch, length],
-        };
-        sizes.into_iter().map(|n| i64::try_from(n).unwrap_or(i64::MAX)).collect()
-    };
-    Range {
-        min: shape(batch.min, length.min),
-        opt: shape(batch.opt, length.opt),
-        max: shape(batch.max, length.max),
-    }
+        }
+    })
 }
 
 /// The most memory that this process has had, bytes; 0 where the system does not say.

@@ -150,8 +150,11 @@ impl Library {
         }
     }
 
-    /// Refuses options that this library cannot follow, before it is asked to.
-    fn check(&self, options: &BuildOptions) -> Result<()> {
+    /// Refuses options that this library cannot follow, whatever the graph.
+    ///
+    /// # Errors
+    /// [`Error::Target`], [`Error::Option`] and [`Error::TooMuchMemory`]; [`Error::NoDriver`] and its like, of TensorRT without a GPU.
+    pub fn check(&self, options: &BuildOptions) -> Result<()> {
         let refuse = |what, reason: &str| Err(Error::Option { what, reason: reason.to_owned() });
         if options.level.is_some_and(|level| level > 5) {
             return refuse("that optimization level", "levels go from 0 to 5");

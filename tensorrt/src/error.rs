@@ -14,7 +14,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// No library was found.
-    #[error("{what} was not found: {}", list(tried))]
+    #[error(
+        "{what} was not found: {}. Install it, JetPack has it, or say in which folder it is",
+        list(tried)
+    )]
     NotFound {
         /// What was looked for.
         what: &'static str,
@@ -113,7 +116,11 @@ pub enum Error {
         reason: String,
     },
     /// A GPU that this library builds no engines for.
-    #[error("TensorRT-RTX {version} builds no engines for compute capability {}.{}: it builds for {}", sm / 10, sm % 10, targets())]
+    #[error(
+        "TensorRT-RTX {version} builds no engines for compute capability {}.{}: it builds for {}; on a Jetson or on a GPU of a data \
+         centre, build with TensorRT itself, on the device",
+        sm / 10, sm % 10, targets()
+    )]
     Target {
         /// Version of the library.
         version: Version,

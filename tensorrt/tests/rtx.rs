@@ -111,7 +111,7 @@ fn options_that_cannot_be_followed_are_refused_before_the_build() {
         let error =
             build(&library, &path, &BuildOptions { targets: vec![86, sm], ..rows(1, 4) }).unwrap_err();
         assert!(matches!(error, Error::Target { sm: found, .. } if found == sm), "{error}");
-        assert!(error.to_string().contains("it builds for 8.0, 8.6, 8.9, 12.0, 12.1"), "{error}");
+        assert!(error.to_string().contains("it builds for 8.0, 8.6, 8.9, 12.0, 12.1;"), "{error}");
     }
     let with = |change: fn(&mut BuildOptions)| {
         let mut options = rows(1, 4);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use clip_runtime::{Clip, Embeddings, Result};
+use clip_runtime::{Clip, Embeddings, EngineKind, Options, Result};
 use serde::{Deserialize, Serialize};
 
 use super::inputs::Inputs;
@@ -35,7 +35,8 @@ impl Outcome {
             let overflow = peaks::find(folder, &inputs.images, &inputs.texts)?;
             return Ok(Outcome { overflow, ..Outcome::default() });
         }
-        let clip = Clip::open(folder)?;
+        let engine = inputs.graphs.then_some(EngineKind::Onnx);
+        let clip = Clip::open_with(folder, &Options::new().engine(engine))?;
         let (image, text) = (&clip.manifest().image, &clip.manifest().text);
         let labels =
             inputs.labels.as_ref().map(|set| clip.label_set(&set.labels, &set.templates)).transpose()?;

@@ -14,6 +14,7 @@ use crate::numbers::NumberArguments;
 use crate::remedy::with_remedy;
 use crate::screen::Screen;
 use crate::source::SourceArguments;
+use crate::trt::TrtArguments;
 
 /// Turn a checkpoint into a model folder that clip-run, libclip and clip-runtime open.
 ///
@@ -36,6 +37,8 @@ use crate::source::SourceArguments;
         clip-export epoch_32.pt -o mine --gelu\n  \
         clip-export runs/mine -o mine-hf --to hf\n  \
         clip-export runs/mine -o small --precision int8 --calibration-images photos/ --calibration-texts captions.txt\n  \
+        clip-export runs/mine -o engine --trt fp16 --labels things.txt\n  \
+        clip-export runs/mine -o rtx --trt fp16 --rtx --sm 86,89,120\n  \
         clip-export runs/mine -o mine --force --json\n  \
         clip-export inspect runs/mine --tensors\n  \
         clip-export verify small --against runs/mine\n  \
@@ -63,6 +66,9 @@ pub struct Arguments {
 
     #[command(flatten)]
     numbers: NumberArguments,
+
+    #[command(flatten)]
+    trt: TrtArguments,
 
     /// Export one encoder alone
     #[arg(long, value_name = "ENCODER")]
@@ -166,6 +172,7 @@ impl Arguments {
             form: Form { opset: self.opset, batch: self.batch, bytes: self.uint8_input, ..Form::default() },
             external_data: self.external_data,
             combined: self.combined,
+            plans: self.trt.plans(),
             labels: self.labels()?,
             // In a process of its own, so that this one never holds a whole model.
             runner: std::env::current_exe().map_or(Runner::Here, Runner::Apart),
@@ -185,7 +192,11 @@ impl Arguments {
 }
 
 /// Exports, and prints the folder.
-pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub fn run(mut arguments: Arguments) -> anyhow::Result<()> {
+    if !arguments.trt.trt.is_empty() {
+        arguments.numbers.for_tensorrt(&arguments.trt.trt);
+    }
+    let arguments = &arguments;
     let Arguments { source, to, output, name, numbers, json, .. } = arguments;
     let mut screen = Screen::new();
     if let Some(to) = to {
@@ -219,16 +230,26 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     })?;
     screen.finish();
-    print(&folders.into_iter().zip(manifests).collect::<Vec<_>>(), *json)
+    print(&folders.into_iter().zip(manifests).collect::<Vec<_>>(), &arguments.trt, *json)
 }
 
-fn print(made: &[(PathBuf, Manifest)], json: bool) -> anyhow::Result<()> {
+fn print(made: &[(PathBuf, Manifest)], trt: &TrtArguments, json: bool) -> anyhow::Result<()> {
     let values: Vec<_> = made
         .iter()
-        .map(|(folder, manifest)| serde_json::json!({ "folder": folder, "manifest": manifest }))
+        .map(|(folder, manifest)| {
+            let mut value = serde_json::json!({ "folder": folder, "manifest": manifest });
+            let lines = trt.command_lines(folder, manifest);
+            if !lines.is_empty() {
+                value["trtexec"] = lines.into();
+            }
+            value
+        })
         .collect();
     let folders = made.iter().map(|(folder, _)| folder.display().to_string()).collect::<Vec<_>>().join("\n");
+    let lines: Vec<String> =
+        made.iter().flat_map(|(folder, manifest)| trt.command_lines(folder, manifest)).collect();
     let text = match values.as_slice() {
+        _ if !json && !lines.is_empty() => lines.join("\n"),
         _ if !json => folders.clone(),
         [one] => serde_json::to_string_pretty(one)?,
         several => serde_json::to_string_pretty(several)?,

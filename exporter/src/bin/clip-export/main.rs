@@ -9,6 +9,7 @@ mod remedy;
 mod screen;
 mod source;
 mod thresholds;
+mod trt;
 mod verify;
 
 use std::io::{BufReader, stdin};
@@ -16,6 +17,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Subcommand};
+use clip_exporter::plans;
 use clip_exporter::run::{Inputs, Outcome, apart};
 
 // What the program does besides exporting. (A doc comment would take the place of the description in --help.)
@@ -33,6 +35,9 @@ fn main() -> ExitCode {
     {
         return try_out(folder.as_ref());
     }
+    if std::env::args_os().skip(1).eq([plans::apart::ARGUMENT]) {
+        return build();
+    }
     clip_program::finish(dispatch())
 }
 
@@ -41,11 +46,26 @@ fn dispatch() -> anyhow::Result<()> {
     let parser = Command::augment_subcommands(export::Arguments::command());
     let matches = parser.subcommand_required(false).arg_required_else_help(false).get_matches();
     if matches.subcommand_name().is_none() {
-        return export::run(&export::Arguments::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()));
+        return export::run(export::Arguments::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()));
     }
     match Command::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()) {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+    }
+}
+
+/// The other side of [`plans::apart`].
+fn build() -> ExitCode {
+    let input = BufReader::new(stdin());
+    match plans::apart::answer(input, &mut std::io::stdout(), clip_program::end_with) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Whoever asked says that an engine could not be built.
+            let reason =
+                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            clip_program::note(&reason);
+            ExitCode::FAILURE
+        }
     }
 }
 

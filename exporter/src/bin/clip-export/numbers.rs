@@ -98,6 +98,14 @@ impl PrecisionName {
 }
 
 impl NumberArguments {
+    /// The same for engines of TensorRT in `formats`.
+    pub fn for_tensorrt(&mut self, formats: &[PrecisionName]) {
+        if formats.contains(&PrecisionName::Int8) {
+            self.dialect.get_or_insert(DialectName::Trt);
+        }
+        formats.clone_into(&mut self.precision);
+    }
+
     /// Refuses what would have no effect: a user who calibrates and forgets to ask for int8 is not to get fp32.
     pub fn check(&self) -> Result<(), Usage> {
         let is = |precision| self.precision.contains(&precision);

@@ -13,6 +13,9 @@ const LARGE: u64 = 100_000_000;
 /// How the bar looks during a download.
 const DOWNLOAD: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 
+/// How it looks while an engine is built.
+const BUILD: &str = "{msg} {wide_bar} {pos}/{len}";
+
 /// How it looks during an export.
 const EXPORT: &str = "{msg:14} {wide_bar} {bytes}/{total_bytes}";
 
@@ -80,6 +83,40 @@ impl Screen {
             Step::Labels => self.stage("labels", "encoding the labels"),
             Step::Verify => self.stage("verification", "comparing with single precision"),
             Step::Trial => self.stage("trial run", "trial run"),
+            Step::Builder { described } => self.note(&format!("engines are built by {described}")),
+            Step::Build { file, phase, done, steps } => {
+                let work = format!("building {file}");
+                // On a terminal, the name of what is being done moves; elsewhere a line says that it has begun.
+                if phase.is_empty() && self.advance(BUILD, &work, 0, 1) {
+                    note(&work);
+                }
+                if let Some(bar) = self.bar.as_ref().filter(|_| !phase.is_empty()) {
+                    bar.set_message(format!("{file}: {phase}"));
+                    if steps > 0 {
+                        bar.set_length(steps as u64);
+                        bar.set_position(done as u64);
+                    }
+                }
+            }
+            Step::Built { file, bytes, build } => {
+                self.work.clear();
+                let mut said = format!("{file}: {} in {:.1} s", size_text(bytes), build.milliseconds as f64 / 1e3);
+                if build.peak_memory > 0 {
+                    said += &format!(", {} of memory", size_text(build.peak_memory));
+                }
+                if let Some(bytes) = build.workspace {
+                    said += &format!(", at most {} of the GPU's to compute in", size_text(bytes));
+                }
+                self.note(&said);
+            }
+            Step::LeftAsGraph { tower, memory } => self.note(&format!(
+                "{} stays a graph, to be run by ONNX Runtime: the GPU has {:.1} GB (--trt-encoders both builds both)",
+                tower.files()[0],
+                memory as f64 / 1e9
+            )),
+            Step::Unverified => self.note(
+                "the engines were not run, since no GPU here does: they are marked as unverified, until clip-export verify is run on the device",
+            ),
             Step::FewPictures { count } => self.note(&format!(
                 "only {count} of the pictures were left to compare by: give more with --calibration-images"
             )),

@@ -1,0 +1,174 @@
+//! The arguments about engines of TensorRT.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use clip_exporter::Tower;
+use clip_exporter::plans::{self, Plans};
+use clip_model::Manifest;
+use clip_model::manifest::Sizes;
+use clip_runtime::plan::PlanOptions;
+
+use crate::numbers::PrecisionName;
+
+/// Engines of TensorRT.
+#[derive(Debug, Args)]
+pub struct TrtArguments {
+    /// Build engines of TensorRT (visual.plan, text.plan) of the graphs, in this number format; with several, FOLDER gets a model folder
+    /// for each. They are built on this machine's GPU by its own TensorRT, for this GPU and this version alone
+    #[arg(long, value_name = "FORMAT", value_delimiter = ',', conflicts_with_all = ["precision", "to"])]
+    pub trt: Vec<PrecisionName>,
+
+    /// Build by TensorRT for RTX, which needs no GPU: for cards from Ampere on, but neither for Jetson nor for the H100
+    #[arg(long, requires = "trt")]
+    rtx: bool,
+
+    /// Compute capabilities that --rtx builds for, as 86,89,120 [default: a portable engine for all of its own]
+    #[arg(long, value_name = "SM", value_delimiter = ',', requires = "rtx")]
+    sm: Vec<u32>,
+
+    /// Images or texts in a run: the least, the usual and the greatest number [default: 1:8:32]
+    #[arg(long, value_name = "MIN:OPT:MAX", value_parser = sizes, requires = "trt", conflicts_with = "batch")]
+    trt_batch: Option<Sizes>,
+
+    /// Tokens of a text: the least, the usual and the greatest number [default: 1:16:77, or the model's context length]
+    #[arg(long, value_name = "MIN:OPT:MAX", value_parser = sizes, requires = "trt")]
+    trt_text_length: Option<Sizes>,
+
+    /// The encoders that become engines; the other one stays a graph, which ONNX Runtime runs [default: both, but the
+    /// image encoder alone where the GPU has 8 GB or less]
+    #[arg(long, value_name = "ENCODERS", requires = "trt")]
+    trt_encoders: Option<Encoders>,
+
+    /// GPU memory that an engine may compute in, and a build try things out in, as 512M or 2G [default: half of what is free]
+    #[arg(long, value_name = "SIZE", value_parser = bytes, requires = "trt")]
+    trt_workspace: Option<u64>,
+
+    /// How long the build looks for the fastest engine, 0 to 5 [default: TensorRT's own, 3]
+    #[arg(long, value_name = "LEVEL", requires = "trt")]
+    trt_level: Option<u8>,
+
+    /// File of timings of earlier builds on this GPU, which is read and added to; it need not exist
+    #[arg(long, value_name = "FILE", requires = "trt")]
+    trt_timing_cache: Option<PathBuf>,
+
+    /// Have later versions of TensorRT run the engine, too; it is larger then, and holds code for the processor
+    #[arg(long, requires = "trt", conflicts_with = "rtx")]
+    trt_version_compatible: bool,
+
+    /// Have other GPUs from Ampere on run the engine, too, somewhat slower
+    #[arg(long, requires = "trt", conflicts_with = "rtx")]
+    trt_hardware_compatible: bool,
+
+    /// The library of TensorRT, or the folder that it is in [default: the newest one that the system finds]
+    #[arg(long, value_name = "PATH", requires = "trt")]
+    trt_library: Option<PathBuf>,
+
+    /// Build by NVIDIA's program trtexec instead of in a process of clip-export
+    #[arg(long, value_name = "PROGRAM", num_args = 0..=1, default_missing_value = "trtexec", requires = "trt", conflicts_with = "rtx")]
+    trtexec: Option<PathBuf>,
+
+    /// Build nothing, and print for each encoder the command line of trtexec that builds the same
+    #[arg(long, requires = "trt", conflicts_with_all = ["rtx", "trtexec"])]
+    print_trtexec: bool,
+}
+
+/// The encoders that become engines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Encoders {
+    /// The image encoder
+    Visual,
+    /// The text encoder
+    Text,
+    /// Both
+    Both,
+}
+
+impl TrtArguments {
+    /// What is to be built, if anything.
+    pub fn plans(&self) -> Option<Plans> {
+        let wanted = !self.trt.is_empty() && !self.print_trtexec;
+        wanted.then(|| Plans {
+            options: self.options(),
+            towers: self.trt_encoders.map(|encoders| match encoders {
+                Encoders::Visual => vec![Tower::Image],
+                Encoders::Text => vec![Tower::Text],
+                Encoders::Both => Tower::BOTH.to_vec(),
+            }),
+            trtexec: self.trtexec.clone(),
+        })
+    }
+
+    fn options(&self) -> PlanOptions {
+        let usual = PlanOptions::default();
+        PlanOptions {
+            rtx: self.rtx,
+            library: self.trt_library.clone(),
+            batch: self.trt_batch.unwrap_or(usual.batch),
+            length: self.trt_text_length.unwrap_or(usual.length),
+            targets: self.sm.clone(),
+            workspace: self.trt_workspace,
+            level: self.trt_level,
+            timing_cache: self.trt_timing_cache.clone(),
+            version_compatible: self.trt_version_compatible,
+            hardware_compatible: self.trt_hardware_compatible,
+        }
+    }
+
+    /// The command lines of `trtexec` for the model in `folder`, where they are asked for.
+    pub fn command_lines(&self, folder: &Path, manifest: &Manifest) -> Vec<String> {
+        let towers = [(Tower::Image, &manifest.image), (Tower::Text, &manifest.text)].into_iter();
+        let encoders = towers.filter_map(|(tower, encoder)| Some((tower, encoder.as_ref()?)));
+        let line = |(tower, encoder): (Tower, _)| {
+            plans::line(folder, manifest, encoder, tower.plan(), &self.options())
+        };
+        encoders.filter(|_| self.print_trtexec).map(line).collect()
+    }
+}
+
+/// `1:8:32`, or one number for all three.
+fn sizes(text: &str) -> Result<Sizes, String> {
+    let bad = || format!("{text:?} is not MIN:OPT:MAX, as 1:8:32");
+    let numbers: Vec<usize> = text.split(':').map(str::parse).collect::<Result<_, _>>().map_err(|_| bad())?;
+    match numbers[..] {
+        [size] => Ok(Sizes::fixed(size)),
+        [min, opt, max] => Ok(Sizes { min, opt, max }),
+        _ => Err(bad()),
+    }
+}
+
+/// `512M` or `2G`, in units of 1024.
+fn bytes(text: &str) -> Result<u64, String> {
+    let bad = || format!("{text:?} is not a size: write it as 512M or 2G");
+    let (digits, unit) = match text.strip_suffix(['G', 'g']) {
+        Some(digits) => (digits, 1 << 30),
+        None => (text.strip_suffix(['M', 'm']).ok_or_else(bad)?, 1 << 20),
+    };
+    let bytes = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).ok_or_else(bad)?;
+    match bytes {
+        0 => Err(bad()),
+        bytes => Ok(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_one_number_or_three() {
+        assert_eq!(sizes("1:8:32"), Ok(Sizes { min: 1, opt: 8, max: 32 }));
+        assert_eq!(sizes("4"), Ok(Sizes::fixed(4)));
+        for text in ["", "1:2", "1:2:3:4", "a:b:c", "-1:2:3", "1: 2:3"] {
+            assert!(sizes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn bytes_have_a_unit() {
+        assert_eq!((bytes("512M"), bytes("2G"), bytes("1g")), (Ok(512 << 20), Ok(2 << 30), Ok(1 << 30)));
+        for text in ["", "0M", "12", "1.5G", "M", "99999999999999G", "-1G"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The graphs of a model folder become plans.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+
+use clip_model::Manifest;
+use clip_model::manifest::{Encoder, MAX_BATCH, Plan, Sizes};
+use clip_runtime::plan::{PlanBuilder, PlanOptions, PlanProgress};
+use serde::{Deserialize, Serialize};
+
+use super::{apart, trtexec};
+use crate::error::{Conflict, Error, Result};
+use crate::run::Runner;
+use crate::step::Step;
+use crate::tower::Tower;
+
+/// Memory of a GPU up to which the text encoder stays a graph unless it is asked for, bytes: boards of 8 GB, on which the GPU's memory is
+/// everybody's. Texts are encoded once, and then wait for nobody.
+const SMALL: u64 = 8_600_000_000;
+
+/// Which encoders become plans, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plans {
+    /// How they are built.
+    pub options: PlanOptions,
+    /// The encoders; all that there are when it is `None`, but on boards with 8 GB or less the image encoder alone.
+    pub towers: Option<Vec<Tower>>,
+    /// The program `trtexec`, to build by it, where TensorRT cannot be opened in a process of this program.
+    pub trtexec: Option<PathBuf>,
+}
+
+impl Plans {
+    /// Refuses sizes that make no sense.
+    ///
+    /// # Errors
+    /// [`Error::Range`] and [`Error::Conflict`].
+    pub fn validate(&self) -> Result<()> {
+        let PlanOptions { batch, length, level, rtx, .. } = &self.options;
+        let range = |what: String, allowed: &str| Err(Error::Range { what, allowed: allowed.to_owned() });
+        let text = |Sizes { min, opt, max }: &Sizes| format!("{min}:{opt}:{max}");
+        if !batch.are_valid(1..=MAX_BATCH) {
+            let allowed = format!("the least, the usual and the greatest, from 1 to {MAX_BATCH}");
+            return range(format!("a batch of {}", text(batch)), &allowed);
+        }
+        if !length.are_valid(1..=1 << 20) {
+            return range(
+                format!("a text length of {}", text(length)),
+                "the least, the usual and the greatest",
+            );
+        }
+        if let Some(level) = level.filter(|&level| level > 5) {
+            return range(format!("an optimization level of {level}"), "0 to 5");
+        }
+        match self.trtexec.is_some() && *rtx {
+            true => Err(Error::Conflict(Conflict::TrtexecRtx)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What builds plans on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Builder {
+    /// The library, its version and the GPU, in words.
+    pub described: String,
+    /// Bytes of the GPU's memory, where it builds on one.
+    pub memory: Option<u64>,
+    /// Whether what it builds runs here.
+    pub runs_here: bool,
+}
+
+impl Builder {
+    /// What builds with these options, in this process.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] when there is no library, or no GPU.
+    pub(super) fn here(options: &PlanOptions) -> Result<Builder> {
+        let builder = PlanBuilder::new(options.clone()).map_err(Error::Plan)?;
+        let (described, memory) = (builder.describe(), builder.device_memory());
+        Ok(Builder { described, memory, runs_here: builder.runs_here() })
+    }
+}
+
+/// What will build the plans: asked before anything is exported.
+///
+/// # Errors
+/// [`Error::Plan`] and [`Error::PlanApart`] when there is no library, or no GPU; [`Error::Trtexec`].
+pub fn check(plans: &Plans, runner: &Runner) -> Result<Builder> {
+    match (&plans.trtexec, runner) {
+        (Some(program), _) => {
+            Ok(Builder { described: trtexec::version(program)?, memory: None, runs_here: false })
+        }
+        (None, Runner::Here) => Builder::here(&plans.options),
+        (None, Runner::Apart(program)) => apart::check(program, &plans.options),
+    }
+}
+
+/// Builds the plans of the model in `folder`, one after the other, and has the manifest name them; it is to be written
+/// afterwards. Gives back whether they run here.
+///
+/// # Errors
+/// [`Error::Plan`] and [`Error::PlanApart`] for what TensorRT refuses.
+pub fn add(
+    folder: &Path,
+    manifest: &mut Manifest,
+    plans: &Plans,
+    runner: &Runner,
+    steps: &mut dyn FnMut(Step),
+) -> Result<bool> {
+    let Builder { described, memory, runs_here } = check(plans, runner)?;
+    steps(Step::Builder { described });
+    for tower in Tower::BOTH {
+        let Some(encoder) = encoder(manifest, tower).clone() else { continue };
+        let wanted = match &plans.towers {
+            Some(towers) => towers.contains(&tower),
+            None => tower == Tower::Image || memory.is_none_or(|memory| memory > SMALL),
+        };
+        if !wanted {
+            if let (None, Some(memory)) = (&plans.towers, memory) {
+                steps(Step::LeftAsGraph { tower, memory });
+            }
+            continue;
+        }
+        let file = tower.plan();
+        steps(Step::Build { file, phase: String::new(), done: 0, steps: 0 });
+        let built = match (&plans.trtexec, runner) {
+            (Some(program), _) => trtexec::build(program, folder, manifest, &encoder, file, &plans.options)?,
+            (None, Runner::Here) => here(folder, manifest, &encoder, file, &plans.options, steps)?,
+            (None, Runner::Apart(program)) => apart::build(program, folder, tower, &plans.options, steps)?,
+        };
+        if let Some(Plan { build, .. }) = built.plan() {
+            let bytes = folder.join(file).metadata().map_or(0, |metadata| metadata.len());
+            steps(Step::Built { file, bytes, build: build.clone() });
+        }
+        match tower {
+            Tower::Image => manifest.image = Some(built),
+            Tower::Text => manifest.text = Some(built),
+        }
+    }
+    Ok(runs_here)
+}
+
+/// Builds a plan in this process.
+///
+/// # Errors
+/// [`Error::Plan`].
+pub(super) fn here(
+    folder: &Path,
+    manifest: &Manifest,
+    encoder: &Encoder,
+    file: &'static str,
+    options: &PlanOptions,
+    steps: &mut dyn FnMut(Step),
+) -> Result<Encoder> {
+    let builder = PlanBuilder::new(options.clone()).map_err(Error::Plan)?;
+    let (tell, told) = mpsc::channel();
+    // TensorRT tells its progress from threads of its own; whoever is told here stays in this one.
+    thread::scope(|scope| {
+        let building = scope.spawn(move || {
+            let mut watch = |progress: PlanProgress<'_>| {
+                let PlanProgress { phase, depth, done, steps } = progress;
+                // The phase that has all others in it is the bar; the names of those below say what is being done.
+                let (done, steps) = if depth == 0 { (done, steps) } else { (0, 0) };
+                match tell.send(Step::Build { file, phase: phase.to_owned(), done, steps }) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(_) => ControlFlow::Break(()),
+                }
+            };
+            builder.build(folder, manifest, encoder, &folder.join(file), &mut watch)
+        });
+        told.iter().for_each(steps);
+        match building.join() {
+            Ok(built) => built.map_err(Error::Plan),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// The encoder of a tower, where there is one.
+pub(super) fn encoder(manifest: &Manifest, tower: Tower) -> &Option<Encoder> {
+    match tower {
+        Tower::Image => &manifest.image,
+        Tower::Text => &manifest.text,
+    }
+}

@@ -1,0 +1,235 @@
+//! `clip-export --trt`: engines of TensorRT-RTX, which needs no GPU, and what is refused without one.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
+
+mod checkpoint;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use checkpoint::entries;
+use clip_checkpoint::WeightFormat;
+use clip_model::manifest::{Engine, Precision, Sizes};
+use clip_model::{Manifest, files};
+
+fn clip_export(checkpoint: &Path, output: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clip-export"));
+    command.arg(checkpoint).arg("-o").arg(output).args(arguments).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Whether TensorRT-RTX is there; a message where it is not.
+fn has_rtx() -> bool {
+    let library =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../.deps/tensorrt/tensorrt_rtx_libs/libtensorrt_rtx.so.1");
+    let there = Path::new(library).exists();
+    if !there {
+        eprintln!("skipped: there is no TensorRT-RTX, `make .deps/tensorrt` brings it");
+    }
+    there
+}
+
+/// Pictures and captions to calibrate on, as options.
+fn calibration(folder: &Path) -> Vec<String> {
+    let pictures = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/images");
+    let captions = folder.join("captions.txt");
+    std::fs::write(&captions, "a red car\na blue car\ntwo red cars\na blue road\na car on a road\nred\n")
+        .unwrap();
+    let texts = captions.to_str().unwrap().to_owned();
+    ["--calibration-images".to_owned(), pictures.to_owned(), "--calibration-texts".to_owned(), texts].to_vec()
+}
+
+#[test]
+fn engines_for_rtx_are_built_in_every_format_and_described() {
+    if !has_rtx() {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let checkpoint = checkpoint::tiny(root.path(), WeightFormat::Fp32, |_| ());
+    let lenient = ["--min-cosine", "-1", "--min-mean-cosine", "-1", "--min-top1", "0"].map(str::to_owned);
+    for (format, precision) in
+        [("fp32", Precision::Fp32), ("fp16", Precision::Fp16), ("int8", Precision::Int8)]
+    {
+        let out = root.path().join(format);
+        let mut arguments: Vec<String> =
+            ["--rtx", "--sm", "86,120", "--trt", format, "--trt-batch", "1:2:4"].map(str::to_owned).to_vec();
+        if precision == Precision::Int8 {
+            arguments.extend(calibration(root.path()));
+        }
+        if precision != Precision::Fp32 {
+            arguments.extend(lenient.clone());
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let output = clip_export(&checkpoint, &out, &arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+        for part in ["TensorRT-RTX 1.7.1", "building visual.plan", "visual.plan: ", "unverified"] {
+            assert!(stderr(&output).contains(part), "{part}: {}", stderr(&output));
+        }
+        let manifest = Manifest::read(&out).unwrap();
+        for encoder in [manifest.image.as_ref().unwrap(), manifest.text.as_ref().unwrap()] {
+            let plan = encoder.plan().unwrap();
+            assert_eq!((plan.family.as_str(), plan.version.as_str()), ("rtx-1.5-1.7", "1.7.1"));
+            assert_eq!(plan.compute_capabilities, [86, 120]);
+            assert_eq!(plan.batch, Sizes { min: 1, opt: 2, max: 4 });
+            assert!(!plan.verified && encoder.precision == precision);
+            assert!(plan.build.peak_memory > 1 << 20);
+            assert_eq!(encoder.sha256, files::sha256(&out.join(&encoder.file)).unwrap());
+            // The graph is the one that passed the trial run and the gate.
+            assert_eq!(plan.graph.sha256, files::sha256(&out.join(&plan.graph.file)).unwrap());
+        }
+        // The context is shorter than the usual greatest length.
+        let length = manifest.text.as_ref().unwrap().plan().unwrap().length;
+        assert_eq!(length, Some(Sizes { min: 1, opt: 12, max: 12 }));
+        assert!(
+            ["visual.plan", "text.plan", "visual.onnx"].iter().all(|f| entries(&out).iter().any(|e| e == f))
+        );
+    }
+    // A folder with plans is replaced like any other, and one encoder can be a plan alone.
+    let arguments = ["--rtx", "--trt", "fp32", "--trt-encoders", "visual", "--force", "--trt-timing-cache"];
+    let cache = root.path().join("timings");
+    let out = root.path().join("fp32");
+    let output = clip_export(&checkpoint, &out, &[&arguments[..], &[cache.to_str().unwrap()]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let manifest = Manifest::read(&out).unwrap();
+    let (image, text) = (manifest.image.unwrap(), manifest.text.unwrap());
+    assert!(image.plan().unwrap().compute_capabilities.is_empty(), "a portable one");
+    assert_eq!(text.engine, Engine::Onnx {});
+    assert!(!entries(&out).iter().any(|file| file == "text.plan"));
+    assert!(cache.metadata().unwrap().len() > 0);
+}
+
+#[test]
+fn what_cannot_be_built_is_refused_before_anything_is_written() {
+    let root = tempfile::tempdir().unwrap();
+    let checkpoint = checkpoint::tiny(root.path(), WeightFormat::Fp32, |_| ());
+    let out = root.path().join("out");
+    let text = root.path().join("libnvinfer.so.10");
+    std::fs::write(&text, "not a library").unwrap();
+    let library = text.to_str().unwrap();
+    let mut cases: Vec<(Vec<&str>, i32, &str)> = vec![
+        (vec!["--trt", "fp16", "--trt-library", library], 1, "file too short"),
+        (vec!["--trt", "fp16", "--trt-library", "/no/such/folder"], 1, "No such file"),
+        (vec!["--trt", "fp16", "--trtexec", "/no/such/trtexec"], 1, "/no/such/trtexec does not start"),
+        (vec!["--trt", "fp16", "--trt-batch", "8:1:2"], 2, "a batch of 8:1:2"),
+        (vec!["--trt", "fp16", "--trt-batch", "1:2"], 2, "MIN:OPT:MAX"),
+        (vec!["--trt", "fp16", "--trt-level", "6"], 2, "an optimization level of 6"),
+        (vec!["--trt", "fp16", "--trt-workspace", "12"], 2, "write it as 512M or 2G"),
+        (vec!["--trt", "int8", "--dialect", "cpu"], 2, "leave --dialect cpu out"),
+        (vec!["--trt", "fp16", "--sm", "86"], 2, "--rtx"),
+        (vec!["--rtx"], 2, "--trt"),
+        (vec!["--trt", "fp16", "--precision", "fp32"], 2, "--precision"),
+        (vec!["--trt", "fp16", "--rtx", "--trt-version-compatible"], 2, "--trt-version-compatible"),
+    ];
+    if has_rtx() {
+        let needs = "on a Jetson or on a GPU of a data centre, build with TensorRT itself";
+        cases.extend(
+            ["87", "90", "110", "75"].map(|sm| (vec!["--trt", "fp16", "--rtx", "--sm", sm], 1, needs)),
+        );
+    }
+    let captions = calibration(root.path());
+    for (arguments, status, words) in cases {
+        let int8 = arguments.contains(&"int8");
+        let more = captions.iter().map(String::as_str).filter(|_| int8);
+        let output =
+            clip_export(&checkpoint, &out, &arguments.iter().copied().chain(more).collect::<Vec<_>>());
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(words), "{arguments:?}: {}", stderr(&output));
+        assert!(output.stdout.is_empty() && !out.exists(), "{arguments:?}");
+        assert!(!stderr(&output).contains("visual.onnx"), "{arguments:?} was refused late");
+    }
+    assert_eq!(entries(root.path()), ["captions.txt", "checkpoint", "libnvinfer.so.10"]);
+}
+
+/// A stand-in for `trtexec`, a shell script.
+fn trtexec(folder: &Path, body: &str) -> PathBuf {
+    let program = folder.join("trtexec");
+    std::fs::write(&program, format!("#!/bin/sh\n{body}\n")).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    program
+}
+
+#[test]
+fn engines_are_built_by_trtexec_where_that_is_asked_for() {
+    let root = tempfile::tempdir().unwrap();
+    let checkpoint = checkpoint::tiny(root.path(), WeightFormat::Fp32, |_| ());
+    let log = root.path().join("log");
+    let body = format!(
+        r#"echo "&&&& RUNNING TensorRT.trtexec [TensorRT v100300] [b26] # $0"
+           [ "$1" = --help ] && exit 0
+           echo "$*" >> {}
+           echo "[01/01/2026-00:00:00] [I] Selected Device: Orin"
+           echo "[01/01/2026-00:00:00] [I] Compute Capability: 8.7"
+           for a; do case $a in --saveEngine=*) echo plan > "${{a#--saveEngine=}}";; esac; done"#,
+        log.display()
+    );
+    let program = trtexec(root.path(), &body);
+    let out = root.path().join("out");
+    let arguments = [
+        "--trt",
+        "fp32",
+        "--trtexec",
+        program.to_str().unwrap(),
+        "--trt-level",
+        "4",
+        "--trt-workspace",
+        "1G",
+        "--trt-hardware-compatible",
+        "--trt-version-compatible",
+    ];
+    let output = clip_export(&checkpoint, &out, &arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("TensorRT 10.3.0 by "), "{}", stderr(&output));
+    let manifest = Manifest::read(&out).unwrap();
+    let plan = manifest.image.as_ref().unwrap().plan().unwrap();
+    assert_eq!(
+        (plan.family.as_str(), plan.version.as_str(), &plan.compute_capabilities[..]),
+        ("10", "10.3.0", &[87][..])
+    );
+    assert_eq!(plan.device.as_deref(), Some("Orin"));
+    assert!(!plan.verified && plan.build.hardware_compatible && plan.build.version_compatible);
+    let log = std::fs::read_to_string(&log).unwrap();
+    let calls: Vec<&str> = log.lines().collect();
+    assert_eq!(calls.len(), 2);
+    for part in [
+        "--stronglyTyped",
+        "--noTF32",
+        "--minShapes=image:1x3x16x16",
+        "--maxShapes=image:32x3x16x16",
+        "--memPoolSize=workspace:1024M,tacticDram:1024M",
+        "--builderOptimizationLevel=4",
+        "--versionCompatible",
+        "--hardwareCompatibilityLevel=ampere+",
+    ] {
+        assert!(calls[0].contains(part), "{part}: {}", calls[0]);
+    }
+    assert!(calls[1].contains("--optShapes=ids:8x12"), "{}", calls[1]);
+
+    // What it says when it fails is what the user reads, and nothing is left.
+    let failing =
+        r#"echo "[TensorRT v100300]"; [ "$1" = --help ] && exit 0; echo "[E] no memory for that"; exit 1"#;
+    trtexec(root.path(), failing);
+    let output = clip_export(&checkpoint, &root.path().join("none"), &arguments);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("[E] no memory for that"), "{}", stderr(&output));
+    assert!(!root.path().join("none").exists());
+}
+
+#[test]
+fn the_command_line_of_trtexec_can_be_had_without_building() {
+    let root = tempfile::tempdir().unwrap();
+    let checkpoint = checkpoint::tiny(root.path(), WeightFormat::Fp32, |_| ());
+    let out = root.path().join("my model");
+    let output =
+        clip_export(&checkpoint, &out, &["--trt", "fp32", "--print-trtexec", "--trt-batch", "1:1:2"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(lines.lines().count(), 2);
+    let onnx = format!("trtexec '--onnx={}' ", out.join("visual.onnx").display());
+    assert!(lines.starts_with(&onnx), "{lines}");
+    assert!(lines.contains("--optShapes=image:1x3x16x16 --maxShapes=image:2x3x16x16"), "{lines}");
+    assert_eq!(Manifest::read(&out).unwrap().image.unwrap().engine, Engine::Onnx {});
+}
