@@ -13,7 +13,7 @@ use crate::graph::{self, Form};
 use crate::int8::{self, Dialect, Scratch, Sensitive};
 use crate::onnx::Graph;
 use crate::options::{Numbers, Options};
-use crate::plans::{self, Plans};
+use crate::plans::{self, Plans, Verified};
 use crate::run::{self, Tensor};
 use crate::step::Step;
 use crate::tower::Tower;
@@ -138,7 +138,9 @@ impl<'a> Export<'a> {
         }
         steps(Step::Verify);
         let (samples, thresholds) = (&self.samples, Some(self.thresholds));
-        let report = plans::verify(path, manifest, samples, thresholds, &self.options.runner)?;
+        let Verified { report, image_ms } =
+            plans::verify(path, manifest, samples, thresholds, &self.options.runner)?;
+        steps(Step::Verified { image_ms });
         match report.failures.is_empty() {
             true => Ok(()),
             false => Err(Error::Gate { precision: report.precision, failures: report.failures }),

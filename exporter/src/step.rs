@@ -73,6 +73,11 @@ pub enum Step {
         /// Bytes of the GPU's memory.
         memory: u64,
     },
+    /// The engines gave what their graphs do.
+    Verified {
+        /// Median of the time for one image on the device, milliseconds; 0 without an image encoder.
+        image_ms: f64,
+    },
     /// The engines were not compared with their graphs, since no GPU is here that runs them.
     Unverified,
 }

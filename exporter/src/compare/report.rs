@@ -67,12 +67,12 @@ impl Report {
         report
     }
 
-    /// What was found, in a few lines.
-    pub fn summary(&self) -> String {
+    /// What was found, in a few lines; `reference` is what was compared with.
+    pub fn summary(&self, reference: &str) -> String {
         let mut lines = Vec::new();
         for (name, c) in self.closeness() {
             lines.push(format!(
-                "{:3} {name:7} cosine to fp32 {:.6} (lowest {:.6}), largest difference {:.1e}",
+                "{:3} {name:7} cosine to {reference} {:.6} (lowest {:.6}), largest difference {:.1e}",
                 c.count, c.mean_cosine, c.min_cosine, c.max_difference
             ));
         }

@@ -7,4 +7,4 @@ mod verify;
 
 pub use build::{Builder, Plans, add, check};
 pub use trtexec::line;
-pub use verify::verify;
+pub use verify::{Verified, verify};

@@ -114,6 +114,10 @@ impl Screen {
                 tower.files()[0],
                 memory as f64 / 1e9
             )),
+            Step::Verified { image_ms } if image_ms > 0.0 => {
+                self.note(&format!("the engines give what their graphs do, {image_ms:.2} ms an image"));
+            }
+            Step::Verified { .. } => self.note("the engines give what their graphs do"),
             Step::Unverified => self.note(
                 "the engines were not run, since no GPU here does: they are marked as unverified, until clip-export verify is run on the device",
             ),

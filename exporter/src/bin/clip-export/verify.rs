@@ -6,10 +6,10 @@ use anyhow::{Context, Result, anyhow, bail};
 use clip_checkpoint::Checkpoint;
 use clip_data::choose_lines;
 use clip_exporter::compare::{self, Samples};
+use clip_exporter::plans;
 use clip_exporter::run::Runner;
-use clip_model::Manifest;
-use clip_model::manifest;
-use clip_program::input;
+use clip_model::{Manifest, Preprocess, manifest};
+use clip_program::{Usage, input};
 use serde_json::json;
 
 use crate::numbers::pictures;
@@ -17,7 +17,8 @@ use crate::remedy::with_remedy;
 use crate::source::refused;
 use crate::thresholds::ThresholdArguments;
 
-/// Check a model folder: its hashes, that its encoders run and, with --against, how close they are to fp32
+/// Check a model folder: its hashes, that its encoders run, that engines give what their graphs do and, with --against, how
+/// close the encoders are to fp32
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The model folder
@@ -29,15 +30,15 @@ pub struct Arguments {
     against: Option<PathBuf>,
 
     /// Pictures to compare on: a folder or a tar file [default: generated ones]
-    #[arg(long, value_name = "PATH", requires = "against")]
+    #[arg(long, value_name = "PATH")]
     images: Option<PathBuf>,
 
     /// Texts to compare on, one a line [default: built-in ones]
-    #[arg(long, value_name = "FILE", requires = "against")]
+    #[arg(long, value_name = "FILE")]
     texts: Option<PathBuf>,
 
     /// Pictures and texts to take at most, evenly chosen
-    #[arg(long, value_name = "N", default_value_t = 64, requires = "against")]
+    #[arg(long, value_name = "N", default_value_t = 64)]
     count: usize,
 
     #[command(flatten)]
@@ -54,35 +55,56 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if !folder.join(manifest::FILE).exists() {
         return Err(no_model(folder));
     }
-    let manifest = Manifest::read(folder)?;
+    let mut manifest = Manifest::read(folder)?;
+    let plans = manifest.towers().any(|(_, encoder)| encoder.plan().is_some());
+    if arguments.against.is_none() && !plans && (arguments.images.is_some() || arguments.texts.is_some()) {
+        let reason =
+            "--images and --texts are to compare on: say --against which checkpoint, or leave them out";
+        return Err(Usage(reason.to_owned()).into());
+    }
     // Opening checks every hash.
     Runner::Here.try_out(folder).with_context(|| format!("{} cannot be used", folder.display()))?;
-    let whole = format!("{}: hashes are right, and its encoders run", folder.display());
-    let Some(checkpoint) = &arguments.against else {
-        let json = json!({ "folder": folder, "whole": true });
-        return print(if arguments.json { serde_json::to_string_pretty(&json)? } else { whole });
-    };
-    let checkpoint = Checkpoint::open(checkpoint).map_err(|error| refused(error, checkpoint))?;
-    let mut samples = Samples::generated(&checkpoint.preprocess)?;
-    if let Some(path) = &arguments.images {
-        samples.images = pictures(path, &checkpoint.preprocess, arguments.count)?;
+    let mut lines = vec![format!("{}: hashes are right, and its encoders run", folder.display())];
+    let mut json = json!({ "folder": folder, "whole": true });
+    let mut far = Vec::new();
+    let samples = arguments.samples(&manifest.preprocess)?;
+    if plans {
+        let thresholds = arguments.thresholds.of(compare::precision(&manifest));
+        let found = plans::verify(folder, &mut manifest, &samples, Some(thresholds), &Runner::Here);
+        let found = found.map_err(with_remedy)?;
+        lines.push(found.report.summary("its graph"));
+        lines.extend((found.image_ms > 0.0).then(|| format!("{:.2} ms an image", found.image_ms)));
+        json["plans"] = json!(found);
+        far.extend((!found.report.failures.is_empty()).then_some("its graphs"));
     }
-    if let Some(path) = &arguments.texts {
-        samples.texts = choose_lines(&input::read_text(path)?, path, arguments.count)?;
+    if let Some(checkpoint) = &arguments.against {
+        let checkpoint = Checkpoint::open(checkpoint).map_err(|error| refused(error, checkpoint))?;
+        let (thresholds, scratch) =
+            (arguments.thresholds.of(compare::precision(&manifest)), std::env::temp_dir());
+        let report = compare::against(&checkpoint, folder, &samples, thresholds, scratch, &Runner::Here)
+            .map_err(with_remedy)?;
+        lines.push(report.summary("fp32"));
+        json["report"] = json!(report);
+        far.extend((!report.failures.is_empty()).then_some("the checkpoint in single precision"));
     }
-    let (thresholds, scratch) =
-        (arguments.thresholds.of(compare::precision(&manifest)), std::env::temp_dir());
-    let report = compare::against(&checkpoint, folder, &samples, thresholds, scratch, &Runner::Here)
-        .map_err(with_remedy)?;
-    let json = json!({ "folder": folder, "whole": true, "report": report });
-    print(match arguments.json {
-        true => serde_json::to_string_pretty(&json)?,
-        false => format!("{whole}\n{}", report.summary()),
-    })?;
-    if !report.failures.is_empty() {
-        bail!("{} is too far from the checkpoint in single precision", folder.display());
+    print(if arguments.json { serde_json::to_string_pretty(&json)? } else { lines.join("\n") })?;
+    match far.as_slice() {
+        [] => Ok(()),
+        far => bail!("{} is too far from {}", folder.display(), far.join(" and from ")),
     }
-    Ok(())
+}
+
+impl Arguments {
+    fn samples(&self, preprocess: &Preprocess) -> Result<Samples> {
+        let mut samples = Samples::generated(preprocess)?;
+        if let Some(path) = &self.images {
+            samples.images = pictures(path, preprocess, self.count)?;
+        }
+        if let Some(path) = &self.texts {
+            samples.texts = choose_lines(&input::read_text(path)?, path, self.count)?;
+        }
+        Ok(samples)
+    }
 }
 
 fn print(text: String) -> Result<()> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clip_model::Manifest;
-use clip_model::manifest::{self, Encoder};
+use clip_model::manifest::{self, Encoder, Plan, Sizes};
 use serde::Serialize;
 use serde_json::json;
 
@@ -67,7 +67,22 @@ fn encoder_text(encoder: Option<&Encoder>) -> Result<String> {
     let Some(encoder) = encoder else { return Ok("none".to_owned()) };
     let (precision, element) = (encoder.precision.name(), word(&encoder.input.element)?);
     let batch = encoder.batch.map_or(String::new(), |n| format!(", batches of {n}"));
-    Ok(format!("{}, {precision}, {element} input{batch}", encoder.file))
+    let plan = encoder.plan().map_or(String::new(), plan_text);
+    Ok(format!("{}, {precision}, {element} input{batch}{plan}", encoder.file))
+}
+
+/// What an engine depends on.
+fn plan_text(plan: &Plan) -> String {
+    let name = if plan.family.starts_with("rtx") { "TensorRT-RTX" } else { "TensorRT" };
+    let sm = |sm: &u32| format!("{}.{}", sm / 10, sm % 10);
+    let capabilities: Vec<String> = plan.compute_capabilities.iter().map(sm).collect();
+    let gpus = match capabilities.as_slice() {
+        [] => "portable".to_owned(),
+        some => format!("compute capability {}", some.join(", ")),
+    };
+    let verified = if plan.verified { "verified" } else { "unverified" };
+    let Sizes { min, max, .. } = plan.batch;
+    format!("; {name} {}, {gpus}, batches of {min} to {max}, {verified}", plan.version)
 }
 
 /// A word of the manifest, as it is written there.
