@@ -13,7 +13,7 @@ use crate::graph::{self, Form};
 use crate::int8::{self, Dialect, Scratch, Sensitive};
 use crate::onnx::Graph;
 use crate::options::{Numbers, Options};
-use crate::plans::{self, Plans, Verified};
+use crate::plans;
 use crate::run::{self, Tensor};
 use crate::step::Step;
 use crate::tower::Tower;
@@ -117,34 +117,10 @@ impl<'a> Export<'a> {
         steps(Step::Trial);
         options.runner.try_out(path)?;
         if let Some(plans) = &options.plans {
-            self.add_plans(path, &mut manifest, plans, steps)?;
+            let judged = (&self.samples, self.thresholds);
+            plans::complete(checkpoint, path, &mut manifest, (options, plans), judged, steps)?;
         }
         Ok(manifest)
-    }
-
-    /// Has engines built of the graphs, which have passed everything, and compares the two where a GPU runs them.
-    fn add_plans(
-        &self,
-        path: &Path,
-        manifest: &mut Manifest,
-        plans: &Plans,
-        steps: &mut dyn FnMut(Step),
-    ) -> Result<()> {
-        let run_here = plans::add(path, manifest, plans, &self.options.runner, steps)?;
-        manifest.write(path)?;
-        if !run_here {
-            steps(Step::Unverified);
-            return Ok(());
-        }
-        steps(Step::Verify);
-        let (samples, thresholds) = (&self.samples, Some(self.thresholds));
-        let Verified { report, image_ms } =
-            plans::verify(path, manifest, samples, thresholds, &self.options.runner)?;
-        steps(Step::Verified { image_ms });
-        match report.failures.is_empty() {
-            true => Ok(()),
-            false => Err(Error::Gate { precision: report.precision, failures: report.failures }),
-        }
     }
 
     /// The graph of a tower in the number format that was asked for. Products that quantization left in float are added to

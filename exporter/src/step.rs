@@ -78,6 +78,13 @@ pub enum Step {
         /// Median of the time for one image on the device, milliseconds; 0 without an image encoder.
         image_ms: f64,
     },
+    /// How fast 8-bit integers are on the GPU beside half precision.
+    BesideHalf {
+        /// Milliseconds an image, as exported.
+        int8_ms: f64,
+        /// The same in half precision.
+        fp16_ms: f64,
+    },
     /// The engines were not compared with their graphs, since no GPU is here that runs them.
     Unverified,
 }

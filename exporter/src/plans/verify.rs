@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::run::{Inputs, Runner};
 
 /// Images that the time of a run is taken of.
-const TIMED: usize = 50;
+pub(super) const TIMED: usize = 50;
 
 /// What a comparison of plans with their graphs has found.
 #[derive(Debug, Clone, PartialEq, Serialize)]

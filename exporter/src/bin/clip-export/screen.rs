@@ -118,6 +118,12 @@ impl Screen {
                 self.note(&format!("the engines give what their graphs do, {image_ms:.2} ms an image"));
             }
             Step::Verified { .. } => self.note("the engines give what their graphs do"),
+            Step::BesideHalf { int8_ms, fp16_ms } => {
+                let verdict = if int8_ms < fp16_ms { "faster than" } else { "NOT faster than" };
+                self.note(&format!(
+                    "on this GPU int8 is {verdict} fp16: {int8_ms:.2} ms an image, fp16 takes {fp16_ms:.2} ms"
+                ));
+            }
             Step::Unverified => self.note(
                 "the engines were not run, since no GPU here does: they are marked as unverified, until clip-export verify is run on the device",
             ),
