@@ -1,6 +1,7 @@
 //! `clip.json`: everything the runtime needs to know about an exported model folder.
 
 mod encoder;
+mod graph;
 mod plan;
 
 use std::iter::once;
@@ -16,8 +17,9 @@ use crate::excerpt::excerpt;
 use crate::files;
 use crate::preprocess::Preprocess;
 use crate::tokenizer::{Cleaning, Tokenizer};
-pub use encoder::{DataFile, Element, Encoder, Engine, Input, Layout, Precision};
-pub use plan::{Build, Graph, Plan, Sizes};
+pub use encoder::{Element, Encoder, Engine, Input, Layout, Precision};
+pub use graph::{DataFile, Graph};
+pub use plan::{Build, Plan, Sizes};
 
 /// The name of the manifest in a model folder.
 pub const FILE: &str = "clip.json";

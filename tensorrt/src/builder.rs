@@ -7,17 +7,13 @@ use std::path::Path;
 
 use crate::cuda;
 use crate::error::{Error, Result};
-use crate::family::Table;
+use crate::family::{RTX_TARGETS, Table};
 use crate::library::{Kind, Library};
 use crate::logger;
 use crate::monitor::{Monitor, Watch};
 use crate::object::{Owned, call, pointer};
 use crate::parser;
 use crate::shape::{Dims, Range, Shape};
-
-/// The compute capabilities that TensorRT-RTX 1.3 to 1.7 build engines for. (They say that they know 7.5, too, and then have
-/// no single-precision products for it; Orin has 8.7, the H100 9.0, Thor 11.0, and there TensorRT itself is to be used.)
-pub(crate) const RTX_TARGETS: [u32; 5] = [80, 86, 89, 120, 121];
 
 /// `MemoryPoolType` and `OptProfileSelector`, which no version has changed.
 const WORKSPACE: i32 = 0;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::family::KNOWN;
+use crate::family::{KNOWN, RTX_TARGETS};
 use crate::shape::{Range, Shape};
 use crate::version::Version;
 
@@ -190,5 +190,5 @@ fn list(tried: &[(PathBuf, String)]) -> String {
 
 fn targets() -> String {
     let name = |sm: &u32| format!("{}.{}", sm / 10, sm % 10);
-    crate::builder::RTX_TARGETS.iter().map(name).collect::<Vec<_>>().join(", ")
+    RTX_TARGETS.iter().map(name).collect::<Vec<_>>().join(", ")
 }

@@ -10,7 +10,7 @@ use clip_model::manifest::Encoder;
 use clip_runtime::plan::PlanOptions;
 use serde::{Deserialize, Serialize};
 
-use super::build::{self, Builder};
+use super::builder::{Builder, encoder, here};
 use crate::error::{Error, Result};
 use crate::step::Step;
 use crate::tower::Tower;
@@ -117,7 +117,7 @@ pub fn answer<R: BufRead>(mut input: R, out: &mut impl Write, then: impl FnOnce(
         Some((folder, tower)) => {
             let manifest = Manifest::read(&folder)?;
             let missing = || Error::PlanApart(format!("{} has no such encoder", folder.display()));
-            let encoder = build::encoder(&manifest, tower).as_ref().ok_or_else(missing)?;
+            let encoder = encoder(&manifest, tower).as_ref().ok_or_else(missing)?;
             let mut steps = |step| {
                 if let Step::Build { phase, done, steps, .. } = step {
                     // Who reads it may have gone; the end of the input says so.
@@ -125,14 +125,7 @@ pub fn answer<R: BufRead>(mut input: R, out: &mut impl Write, then: impl FnOnce(
                 }
             };
             let options = &request.options;
-            Answer::Built(Box::new(build::here(
-                &folder,
-                &manifest,
-                encoder,
-                tower.plan(),
-                options,
-                &mut steps,
-            )?))
+            Answer::Built(Box::new(here(&folder, &manifest, encoder, tower.plan(), options, &mut steps)?))
         }
     };
     write(out, &answer).map_err(failed)

@@ -2,12 +2,14 @@
 
 pub mod apart;
 mod build;
+mod builder;
 mod complete;
 mod half;
 mod trtexec;
 mod verify;
 
-pub use build::{Builder, Plans, add, check};
+pub use build::{Plans, add, check};
+pub use builder::Builder;
 pub(crate) use complete::complete;
 pub use trtexec::line;
 pub use verify::{Verified, verify};

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Graph, Plan};
+use super::graph::{DataFile, Graph};
+use super::plan::Plan;
 
 /// One tower as a file that an engine runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,16 +59,6 @@ impl Encoder {
         let Graph { file, sha256, data } = self.graph();
         Encoder { file, sha256, data, engine: Engine::Onnx {}, ..self.clone() }
     }
-}
-
-/// A file of weights beside a graph, which names it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DataFile {
-    /// File name inside the folder.
-    pub file: String,
-    /// Lower-case hex SHA-256 of the file.
-    pub sha256: String,
 }
 
 /// What runs an encoder's file, and what that depends on.

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use super::encoder::DataFile;
+use super::graph::Graph;
 
 /// A plan: an engine that TensorRT or TensorRT-RTX has built of a graph, and what it depends on. It runs with the versions and
 /// on the GPUs that are named here, and nowhere else; the graph it was built of lies beside it, so that it can be built anew.
@@ -81,25 +81,4 @@ pub struct Build {
     pub milliseconds: u64,
     /// The most memory of the host that the building process had, bytes.
     pub peak_memory: u64,
-}
-
-/// An ONNX graph of a model folder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Graph {
-    /// File name inside the folder.
-    pub file: String,
-    /// Lower-case hex SHA-256 of the file.
-    pub sha256: String,
-    /// Files beside it that hold its weights; none when they are inside.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub data: Vec<DataFile>,
-}
-
-impl Graph {
-    /// Name and SHA-256 of its file and of those beside it.
-    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
-        let beside = self.data.iter().map(|data| (data.file.as_str(), data.sha256.as_str()));
-        std::iter::once((self.file.as_str(), self.sha256.as_str())).chain(beside)
-    }
 }

@@ -32,6 +32,10 @@ pub(crate) struct RtxTable {
 /// In both of RTX's families.
 const RTX: RtxTable = RtxTable { config_set_targets: 55, config_set_target: 57 };
 
+/// The compute capabilities that TensorRT-RTX 1.3 to 1.7 build engines for. (They say that they know 7.5, too, and then have
+/// no single-precision products for it; Orin has 8.7, the H100 9.0, Thor 11.0, and there TensorRT itself is to be used.)
+pub(crate) const RTX_TARGETS: [u32; 5] = [80, 86, 89, 120, 121];
+
 /// What is known, in words.
 pub(crate) const KNOWN: &str = "TensorRT 10 and 11, and TensorRT-RTX 1.3 to 1.7";
 
