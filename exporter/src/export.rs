@@ -118,7 +118,11 @@ impl<'a> Export<'a> {
         options.runner.try_out(path)?;
         if let Some(plans) = &options.plans {
             let judged = (&self.samples, self.thresholds);
-            plans::complete(checkpoint, path, &mut manifest, (options, plans), judged, steps)?;
+            let image_ms = plans::complete(path, &mut manifest, plans, judged, &options.runner, steps)?;
+            if let (Numbers::Int8(_), Some(int8_ms)) = (options.numbers, image_ms) {
+                let with = (options, plans);
+                plans::compare_with_half(checkpoint, path, with, &self.samples, int8_ms, steps)?;
+            }
         }
         Ok(manifest)
     }

@@ -193,6 +193,7 @@ impl Arguments {
 
 /// Exports, and prints the folder.
 pub fn run(mut arguments: Arguments) -> anyhow::Result<()> {
+    arguments.trt.check(arguments.batch)?;
     if !arguments.trt.trt.is_empty() {
         arguments.numbers.for_tensorrt(&arguments.trt.trt);
     }

@@ -2,6 +2,7 @@
 
 mod activation;
 mod convert;
+mod engines;
 mod export;
 mod inspect;
 mod numbers;
@@ -23,6 +24,7 @@ use clip_exporter::run::{Inputs, Outcome, apart};
 // What the program does besides exporting. (A doc comment would take the place of the description in --help.)
 #[derive(Debug, Subcommand)]
 enum Command {
+    Engines(engines::Arguments),
     Inspect(inspect::Arguments),
     Verify(verify::Arguments),
 }
@@ -49,6 +51,7 @@ fn dispatch() -> anyhow::Result<()> {
         return export::run(export::Arguments::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()));
     }
     match Command::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()) {
+        Command::Engines(arguments) => engines::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     }
