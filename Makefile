@@ -33,7 +33,7 @@ build: .deps/onnxruntime $(LIBTORCH_HERE) ## every program and libclip.so, into 
 	$(BUILD) --workspace
 
 .PHONY: test
-test: .deps/onnxruntime $(LIBTORCH_HERE) ## all tests; the ones that need the data folder are skipped without it
+test: .deps/onnxruntime .deps/tensorrt .deps/tensorrt-headers .deps/tensorrt-lean $(LIBTORCH_HERE) ## all tests; the ones that need the data folder are skipped without it
 	$(CARGO) test --release --workspace --no-fail-fast
 
 .PHONY: parity
@@ -81,7 +81,11 @@ clean-deps: ## remove .deps/, to be fetched again when needed
 	@scripts/deps.sh python
 .deps/engines: FORCE ## OpenVINO and onnxruntime-web for `make parity`
 	@scripts/deps.sh engines
-.deps/tensorrt: FORCE ## TensorRT for RTX for `make parity`
+.deps/tensorrt: FORCE ## TensorRT for RTX, which builds engines without a GPU, for tests and `make parity`
 	@scripts/deps.sh tensorrt
+.deps/tensorrt-headers: FORCE ## TensorRT's C++ headers, from which its doubles for tests are compiled
+	@scripts/deps.sh tensorrt-headers
+.deps/tensorrt-lean: FORCE ## TensorRT's lean runtime, which tests see refused
+	@scripts/deps.sh tensorrt-lean
 .deps/optimum: FORCE ## optimum-onnx, beside which tests/bench/export.py measures
 	@scripts/deps.sh optimum

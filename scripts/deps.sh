@@ -7,9 +7,12 @@
 #   scripts/deps.sh python        the Python reference of `make parity` and `make bench`, into .deps/venv
 #   scripts/deps.sh engines       other engines for `make parity`: .deps/openvino and, where there is npm, .deps/onnxruntime-web
 #   scripts/deps.sh tensorrt      TensorRT for RTX, which builds engines without a GPU, into .deps/tensorrt where there is a package
+#   scripts/deps.sh tensorrt-headers   TensorRT's C++ headers, for the doubles of tests/doubles/, into .deps/tensorrt-headers
+#   scripts/deps.sh tensorrt-lean      TensorRT's lean runtime, for a test, into .deps/tensorrt-lean where there is a package
 #   scripts/deps.sh optimum       optimum-onnx for tests/bench/export.py, into .deps/optimum, to be found before the reference
 #
-# Everything comes from PyPI by pip, and from npm's registry; a finished step leaves a copy of its version list in .deps/stamps/.
+# Everything comes from PyPI by pip, from npm's registry or by cargo; a finished step leaves a copy of its version list in
+# .deps/stamps/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -112,6 +115,32 @@ tensorrt() {
     fi
 }
 
+tensorrt_lean() {
+    if [ "$(uname -sm)" = "Linux x86_64" ]; then
+        apart tensorrt-lean tensorrt_lean_libs
+    else
+        echo "note: TensorRT's lean runtime is left out; its package is for Linux on x86-64" >&2
+    fi
+}
+
+tensorrt_headers() {
+    local list=$pins/tensorrt-headers/Cargo.lock to=$deps/tensorrt-headers
+    if done_already tensorrt-headers "$list" && [ -e "$to/cuda_runtime_api.h" ]; then return; fi
+    echo "fetching tensorrt-headers ($list)"
+    local host package
+    host=$("${RUSTC:-rustc}" -vV | sed -n 's/^host: //p')
+    # Cargo says where it has unpacked the crate, the only one of its name in the list.
+    package=$("${CARGO:-cargo}" --quiet metadata --locked --format-version 1 --filter-platform "$host" \
+        --manifest-path $pins/tensorrt-headers/Cargo.toml | grep -o '[^"]*/trtx-sys-[^/"]*/Cargo\.toml' | head -n 1) \
+        || fail "cargo could not bring the crate trtx-sys from crates.io; check the network and run the same command again"
+    rm -rf "$to" "$to.tmp"
+    mkdir -p "$deps"
+    cp -r "${package%/Cargo.toml}/TensorRT-Headers" "$to.tmp"
+    cp LICENSE-APACHE "$to.tmp/LICENSE"
+    mv "$to.tmp" "$to"
+    finished tensorrt-headers "$list"
+}
+
 case ${1:-} in
     onnxruntime) onnxruntime ;;
     libtorch) libtorch ;;
@@ -131,6 +160,8 @@ case ${1:-} in
         onnxruntime_web
         ;;
     tensorrt) tensorrt ;;
+    tensorrt-headers) tensorrt_headers ;;
+    tensorrt-lean) tensorrt_lean ;;
     optimum) apart optimum optimum ;;
-    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python|engines|tensorrt|optimum" ;;
+    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python|engines|tensorrt|tensorrt-headers|tensorrt-lean|optimum" ;;
 esac
