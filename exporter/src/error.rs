@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use clip_model::excerpt;
 use clip_model::manifest::Precision;
 use serde::{Serialize, Serializer};
 
@@ -74,6 +75,30 @@ pub enum Error {
         /// The reason.
         source: std::io::Error,
     },
+    /// A classifier's label that is no line of text.
+    #[error(
+        "label {} is {:?}, and a classifier's labels are also written as lines: it needs one that is not empty and has no line break",
+        index + 1, excerpt(label)
+    )]
+    Label {
+        /// Its place in the list, from 0.
+        index: usize,
+        /// The label.
+        label: String,
+    },
+    /// The classifier that was exported gives other probabilities than the encoder and the labels that it is made of.
+    #[error(
+        "the classifier was not kept: it gives {} for label {}, where encoder and labels give {expected}",
+        found.map_or_else(|| "no number".to_owned(), |found| found.to_string()), index + 1
+    )]
+    Classifier {
+        /// The label's place in the list, from 0.
+        index: usize,
+        /// The classifier's probability; None where that is no number.
+        found: Option<f32>,
+        /// The runtime's.
+        expected: f32,
+    },
     /// The label set could not be encoded.
     #[error("the labels could not be encoded")]
     Labels(#[source] clip_runtime::Error),
@@ -135,6 +160,12 @@ pub enum Conflict {
     /// Stored labels, and the text tower alone.
     #[error("labels are compared with images, whose encoder is left out")]
     LabelsOfTexts,
+    /// A classifier, and no labels.
+    #[error("a classifier is of stored labels, and there are none")]
+    ClassifierOfNothing,
+    /// A classifier that takes something else than the packed bytes that its image encoder takes.
+    #[error("a classifier is made of the image encoder, and that takes packed bytes")]
+    ClassifierOfBytes,
 }
 
 /// A figure below what was asked for.

@@ -88,10 +88,13 @@ impl<'a> Export<'a> {
         let Export { checkpoint, options, .. } = *self;
         let mut folder = Folder::new(path, checkpoint, options.form, options.external_data, steps)?;
         folder.manifest.model.clone_from(&options.model);
-        let mut left_in_float = Vec::new();
+        let (mut left_in_float, mut image) = (Vec::new(), None);
         for tower in Tower::BOTH.into_iter().filter(|&tower| options.only.is_none_or(|only| only == tower)) {
             let graph = self.graph(tower, &mut folder, &mut left_in_float)?;
             folder.add_encoder(tower, &graph, options.numbers.precision())?;
+            if tower == Tower::Image {
+                image = Some(graph).filter(|_| options.classifier.is_some());
+            }
         }
         if options.combined {
             folder.add_combined(if options.numbers == Numbers::Fp16 {
@@ -100,11 +103,16 @@ impl<'a> Export<'a> {
                 |graph| graph
             })?;
         }
-        let Folder { mut manifest, steps, .. } = folder;
         if let Some(labels) = &options.labels {
-            steps(Step::Labels);
-            manifest.labels = Some(contents::store(labels, checkpoint, &manifest, path, &options.runner)?);
+            (folder.steps)(Step::Labels);
+            let (file, stored) =
+                contents::store(labels, checkpoint, &folder.manifest, path, &options.runner)?;
+            folder.manifest.labels = Some(file);
+            if let (Some(tower), Some(values)) = (image, options.classifier) {
+                contents::add_classifier(&mut folder, tower, stored, values, options.numbers)?;
+            }
         }
+        let Folder { manifest, steps, .. } = folder;
         manifest.write(path)?;
         if options.numbers != Numbers::Fp32 {
             steps(Step::Verify);

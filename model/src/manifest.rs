@@ -1,5 +1,6 @@
 //! `clip.json`: everything the runtime needs to know about an exported model folder.
 
+mod classifier;
 mod encoder;
 
 use std::iter::once;
@@ -15,13 +16,14 @@ use crate::excerpt::excerpt;
 use crate::files;
 use crate::preprocess::Preprocess;
 use crate::tokenizer::{Cleaning, Tokenizer};
+pub use classifier::{Classifier, Values};
 pub use encoder::{DataFile, Element, Encoder, Engine, Input, Layout, Precision};
 
 /// The name of the manifest in a model folder.
 pub const FILE: &str = "clip.json";
 
 /// The schema version that this build writes.
-pub const SCHEMA: u64 = 2;
+pub const SCHEMA: u64 = 3;
 
 /// The schema versions that this build reads.
 pub const SCHEMAS: RangeInclusive<u64> = 1..=SCHEMA;
@@ -72,6 +74,9 @@ pub struct Manifest {
     /// Both towers as one graph, for other programs: nothing of ours runs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub combined: Option<Combined>,
+    /// The image tower and the label set as one graph, for other programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classifier: Option<Classifier>,
 }
 
 /// The tokenizer of a model folder.
@@ -149,23 +154,27 @@ impl Manifest {
             schema: u64,
         }
         let json = |e| Error::json(&path, e);
-        let mut old = false;
         let mut bytes = files::read(&path, files::TEXT_LIMIT)?;
-        match serde_json::from_slice(&bytes).map_err(json)? {
-            Version { schema: SCHEMA } => {}
-            // Written anew, and not parsed from the values, which would be a second parser in every program.
-            Version { schema: 1 } => {
-                bytes = serde_json::to_vec(&of_schema_1(serde_json::from_slice(&bytes).map_err(json)?))
-                    .map_err(json)?;
-                old = true;
-            }
-            Version { schema } => return Err(Error::SchemaVersion { path, found: schema, known: SCHEMAS }),
+        let Version { schema } = serde_json::from_slice(&bytes).map_err(json)?;
+        if !SCHEMAS.contains(&schema) {
+            return Err(Error::SchemaVersion { path, found: schema, known: SCHEMAS });
         }
-        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| match old {
+        if schema == 1 {
+            // Written anew, and not parsed from the values, which would be a second parser in every program.
+            bytes = serde_json::to_vec(&of_schema_1(serde_json::from_slice(&bytes).map_err(json)?))
+                .map_err(json)?;
+        }
+        let mut manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| match schema {
             // The place would be that in a file that nobody has.
-            true => json(serde_json::Error::custom(format!("{}, read as schema 1", without_place(&e)))),
-            false => json(e),
+            1 => json(serde_json::Error::custom(format!("{}, read as schema 1", without_place(&e)))),
+            _ => json(e),
         })?;
+        // What schema 2 can say, schema 3 says in the same words.
+        if manifest.classifier.is_some() && schema < 3 {
+            let unknown = format!("unknown field `classifier`, read as schema {schema}");
+            return Err(json(serde_json::Error::custom(unknown)));
+        }
+        manifest.schema = SCHEMA;
         manifest.validate()?;
         Ok(manifest)
     }
@@ -190,7 +199,8 @@ impl Manifest {
         let tokenizer = self.tokenizer.iter().map(|t| &t.file);
         let labels = self.labels.iter().map(|l| &l.file);
         let others = combined.chain(tokenizer).chain(labels).map(String::as_str);
-        [FILE, REPORT, CHECKED].into_iter().chain(towers).chain(others).collect()
+        let classifier = self.classifier.iter().flat_map(Classifier::files).map(|(file, _)| file);
+        [FILE, REPORT, CHECKED].into_iter().chain(towers).chain(others).chain(classifier).collect()
     }
 
     /// The encoders that there are, each with the name of its tower.
@@ -222,14 +232,28 @@ impl Manifest {
         if self.text.is_some() != self.tokenizer.is_some() {
             return bad("a text encoder and a tokenizer belong together, and one is missing".to_owned());
         }
-        for (tower, Encoder { input: Input { layout, element, .. }, batch, .. }) in self.towers() {
+        let batches = self.towers().chain(self.classifier.iter().map(|c| ("classifier", &c.encoder)));
+        for (name, Encoder { batch, .. }) in batches {
+            if batch.is_some_and(|n| !(1..=MAX_BATCH).contains(&n)) {
+                let what = if name == "classifier" { name.to_owned() } else { format!("{name} encoder") };
+                return bad(format!("the {what}'s batch is {batch:?}, expected 1 to {MAX_BATCH}"));
+            }
+        }
+        for (tower, Encoder { input: Input { layout, element, .. }, .. }) in self.towers() {
             if (tower == "text") != (*element == Element::Int32) || *layout != Layout::of(*element) {
                 let found = format!("{layout:?} {element:?}").to_lowercase();
                 let expected = if tower == "text" { "tokens int32" } else { "nchw float32 or nhwc uint8" };
                 return bad(format!("the {tower} encoder takes {found}, expected {expected}"));
             }
-            if batch.is_some_and(|n| !(1..=MAX_BATCH).contains(&n)) {
-                return bad(format!("the {tower} encoder's batch is {batch:?}, expected 1 to {MAX_BATCH}"));
+        }
+        if let Some(Classifier { encoder, values, .. }) = &self.classifier {
+            let Input { layout, element, .. } = encoder.input;
+            if element != values.element() || layout != Layout::of(element) {
+                let found = format!("{values:?} as {layout:?} {element:?}").to_lowercase();
+                return bad(format!("the classifier takes {found}, which no classifier does"));
+            }
+            if self.labels.is_none() {
+                return bad("there is a classifier, and no label set that it would be of".to_owned());
             }
         }
         if let Some(tokenizer) = &self.tokenizer
@@ -244,11 +268,11 @@ impl Manifest {
     }
 }
 
-/// A manifest of schema 1 as one of schema 2. An encoder named its engine in one word, its input under `input`, and said by
+/// A manifest of schema 1 as one of today. An encoder named its engine in one word, its input under `input`, and said by
 /// `element` what the layout is, too. What was wrong stays wrong.
 fn of_schema_1(mut manifest: Value) -> Value {
     let Some(fields) = manifest.as_object_mut() else { return manifest };
-    fields.insert("schema".to_owned(), 2.into());
+    fields.insert("schema".to_owned(), SCHEMA.into());
     for tower in ["image", "text"] {
         let Some(encoder) = fields.get_mut(tower).and_then(Value::as_object_mut) else { continue };
         let [engine, name, element] = ["engine", "input", "element"].map(|field| encoder.remove(field));

@@ -202,7 +202,7 @@ mod tests {
         write(&folder, false, put("a")).unwrap();
         let path = folder.join("clip.json");
         let of_schema_1 = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, of_schema_1.replace("\"schema\":1", "\"schema\":3")).unwrap();
+        std::fs::write(&path, of_schema_1.replace("\"schema\":1", "\"schema\":4")).unwrap();
         assert!(matches!(write(&folder, true, put("b")), Err(Error::NotAModelFolder { .. })));
         std::fs::write(&path, of_schema_1).unwrap();
         write(&folder, true, put("b")).unwrap();

@@ -34,10 +34,13 @@ pub struct Inputs {
     pub timed: usize,
     /// Whether nothing is wanted but the first number beyond float16, of graphs that give their peaks.
     pub peaks: bool,
+    /// Whether the folder's classifier, if it has one, is run too.
+    pub classifier: bool,
 }
 
-/// The line before the images: width and height of each, texts, labels and their templates, `timed`, `peaks`.
-type Header = (Vec<[usize; 2]>, Vec<String>, Option<(Vec<String>, Vec<String>)>, usize, bool);
+/// The line before the images: width and height of each, texts, labels and their templates, `timed`, `peaks`,
+/// `classifier`.
+type Header = (Vec<[usize; 2]>, Vec<String>, Option<(Vec<String>, Vec<String>)>, usize, bool, bool);
 
 impl Inputs {
     /// Writes them for [`Inputs::read`]: a line of JSON, then the bytes of the images.
@@ -47,7 +50,8 @@ impl Inputs {
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let sizes = self.images.iter().map(|image| [image.width(), image.height()]).collect();
         let labels = self.labels.as_ref().map(|set| (set.labels.clone(), set.template_texts()));
-        let header: Header = (sizes, self.texts.clone(), labels, self.timed, self.peaks);
+        let header: Header =
+            (sizes, self.texts.clone(), labels, self.timed, self.peaks, self.classifier);
         serde_json::to_writer(&mut *out, &header)?;
         out.write_all(b"\n")?;
         self.images.iter().try_for_each(|image| out.write_all(image.rgb()))?;
@@ -61,7 +65,7 @@ impl Inputs {
     pub fn read(input: &mut impl BufRead) -> io::Result<Inputs> {
         let mut line = String::new();
         input.read_line(&mut line)?;
-        let (sizes, texts, labels, timed, peaks): Header = serde_json::from_str(&line)?;
+        let (sizes, texts, labels, timed, peaks, classifier): Header = serde_json::from_str(&line)?;
         let image = |[width, height]: [usize; 2]| {
             let mut rgb = vec![0; 3 * width * height];
             input.read_exact(&mut rgb)?;
@@ -72,7 +76,8 @@ impl Inputs {
             let templates = templates.iter().map(|template| template.parse()).collect::<Result<_, _>>();
             templates.map(|templates| Labels { labels, templates })
         });
-        Ok(Inputs { images, texts, labels: labels.transpose().map_err(io::Error::other)?, timed, peaks })
+        let labels = labels.transpose().map_err(io::Error::other)?;
+        Ok(Inputs { images, texts, labels, timed, peaks, classifier })
     }
 }
 
@@ -87,7 +92,7 @@ mod tests {
         let images = vec![image(3, 2).unwrap(), image(1, 5).unwrap()];
         let labels = Labels { labels: vec!["cat".to_owned()], templates: vec!["a {}".parse().unwrap()] };
         let texts = vec!["a\n\"cat\"".to_owned(), String::new()];
-        let inputs = Inputs { images, texts, labels: Some(labels), timed: 7, peaks: true };
+        let inputs = Inputs { images, texts, labels: Some(labels), timed: 7, peaks: true, classifier: true };
         let mut written = Vec::new();
         inputs.write(&mut written).unwrap();
         written.extend(b"rest");

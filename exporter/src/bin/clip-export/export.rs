@@ -9,6 +9,7 @@ use clip_model::Manifest;
 use clip_model::templates::{Template, parse_labels};
 use clip_program::{Usage, input};
 
+use crate::classifier::ClassifierArguments;
 use crate::convert::{To, convert};
 use crate::numbers::NumberArguments;
 use crate::remedy::with_remedy;
@@ -39,7 +40,8 @@ use crate::source::SourceArguments;
         clip-export runs/mine -o mine --force --json\n  \
         clip-export inspect runs/mine --tensors\n  \
         clip-export verify small --against runs/mine\n  \
-        clip-export runs/mine -o camera --only visual --uint8-input --labels things.txt --template \"a photo of a {}.\"\n\n\
+        clip-export runs/mine -o camera --only visual --uint8-input --labels things.txt --template \"a photo of a {}.\"\n  \
+        clip-export runs/mine -o mine --labels things.txt --classifier\n\n\
         Exit status: 0 when all went well, 1 when something failed, 2 for wrong arguments."
 )]
 pub struct Arguments {
@@ -53,7 +55,7 @@ pub struct Arguments {
     /// Write no model folder but the checkpoint itself in another layout, in single precision. Who opens it cleans the texts:
     /// open_clip makes curly quotation marks straight, and repairs HTML and wrong encodings; transformers does not
     #[arg(long, value_name = "LAYOUT", conflicts_with_all = [
-        "name", "force", "only", "combined", "labels", "uint8_input", "batch", "external_data", "precision", "calibration_images", "calibration_texts"
+        "name", "force", "only", "combined", "classifier", "labels", "uint8_input", "batch", "external_data", "precision", "calibration_images", "calibration_texts"
     ])]
     to: Option<To>,
 
@@ -72,6 +74,9 @@ pub struct Arguments {
     /// text_embedding and logits_per_image out
     #[arg(long)]
     combined: bool,
+
+    #[command(flatten)]
+    classifier: ClassifierArguments,
 
     /// File of labels, one a line, to be encoded once, in single precision whatever the folder's is, and kept in it:
     /// pictures are then classified without a text encoder
@@ -166,6 +171,7 @@ impl Arguments {
             form: Form { opset: self.opset, batch: self.batch, bytes: self.uint8_input, ..Form::default() },
             external_data: self.external_data,
             combined: self.combined,
+            classifier: self.classifier.values(self.uint8_input),
             labels: self.labels()?,
             // In a process of its own, so that this one never holds a whole model.
             runner: std::env::current_exe().map_or(Runner::Here, Runner::Apart),

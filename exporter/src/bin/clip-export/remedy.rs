@@ -28,6 +28,10 @@ fn remedy(error: &Error) -> Option<&'static str> {
         Error::Conflict(Conflict::CombinedInt8) => "leave --combined out",
         Error::Conflict(Conflict::BytesOfTexts) => "leave one of --uint8-input and --only text out",
         Error::Conflict(Conflict::LabelsOfTexts) => "leave one of --labels and --only text out",
+        Error::Conflict(Conflict::ClassifierOfNothing) => "give --labels, or leave --classifier out",
+        Error::Conflict(Conflict::ClassifierOfBytes) => {
+            "leave one of --uint8-input and --classifier-input out"
+        }
         Error::FewSamples { tower: Tower::Image, .. } => "give --calibration-images",
         Error::FewSamples { tower: Tower::Text, .. } => "give --calibration-texts, or --only visual",
         _ => return None,
