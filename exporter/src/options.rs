@@ -107,7 +107,10 @@ impl Options {
             (text_alone && bytes, Conflict::BytesOfTexts),
             (text_alone && self.labels.is_some(), Conflict::LabelsOfTexts),
             (self.classifier.is_some() && self.labels.is_none(), Conflict::ClassifierOfNothing),
-            (bytes && self.classifier.is_some_and(|values| values != Values::Bytes), Conflict::ClassifierOfBytes),
+            (
+                bytes && self.classifier.is_some_and(|values| values != Values::Bytes),
+                Conflict::ClassifierOfBytes,
+            ),
         ];
         match conflicts.into_iter().find(|(there, _)| *there) {
             Some((_, conflict)) => Err(Error::Conflict(conflict)),
@@ -119,7 +122,10 @@ impl Options {
     /// A classifier's labels are also written as lines, which a label must not end, nor be missing among.
     fn check_lines(&self) -> Result<()> {
         let labels = self.labels.iter().flat_map(|set| &set.labels);
-        match labels.enumerate().find(|(_, label)| label.trim().is_empty() || label.contains(['\n', '\r', '\0'])) {
+        match labels
+            .enumerate()
+            .find(|(_, label)| label.trim().is_empty() || label.contains(['\n', '\r', '\0']))
+        {
             Some((index, label)) => Err(Error::Label { index, label: label.clone() }),
             None => Ok(()),
         }

@@ -134,7 +134,8 @@ fn an_encoder_is_written_in_these_words() {
     encoder["output"] = json!("probabilities");
     let text = |file| json!({ "file": file, "sha256": "4".repeat(64) });
     let (labels, settings) = (text("labels.txt"), json!([text("classifier.onnx.modelinfo")]));
-    let classifier = json!({ "encoder": encoder, "values": "pixels", "labels": labels, "settings": settings });
+    let classifier =
+        json!({ "encoder": encoder, "values": "pixels", "labels": labels, "settings": settings });
     assert_eq!(bytes["classifier"], classifier);
 }
 

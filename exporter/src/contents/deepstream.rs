@@ -30,13 +30,16 @@ pub fn settings(described: &Described<'_>) -> Vec<(String, String)> {
     let offsets = offsets.map(|offset| offset.to_string()).join(";");
     let (mode, engine) = match encoder.precision {
         Precision::Fp32 => (0, "nvinfer builds it from the graph"),
-        Precision::Fp16 => {
-            (2, "nvinfer builds it from the graph, and TensorRT before 11 may then compute in half what the graph keeps in single")
-        }
+        Precision::Fp16 => (
+            2,
+            "nvinfer builds it from the graph, and TensorRT before 11 may then compute in half what the graph keeps in single",
+        ),
         Precision::Int8 => (1, "nvinfer builds none of a graph that says its ranges itself"),
     };
     let cut = match preprocess.resize_mode {
-        ResizeMode::Shortest => "The model was trained on the square at the centre of a picture: nvinfer takes the whole frame, squeezed.\n# Cut the square out before (nvvideoconvert src-crop).",
+        ResizeMode::Shortest => {
+            "The model was trained on the square at the centre of a picture: nvinfer takes the whole frame, squeezed.\n# Cut the square out before (nvvideoconvert src-crop)."
+        }
         ResizeMode::Squash => "The whole frame is squeezed into the square, as in training.",
     };
     let [config, labels_file] = FILES;

@@ -26,12 +26,13 @@ pub fn settings(described: &Described<'_>) -> Vec<(String, String)> {
         Values::Normalised | Values::Pixels => format!("{batch},3,{side},{side}"),
     };
     let (file, element) = (&encoder.file, encoder.input.element.name());
-    let (input, output, ranges) = (&encoder.input.name, &encoder.output, ranges(classifier.values, preprocess));
+    let (input, output, ranges) =
+        (&encoder.input.name, &encoder.output, ranges(classifier.values, preprocess));
     let text = format!(
         "# Describes {file} to GStreamer, 1.28 or newer. Frames have to be RGB (planar where channels come first) and
 # {side}x{side}; videoconvertscale resizes them, though not with the filter that the model was trained with, and does
 # not cut out the centre. The decoder is called classifiertensordec in the plug-in rsanalytics and classifiertensordecoder in
-# gst-plugins-bad; it drops what is below its class-confidence-threshold (0.7 unless another is set).
+# gst-plugins-bad.
 #   ... ! videoconvertscale ! onnxinference model-file={file} ! classifiertensordec labels-file={labels_file} ! ...
 
 [modelinfo]

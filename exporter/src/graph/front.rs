@@ -11,7 +11,9 @@ pub fn input(values: Values, batch: Axis, side: usize) -> (Element, Vec<Axis>) {
     let [sides, channels] = [side, 3].map(Axis::Fixed);
     match values {
         Values::Bytes => (Element::UInt8, vec![batch, sides.clone(), sides, channels]),
-        Values::Normalised | Values::Pixels => (Element::Float32, vec![batch, channels, sides.clone(), sides]),
+        Values::Normalised | Values::Pixels => {
+            (Element::Float32, vec![batch, channels, sides.clone(), sides])
+        }
     }
 }
 

@@ -228,7 +228,10 @@ mod tests {
             nodes,
             [("Relu", "x".to_owned()), ("Relu", front.clone()), ("Add", format!("{first} {front}"))]
         );
-        assert_eq!((graph.inputs[0].element, &graph.inputs[0].shape[..]), (Element::UInt8, &[Axis::Fixed(2)][..]));
+        assert_eq!(
+            (graph.inputs[0].element, &graph.inputs[0].shape[..]),
+            (Element::UInt8, &[Axis::Fixed(2)][..])
+        );
     }
 
     #[test]

@@ -50,7 +50,8 @@ impl Classified {
         }
         let session = session::open(&folder.join(&classifier.encoder.file))?;
         let input = &classifier.encoder.input;
-        let same = tower.precision == Precision::Fp32 || tower.input == *input && classifier.values != Values::Pixels;
+        let same = tower.precision == Precision::Fp32
+            || tower.input == *input && classifier.values != Values::Pixels;
         let mut classified =
             Classified { labels: labels.len(), softmax: logit_bias.is_none(), same, ..Classified::default() };
         for image in images {
@@ -139,7 +140,10 @@ mod tests {
             assert_eq!(index(classified([Some(0.2), none, Some(0.5)], false, false)), Some(1));
         }
         let message = classified([Some(0.2), None, Some(0.5)], true, true).check().unwrap_err().to_string();
-        assert!(message.contains("it gives no number for label 2, where encoder and labels give 0.3"), "{message}");
+        assert!(
+            message.contains("it gives no number for label 2, where encoder and labels give 0.3"),
+            "{message}"
+        );
     }
 
     #[test]

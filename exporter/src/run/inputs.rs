@@ -50,8 +50,7 @@ impl Inputs {
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let sizes = self.images.iter().map(|image| [image.width(), image.height()]).collect();
         let labels = self.labels.as_ref().map(|set| (set.labels.clone(), set.template_texts()));
-        let header: Header =
-            (sizes, self.texts.clone(), labels, self.timed, self.peaks, self.classifier);
+        let header: Header = (sizes, self.texts.clone(), labels, self.timed, self.peaks, self.classifier);
         serde_json::to_writer(&mut *out, &header)?;
         out.write_all(b"\n")?;
         self.images.iter().try_for_each(|image| out.write_all(image.rgb()))?;
