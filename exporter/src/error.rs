@@ -41,6 +41,31 @@ pub enum Error {
         /// The name of a file in it that would be lost.
         file: PathBuf,
     },
+    /// A model of that name is in the model repository already.
+    #[error(
+        "{} {}", model.display(),
+        if *ours { "exists already" } else { "is not replaced: its configuration was not written by this exporter" }
+    )]
+    TritonModel {
+        /// The model's folder.
+        model: PathBuf,
+        /// Whether it would be replaced if that was asked for.
+        ours: bool,
+    },
+    /// A model's name of which nothing can be in a URL.
+    #[error("the models of {name:?} need a name of Latin letters or digits, in a model repository")]
+    TritonName {
+        /// The name.
+        name: String,
+    },
+    /// A model repository inside a model folder, or the other way round.
+    #[error("the model repository {} and the model folder {} must not lie in each other", repository.display(), folder.display())]
+    TritonNested {
+        /// The repository.
+        repository: PathBuf,
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Options contradict each other.
     #[error(transparent)]
     Conflict(#[from] Conflict),

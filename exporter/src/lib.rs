@@ -32,6 +32,7 @@ mod step;
 #[cfg(test)]
 mod testing;
 mod tower;
+pub mod triton;
 
 pub use contents::destination::check as check_destination;
 pub use error::{Conflict, Error, Missed, Result};

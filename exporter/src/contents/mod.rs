@@ -8,6 +8,7 @@ mod folder;
 mod graph_file;
 mod gstreamer;
 mod labels;
+pub mod replacement;
 
 pub use classifier::add_classifier;
 pub use folder::{Folder, draft};

@@ -15,6 +15,7 @@ use crate::numbers::NumberArguments;
 use crate::remedy::with_remedy;
 use crate::screen::Screen;
 use crate::source::SourceArguments;
+use crate::triton::TritonArguments;
 
 /// Turn a checkpoint into a model folder that clip-run, libclip and clip-runtime open.
 ///
@@ -41,7 +42,8 @@ use crate::source::SourceArguments;
         clip-export inspect runs/mine --tensors\n  \
         clip-export verify small --against runs/mine\n  \
         clip-export runs/mine -o camera --only visual --uint8-input --labels things.txt --template \"a photo of a {}.\"\n  \
-        clip-export runs/mine -o mine --labels things.txt --classifier\n\n\
+        clip-export runs/mine -o mine --labels things.txt --classifier\n  \
+        clip-export runs/mine -o mine --triton repository/\n\n\
         Exit status: 0 when all went well, 1 when something failed, 2 for wrong arguments."
 )]
 pub struct Arguments {
@@ -55,7 +57,7 @@ pub struct Arguments {
     /// Write no model folder but the checkpoint itself in another layout, in single precision. Who opens it cleans the texts:
     /// open_clip makes curly quotation marks straight, and repairs HTML and wrong encodings; transformers does not
     #[arg(long, value_name = "LAYOUT", conflicts_with_all = [
-        "name", "force", "only", "combined", "classifier", "labels", "uint8_input", "batch", "external_data", "precision", "calibration_images", "calibration_texts"
+        "name", "force", "only", "combined", "classifier", "triton", "labels", "uint8_input", "batch", "external_data", "precision", "calibration_images", "calibration_texts"
     ])]
     to: Option<To>,
 
@@ -107,6 +109,9 @@ pub struct Arguments {
     /// Write weights into files beside the graphs (visual.onnx.data); always done where a graph passes 2 GB
     #[arg(long)]
     external_data: bool,
+
+    #[command(flatten)]
+    triton: TritonArguments,
 
     /// Replace FOLDER if it is a model folder; the old one stays until the new one is complete
     #[arg(long)]
@@ -209,6 +214,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             anyhow::anyhow!("{:?} cannot name the model: {reason}; give it one with --name", source.name)
         })?,
     };
+    arguments.triton.check(&folders, &options)?;
     options.samples = numbers.samples(&source.checkpoint.preprocess, options.only)?;
     let wanted: Vec<Options> = numbers.each(&options);
     let mut show = |step| screen.show(step);
@@ -225,15 +231,25 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     })?;
     screen.finish();
-    print(&folders.into_iter().zip(manifests).collect::<Vec<_>>(), *json)
+    let mut models = Vec::new();
+    for folder in &folders {
+        models.extend(arguments.triton.add(folder, options.replace)?);
+    }
+    print(&folders.into_iter().zip(manifests).collect::<Vec<_>>(), &models, *json)
 }
 
-fn print(made: &[(PathBuf, Manifest)], json: bool) -> anyhow::Result<()> {
-    let values: Vec<_> = made
-        .iter()
-        .map(|(folder, manifest)| serde_json::json!({ "folder": folder, "manifest": manifest }))
-        .collect();
-    let folders = made.iter().map(|(folder, _)| folder.display().to_string()).collect::<Vec<_>>().join("\n");
+/// Prints the folders, and the models that were added to a repository.
+fn print(made: &[(PathBuf, Manifest)], models: &[PathBuf], json: bool) -> anyhow::Result<()> {
+    let value = |(folder, manifest): &(PathBuf, Manifest)| {
+        let mut value = serde_json::json!({ "folder": folder, "manifest": manifest });
+        if !models.is_empty() {
+            value["models"] = serde_json::json!(models);
+        }
+        value
+    };
+    let values: Vec<_> = made.iter().map(value).collect();
+    let paths = made.iter().map(|(folder, _)| folder).chain(models);
+    let folders = paths.map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n");
     let text = match values.as_slice() {
         _ if !json => folders.clone(),
         [one] => serde_json::to_string_pretty(one)?,

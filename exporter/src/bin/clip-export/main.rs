@@ -10,6 +10,7 @@ mod remedy;
 mod screen;
 mod source;
 mod thresholds;
+mod triton;
 mod verify;
 
 use std::io::{BufReader, stdin};

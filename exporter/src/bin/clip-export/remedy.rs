@@ -12,7 +12,10 @@ pub fn with_remedy(error: Error) -> anyhow::Error {
     };
     match error {
         Error::Conflict(_) | Error::Range { .. } | Error::FewSamples { .. } => Usage(said).into(),
-        Error::Exists(_) | Error::Overflow { .. } => anyhow::Error::msg(said),
+        Error::TritonNested { .. } => Usage(said).into(),
+        Error::Exists(_) | Error::Overflow { .. } | Error::TritonModel { .. } | Error::TritonName { .. } => {
+            anyhow::Error::msg(said)
+        }
         error => error.into(),
     }
 }
@@ -23,6 +26,9 @@ fn remedy(error: &Error) -> Option<&'static str> {
             "name another folder, or replace it with --force"
         }
         Error::Exists(_) => "name another folder",
+        Error::TritonModel { ours: true, .. } => "give another --name, or replace it with --force",
+        Error::TritonModel { ours: false, .. } => "give another --name",
+        Error::TritonName { .. } => "give one with --name",
         Error::Overflow { .. } => "export it with --precision fp32 or int8",
         Error::Conflict(Conflict::CombinedAlone) => "leave one of --combined and --only out",
         Error::Conflict(Conflict::CombinedInt8) => "leave --combined out",
