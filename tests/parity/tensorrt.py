@@ -3,7 +3,7 @@
     python tests/parity/tensorrt.py target/release/examples
 
 TensorRT for RTX builds for a GPU that is named rather than present, so that this needs none; nothing is run. The graphs
-are those in half precision and in 8-bit integers (`--dialect trt`) of models/emoji-tiny, and with random weights of two of
+are those in half precision and in 8-bit integers (`--dialect trt`), both towers and a classifier, of models/emoji-tiny, and with random weights of two of
 OpenAI's architectures and of a small SigLIP, as strongly typed networks: the precisions written in the graph are kept. It is left
 out, with a line that says so, where `scripts/deps.sh tensorrt` found no package for this platform.
 """
@@ -30,6 +30,8 @@ SEED = 2103_00020
 ARCHITECTURES = ["ViT-B-32", "RN50"]
 CAPABILITY = "SM86"
 MOST = 8
+# Also the classifier, as DeepStream feeds it.
+CLASSIFIER = ["--labels", ROOT / "models" / "emoji-tiny" / "everyday-100.txt", "--classifier", "--classifier-input", "pixels"]
 VARIANTS = {"fp16": ["--precision", "fp16"], "int8": ["--precision", "int8", "--dialect", "trt"]}
 CALIBRATION = [
     *("--calibration-images", ROOT / "examples" / "images"),
@@ -57,7 +59,7 @@ def checkpoint(name: str, folder: Path) -> tuple[Path, int]:
 
 
 def export(program: Path, source: Path, folder: Path, options: list) -> None:
-    command = [program, source, "-o", folder, *options, *CALIBRATION]
+    command = [program, source, "-o", folder, *options, *CLASSIFIER, *CALIBRATION]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:
         raise RuntimeError(f"clip-export {options} ended with {result.returncode}: {result.stderr.strip()[-2000:]}")
@@ -129,7 +131,7 @@ def main() -> int:
                 export(program, source, exported, options)
                 for path in sorted(exported.glob("*.onnx")):
                     since = time.monotonic()
-                    label = f"  {name:12} {variant:6} {path.name:12}"
+                    label = f"  {name:12} {variant:6} {path.name:15}"
                     try:
                         size, quantizing = engines.build(path, length)
                         if (quantizing > 0) != (variant == "int8"):
