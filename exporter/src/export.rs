@@ -26,11 +26,12 @@ use crate::tower::Tower;
 ///
 /// # Errors
 /// [`Error::Exists`], [`Error::NotAModelFolder`] and [`Error::ForeignFile`] for a destination that must not be overwritten;
-/// [`Error::Conflict`], [`Error::Range`] and [`Error::FewSamples`] for options that cannot be followed; [`Error::Write`]
+/// [`Error::Conflict`], [`Error::Range`], [`Error::FewSamples`] and [`Error::Label`] for options that cannot be followed; [`Error::Write`]
 /// when the disk is full or a tensor has an unsupported number format; [`Error::Labels`] or [`Error::LabelsApart`] when the
 /// labels cannot be encoded; [`Error::Calibration`] and [`Error::NotFinite`] when a model cannot be quantized;
 /// [`Error::Trial`] or [`Error::TrialApart`] when the exported encoders do not run, or give something else than embeddings
-/// (weights that are not finite), or the engine is missing; [`Error::Gate`] when they are too far from single precision,
+/// (weights that are not finite), or the engine is missing; [`Error::Classifier`] when a classifier gives other probabilities
+/// than they do; [`Error::Gate`] when they are too far from single precision,
 /// [`Error::Overflow`] when half precision cannot hold what they compute; [`Error::Model`] for the rest.
 pub fn export(
     checkpoint: &Checkpoint,

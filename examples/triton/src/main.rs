@@ -12,7 +12,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use clip_model::labels::StoredLabels;
-use clip_model::manifest::{Element, Values, verified};
+use clip_model::manifest::{Values, verified};
 use clip_model::preprocess::Image;
 use clip_model::{Manifest, Preprocess};
 use server::{Numbers, Server};
@@ -41,10 +41,7 @@ fn main() -> Result<()> {
         }
         _ => {
             let encoder = manifest.image.as_ref().context("the model has no image encoder")?;
-            let values = match encoder.input.element {
-                Element::Uint8 => Values::Bytes,
-                _ => Values::Normalised,
-            };
+            let values = Values::of_encoder(encoder.input.element);
             let (shape, numbers) = input(&manifest.preprocess, values, &image)?;
             let embedding = server.infer(&visual, (&encoder.input.name, &shape, numbers), &encoder.output)?;
             if embedding.len() != manifest.embed_dim {

@@ -5,7 +5,7 @@ use clip_model::manifest::{Precision, Values};
 use clip_model::preprocess::ResizeMode;
 
 use super::described::Described;
-use crate::int8::Dialect;
+use crate::int8::{Dialect, Int8};
 use crate::options::Numbers;
 
 /// Names of the configuration, and of the labels as `nvinfer` reads them.
@@ -21,8 +21,7 @@ const BATCH: usize = 8;
 /// only leave that to the graph.
 pub fn settings(described: &Described<'_>) -> Vec<(String, String)> {
     let Described { classifier, preprocess, numbers, labels } = described;
-    let dialect = |int8: &crate::int8::Int8| int8.dialect;
-    let for_cpus = matches!(numbers, Numbers::Int8(int8) if dialect(int8) == Dialect::Cpu);
+    let for_cpus = matches!(numbers, Numbers::Int8(Int8 { dialect: Dialect::Cpu, .. }));
     let Some((factor, offsets)) = scaling(classifier.values, preprocess).filter(|_| !for_cpus) else {
         return Vec::new();
     };
@@ -34,7 +33,10 @@ pub fn settings(described: &Described<'_>) -> Vec<(String, String)> {
             2,
             "nvinfer builds it from the graph, and TensorRT before 11 may then compute in half what the graph keeps in single",
         ),
-        Precision::Int8 => (1, "nvinfer builds none of a graph that says its ranges itself"),
+        Precision::Int8 => (
+            1,
+            "nvinfer asks for a file of ranges, which\n# this graph does not need, as it says its own: build the engine beforehand",
+        ),
     };
     let cut = match preprocess.resize_mode {
         ResizeMode::Shortest => {

@@ -1,7 +1,7 @@
 //! What Triton is told about one model.
 
-use clip_model::manifest::{Element, Encoder, TokenizerFile};
-use clip_model::{Manifest, Tokenizer};
+use clip_model::manifest::{Encoder, TokenizerFile, Values};
+use clip_model::{Manifest, Preprocess, Tokenizer};
 
 use crate::options::Options;
 use crate::tower::Tower;
@@ -115,7 +115,9 @@ impl<'a> Model<'a> {
         let mut models = Vec::new();
         if let Some(encoder) = &manifest.image {
             let note = "An embedding has length one: the dot product of two is their cosine similarity.";
-            models.push(Model::of_images(Part::Visual, name, manifest, encoder, manifest.embed_dim, note));
+            let values = Values::of_encoder(encoder.input.element);
+            let input = (encoder, values, &manifest.preprocess);
+            models.push(Model::of_images(Part::Visual, name, input, manifest.embed_dim, note));
         }
         if let (Some(encoder), Some(file), Some(tokenizer)) = (&manifest.text, &manifest.tokenizer, tokenizer)
         {
@@ -126,8 +128,8 @@ impl<'a> Model<'a> {
                 Some(_) => "Each label has a probability of its own.",
                 None => "The probabilities of all labels add up to one.",
             };
-            let (part, encoder) = (Part::Classifier, &classifier.encoder);
-            let model = Model::of_images(part, name, manifest, encoder, labels.count, note);
+            let input = (&classifier.encoder, classifier.values, &manifest.preprocess);
+            let model = Model::of_images(Part::Classifier, name, input, labels.count, note);
             models.push(Model { labels: Some(&classifier.labels.file), ..model });
         }
         models
@@ -136,25 +138,15 @@ impl<'a> Model<'a> {
     fn of_images(
         part: Part,
         name: &str,
-        manifest: &Manifest,
-        encoder: &'a Encoder,
+        (encoder, values, preprocess): (&'a Encoder, Values, &Preprocess),
         output: usize,
         note: &str,
     ) -> Model<'a> {
-        let side = manifest.preprocess.size;
-        let dims = if encoder.input.element == Element::Uint8 { [side, side, 3] } else { [3, side, side] };
-        let normalised = match (part, &manifest.classifier) {
-            (Part::Classifier, Some(classifier)) => {
-                classifier.values == clip_model::manifest::Values::Normalised
-            }
-            _ => encoder.input.element == Element::Float32,
-        };
-        let numbers = match normalised {
-            true => format!(
-                "(level / 255 - mean) / std, mean {:?} and std {:?}",
-                manifest.preprocess.mean, manifest.preprocess.std
-            ),
-            false => "its levels, 0 to 255".to_owned(),
+        let Preprocess { size: side, mean, std, .. } = preprocess;
+        let dims = if values == Values::Bytes { [*side, *side, 3] } else { [3, *side, *side] };
+        let numbers = match values {
+            Values::Normalised => format!("(level / 255 - mean) / std, mean {mean:?} and std {std:?}"),
+            Values::Bytes | Values::Pixels => "its levels, 0 to 255".to_owned(),
         };
         let notes = vec![
             format!(

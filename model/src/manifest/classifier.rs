@@ -42,6 +42,14 @@ pub enum Values {
 }
 
 impl Values {
+    /// What an image encoder with such elements takes.
+    pub fn of_encoder(element: Element) -> Values {
+        match element {
+            Element::Uint8 => Values::Bytes,
+            Element::Float32 | Element::Int32 => Values::Normalised,
+        }
+    }
+
     /// What an element of them is.
     pub fn element(self) -> Element {
         match self {
