@@ -6,6 +6,7 @@ use clip_model::Manifest;
 use clip_model::manifest::{Encoder, Engine};
 use serde::Serialize;
 
+use super::part::Part;
 use crate::compare::{Report, Samples, Thresholds, precision};
 use crate::error::Result;
 use crate::run::{Inputs, Runner};
@@ -42,8 +43,8 @@ pub fn verify(
     // The graph runs on the processor: its time says nothing about the engine's.
     let report = Report { speed: None, ..Report::new(&found, &exact, precision(manifest), thresholds) };
     if report.failures.is_empty() {
-        for Encoder { engine, .. } in [&mut manifest.image, &mut manifest.text].into_iter().flatten() {
-            if let Engine::TensorRt(plan) = engine {
+        for part in Part::ALL {
+            if let Some(Encoder { engine: Engine::TensorRt(plan), .. }) = part.of_mut(manifest) {
                 plan.verified = true;
             }
         }

@@ -1,6 +1,7 @@
 //! `clip-export`: a checkpoint becomes a model folder; `clip-export inspect` says what one is.
 
 mod activation;
+mod classifier;
 mod convert;
 mod engines;
 mod export;
@@ -10,6 +11,7 @@ mod remedy;
 mod screen;
 mod source;
 mod thresholds;
+mod triton;
 mod trt;
 mod verify;
 

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use clip_exporter::Tower;
-use clip_exporter::plans::{self, Plans};
+use clip_exporter::plans::{self, Part, Plans};
 use clip_model::Manifest;
 use clip_model::manifest::Sizes;
 use clip_program::Usage;
@@ -84,7 +83,7 @@ pub struct PlanArguments {
 /// The encoders that become engines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Encoders {
-    /// The image encoder
+    /// The image encoder, and the classifier that is made of it
     Visual,
     /// The text encoder
     Text,
@@ -97,10 +96,10 @@ impl PlanArguments {
     pub fn plans(&self) -> Plans {
         Plans {
             options: self.options(),
-            towers: self.trt_encoders.map(|encoders| match encoders {
-                Encoders::Visual => vec![Tower::Image],
-                Encoders::Text => vec![Tower::Text],
-                Encoders::Both => Tower::BOTH.to_vec(),
+            parts: self.trt_encoders.map(|encoders| match encoders {
+                Encoders::Visual => vec![Part::Image, Part::Classifier],
+                Encoders::Text => vec![Part::Text],
+                Encoders::Both => Part::ALL.to_vec(),
             }),
             trtexec: self.trtexec.clone(),
         }
@@ -147,12 +146,11 @@ impl TrtArguments {
 
     /// The command lines of `trtexec` for the model in `folder`, where they are asked for.
     pub fn command_lines(&self, folder: &Path, manifest: &Manifest) -> Vec<String> {
-        let towers = [(Tower::Image, &manifest.image), (Tower::Text, &manifest.text)].into_iter();
-        let encoders = towers.filter_map(|(tower, encoder)| Some((tower, encoder.as_ref()?)));
-        let line = |(tower, encoder): (Tower, _)| {
-            plans::line(folder, manifest, encoder, tower.plan(), &self.plans.options())
+        let line = |part: Part| {
+            let encoder = part.of(manifest)?;
+            Some(plans::line(folder, manifest, encoder, part.plan(), &self.plans.options()))
         };
-        encoders.filter(|_| self.print_trtexec).map(line).collect()
+        Part::ALL.into_iter().filter(|_| self.print_trtexec).filter_map(line).collect()
     }
 }
 
