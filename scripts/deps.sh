@@ -7,11 +7,12 @@
 #   scripts/deps.sh python        the Python reference of `make parity` and `make bench`, into .deps/venv
 #   scripts/deps.sh engines       other engines for `make parity`: .deps/openvino and, where there is npm, .deps/onnxruntime-web
 #   scripts/deps.sh tensorrt      TensorRT for RTX, which builds engines without a GPU, into .deps/tensorrt where there is a package
-#   scripts/deps.sh tensorrt-headers  TensorRT's C++ headers, from which its doubles for tests are compiled, into .deps/tensorrt-headers
-#   scripts/deps.sh tensorrt-lean  TensorRT's lean runtime, for a test, into .deps/tensorrt-lean where there is a package
+#   scripts/deps.sh tensorrt-headers   TensorRT's C++ headers, for the doubles of tests/doubles/, into .deps/tensorrt-headers
+#   scripts/deps.sh tensorrt-lean      TensorRT's lean runtime, for a test, into .deps/tensorrt-lean where there is a package
 #   scripts/deps.sh optimum       optimum-onnx for tests/bench/export.py, into .deps/optimum, to be found before the reference
 #
-# Everything comes from PyPI by pip, from npm's registry and from crates.io; a finished step leaves a copy of its version list in .deps/stamps/.
+# Everything comes from PyPI by pip, from npm's registry or by cargo; a finished step leaves a copy of its version list in
+# .deps/stamps/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

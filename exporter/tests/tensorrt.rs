@@ -233,3 +233,59 @@ fn the_command_line_of_trtexec_can_be_had_without_building() {
     assert!(lines.contains("--optShapes=image:1x3x16x16 --maxShapes=image:2x3x16x16"), "{lines}");
     assert_eq!(Manifest::read(&out).unwrap().image.unwrap().engine, Engine::Onnx {});
 }
+
+#[test]
+fn a_model_folder_that_is_there_gets_engines_or_stays_as_it_is() {
+    let root = tempfile::tempdir().unwrap();
+    let checkpoint = checkpoint::tiny(root.path(), WeightFormat::Fp32, |_| ());
+    let folder = root.path().join("model");
+    assert!(clip_export(&checkpoint, &folder, &["--external-data"]).status.success());
+    let engines = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clip-export"));
+        command.arg("engines").arg(&folder).args(arguments).output().unwrap()
+    };
+    let before = Manifest::read(&folder).unwrap();
+    let refused = |arguments: &[&str], words: &str| {
+        let output = engines(arguments);
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+        assert_eq!(Manifest::read(&folder).unwrap(), before);
+        assert_eq!(entries(root.path()), ["checkpoint", "model"]);
+    };
+    refused(&["--trt-library", "/no/such/folder"], "No such file");
+    if !has_rtx() {
+        return;
+    }
+    for _ in 0..2 {
+        let output = engines(&["--rtx", "--sm", "89"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let manifest = Manifest::read(&folder).unwrap();
+        let image = manifest.image.as_ref().unwrap();
+        assert_eq!(image.plan().unwrap().compute_capabilities, [89]);
+        assert_eq!(Some(image.without_plan()), before.image);
+        assert_eq!(manifest.tokenizer, before.tokenizer);
+        let files = [
+            "clip.json",
+            "text.onnx",
+            "text.onnx.data",
+            "text.plan",
+            "tokenizer.json",
+            "visual.onnx",
+            "visual.onnx.data",
+            "visual.plan",
+        ];
+        assert_eq!(entries(&folder), files);
+    }
+    let before = Manifest::read(&folder).unwrap();
+    // A graph that is another one than the manifest says, and a file that is not the model's.
+    let graph = std::fs::read(folder.join("visual.onnx")).unwrap();
+    std::fs::write(folder.join("visual.onnx"), [&graph[..], b"x"].concat()).unwrap();
+    let output = engines(&["--rtx"]);
+    assert!(stderr(&output).contains("visual.onnx"), "{}", stderr(&output));
+    assert_eq!(Manifest::read(&folder).unwrap(), before);
+    std::fs::write(folder.join("visual.onnx"), graph).unwrap();
+    std::fs::write(folder.join("notes.txt"), "mine").unwrap();
+    let output = engines(&["--rtx"]);
+    assert!(stderr(&output).contains("notes.txt"), "{}", stderr(&output));
+    assert!(folder.join("notes.txt").exists());
+}

@@ -180,6 +180,7 @@ extern "C" __attribute__((visibility("default"))) void *createInferBuilder_INTER
     calls::Call call("nvinfer1", "createInferBuilder_INTERNAL");
     call.argument("version", version);
     if (!logger) return nullptr;
+    inspect(call, *static_cast<ILogger *>(logger));
     // TensorRT for RTX builds ahead of time, without a GPU.
     if (!isRtx && !Device::get()) {
         report(*static_cast<ILogger *>(logger), Severity::kERROR, "createInferBuilder: CUDA initialization failure with error: 100");

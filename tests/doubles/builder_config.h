@@ -157,7 +157,9 @@ struct BuilderConfig final : MissingVBuilderConfig {
     ProfilingVerbosity getProfilingVerbosity() const noexcept { return verbosity; }
 
     void setProgressMonitor(IProgressMonitor *wanted) noexcept {
-        calls::Call("VBuilderConfig", "setProgressMonitor", this).argument("monitor", static_cast<void const *>(wanted));
+        calls::Call call("VBuilderConfig", "setProgressMonitor", this);
+        call.argument("monitor", static_cast<void const *>(wanted));
+        if (wanted) inspect(call, *wanted);
         monitor = wanted;
     }
     IProgressMonitor *getProgressMonitor() const noexcept { return monitor; }

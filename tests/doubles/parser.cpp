@@ -143,10 +143,14 @@ private:
 
 extern "C" __attribute__((visibility("default"))) void *createNvOnnxParser_INTERNAL(void *network, void *logger, int version) noexcept {
     using namespace doubles;
-    calls::Call("nvonnxparser", "createNvOnnxParser_INTERNAL").argument("version", version);
+    calls::Call call("nvonnxparser", "createNvOnnxParser_INTERNAL");
+    call.argument("version", version);
     if (!network || !logger) return nullptr;
-    auto &shell = *static_cast<INetworkDefinition *>(network);
-    return static_cast<nvonnxparser::IParser *>(new Parser(behind<Network>(shell), *static_cast<ILogger *>(logger)));
+    inspect(call, *static_cast<ILogger *>(logger));
+    auto &definition = behind<Network>(*static_cast<INetworkDefinition *>(network));
+    auto *const parser = new Parser(definition, *static_cast<ILogger *>(logger));
+    call.argument("network", static_cast<void const *>(&definition)).result(static_cast<void const *>(parser));
+    return static_cast<nvonnxparser::IParser *>(parser);
 }
 
 extern "C" __attribute__((visibility("default"))) int getNvOnnxParserVersion() noexcept { return NV_ONNX_PARSER_VERSION; }

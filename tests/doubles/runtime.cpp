@@ -131,6 +131,7 @@ struct Runtime final : MissingVRuntime {
 #if defined(TRT_MAJOR_RTX) || NV_TENSORRT_VERSION >= 100700
     ICudaEngine *deserializeCudaEngineV2(IStreamReaderV2 &reader) noexcept {
         calls::Call call("VRuntime", "deserializeCudaEngineV2", this);
+        inspect(call, reader);
         std::string bytes;
         char part[1 << 16];
         int64_t read = 0;
@@ -217,6 +218,7 @@ extern "C" __attribute__((visibility("default"))) void *createInferRuntime_INTER
     calls::Call call("nvinfer1", "createInferRuntime_INTERNAL");
     call.argument("version", version);
     if (!logger) return nullptr;
+    inspect(call, *static_cast<ILogger *>(logger));
     // What 11.4 was seen to answer where there is no driver: neither null nor an object.
     if (!Device::get()) return reinterpret_cast<void *>(uintptr_t{0x228});
     auto *const runtime = new Runtime(*static_cast<ILogger *>(logger));

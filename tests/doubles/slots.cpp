@@ -13,18 +13,14 @@ using namespace nvinfer1::apiv;
 using nvonnxparser::IParser;
 using nvonnxparser::IParserError;
 
-namespace
-{
-void line(char const* name, long number)
-{
-    std::printf("%s %ld\n", name, number);
-}
+namespace {
+
+void line(char const *name, long number) { std::printf("%s %ld\n", name, number); }
 
 // The two words of a pointer to a virtual method: on x86-64 the first is the offset in the table plus one; on aarch64 it is the
 // offset itself, and the second one is odd.
 template <class Method>
-long slot(char const* name, Method method)
-{
+long slot(char const *name, Method method) {
     std::uintptr_t words[2];
     static_assert(sizeof(method) == sizeof(words), "not the Itanium ABI");
     std::memcpy(words, &method, sizeof(words));
@@ -35,91 +31,75 @@ long slot(char const* name, Method method)
     bool const isVirtual = words[0] & 1;
     std::uintptr_t const offset = words[0] - 1;
 #endif
-    if (!isVirtual)
-    {
+    if (!isVirtual) {
         std::fprintf(stderr, "%s is not virtual\n", name);
         std::exit(1);
     }
-    return static_cast<long>(offset / sizeof(void*));
+    return static_cast<long>(offset / sizeof(void *));
 }
 
 // No pointer to a destructor can be taken. So it is called on an object whose table consists of functions that note their number.
 long called = -1;
 
 template <long I>
-void note(void*)
-{
+void note(void *) {
     called = I;
 }
 
 template <std::size_t... I>
-void const* const* notes(std::index_sequence<I...>)
-{
-    static void const* const table[] = {reinterpret_cast<void const*>(&note<static_cast<long>(I)>)...};
+void const *const *notes(std::index_sequence<I...>) {
+    static void const *const table[] = {reinterpret_cast<void const *>(&note<static_cast<long>(I)>)...};
     return table;
 }
 
 template <class Class>
-void destructors(char const* name)
-{
-    void const* const* fake[16] = {notes(std::make_index_sequence<64>())};
-    Class* object = reinterpret_cast<Class*>(fake);
+void destructors(char const *name) {
+    void const *const *fake[16] = {notes(std::make_index_sequence<64>())};
+    Class *object = reinterpret_cast<Class *>(fake);
+    // The compiler is not to know what it points to.
     __asm__ volatile("" : "+r"(object) : : "memory");
     object->~Class();
     std::printf("%s::complete destructor %ld\n", name, called);
     delete object;
     std::printf("%s::deleting destructor %ld\n", name, called);
 }
+
+// Where a shell keeps the object behind it.
+template <class Interface>
+struct Open : Interface {
+    static long offset() { return offsetof(Open, mImpl); }
+};
+
+struct Logger final : ILogger {
+    void log(Severity, char const *) noexcept override {}
+};
+
+struct Monitor final : IProgressMonitor {
+    void phaseStart(char const *, char const *, int32_t) noexcept override {}
+    bool stepComplete(char const *, int32_t) noexcept override { return true; }
+    void phaseFinish(char const *) noexcept override {}
+};
+
+void info(char const *name, IVersionedInterface const &object) {
+    InterfaceInfo const info = object.getInterfaceInfo();
+    std::printf("%s major %d\n%s minor %d\n", name, info.major, name, info.minor);
+    std::printf("%s kind is its name %d\n", name, std::strcmp(info.kind, name) == 0);
+    std::printf("%s language %d\n", name, static_cast<int>(object.getAPILanguage()));
+}
+void info(char const *, ...) {}
+
 } // namespace
 
 #define METHOD(CLASS, NAME) line(#CLASS "::" #NAME, slot(#CLASS "::" #NAME, &CLASS::NAME));
-#define OVERLOAD(CLASS, NAME, RESULT, ...)                                                                                            \
+#define OVERLOAD(CLASS, NAME, RESULT, ...)                                                                   \
     line(#CLASS "::" #NAME, slot(#CLASS "::" #NAME, static_cast<RESULT (CLASS::*) __VA_ARGS__>(&CLASS::NAME)));
 #define VALUE(ENUM, NAME) line(#ENUM "::" #NAME, static_cast<long>(ENUM::NAME));
-
 #define DESTRUCTORS(CLASS) destructors<CLASS>(#CLASS);
+#define SHELL(CLASS)                                                                                         \
+    line(#CLASS "::mImpl offset", Open<CLASS>::offset());                                                    \
+    line(#CLASS " size", sizeof(CLASS));
 
-#define IMPL(CLASS)                                                                                                                   \
-    {                                                                                                                                 \
-        struct Open : CLASS                                                                                                           \
-        {                                                                                                                             \
-            static long offset()                                                                                                      \
-            {                                                                                                                         \
-                return offsetof(Open, mImpl);                                                                                         \
-            }                                                                                                                         \
-        };                                                                                                                            \
-        line(#CLASS "::mImpl offset", Open::offset());                                                                                \
-        line(#CLASS " size", sizeof(CLASS));                                                                                          \
-    }
-
-namespace
-{
-struct Logger final : ILogger
-{
-    void log(Severity, char const*) noexcept override {}
-};
-
-struct Monitor final : IProgressMonitor
-{
-    void phaseStart(char const*, char const*, int32_t) noexcept override {}
-    bool stepComplete(char const*, int32_t) noexcept override
-    {
-        return true;
-    }
-    void phaseFinish(char const*) noexcept override {}
-};
-
-void info(char const* name, IVersionedInterface const& object)
-{
-    InterfaceInfo const info = object.getInterfaceInfo();
-    std::printf("%s major %d\n%s minor %d\n%s kind is its name %d\n%s language %d\n", name, info.major, name, info.minor, name,
-        std::strcmp(info.kind, name) == 0, name, static_cast<int>(object.getAPILanguage()));
-}
-void info(char const*, ...) {}
-} // namespace
-
-int main()
-{
+int main() {
     METHOD(VBuilder, createNetworkV2)
     METHOD(VBuilder, createBuilderConfig)
     METHOD(VBuilder, createOptimizationProfile)
@@ -153,7 +133,7 @@ int main()
     METHOD(VTimingCache, serialize)
     METHOD(VHostMemory, data)
     METHOD(VHostMemory, size)
-    OVERLOAD(VRuntime, deserializeCudaEngine, ICudaEngine*, (void const*, std::size_t) noexcept)
+    OVERLOAD(VRuntime, deserializeCudaEngine, ICudaEngine *, (void const *, std::size_t) noexcept)
     METHOD(VRuntime, setEngineHostCodeAllowed)
     METHOD(VCudaEngine, getNbIOTensors)
     METHOD(VCudaEngine, getIOTensorName)
@@ -179,7 +159,7 @@ int main()
     METHOD(VBuilderConfig, setComputeCapability)
     METHOD(VRuntime, getEngineValidity)
 #endif
-    OVERLOAD(IParser, parse, bool, (void const*, std::size_t, char const*) noexcept)
+    OVERLOAD(IParser, parse, bool, (void const *, std::size_t, char const *) noexcept)
     METHOD(IParser, parseFromFile)
     METHOD(IParser, getNbErrors)
     METHOD(IParser, getError)
@@ -221,16 +201,16 @@ int main()
     DESTRUCTORS(IStreamReaderV2)
 #endif
 
-    IMPL(IBuilder)
-    IMPL(INetworkDefinition)
-    IMPL(ITensor)
-    IMPL(IOptimizationProfile)
-    IMPL(IBuilderConfig)
-    IMPL(ITimingCache)
-    IMPL(IHostMemory)
-    IMPL(IRuntime)
-    IMPL(ICudaEngine)
-    IMPL(IExecutionContext)
+    SHELL(IBuilder)
+    SHELL(INetworkDefinition)
+    SHELL(ITensor)
+    SHELL(IOptimizationProfile)
+    SHELL(IBuilderConfig)
+    SHELL(ITimingCache)
+    SHELL(IHostMemory)
+    SHELL(IRuntime)
+    SHELL(ICudaEngine)
+    SHELL(IExecutionContext)
     line("Dims64 size", sizeof(Dims64));
     line("Dims64::nbDims offset", offsetof(Dims64, nbDims));
     line("Dims64::d offset", offsetof(Dims64, d));

@@ -61,6 +61,17 @@ inline bool failsAt(char const *step) {
     return text && std::string(text) == step;
 }
 
+// Asks an object of the client's what it is, where its interface has versions, and notes the answer: a table of functions that is put
+// together wrongly shows here.
+template <class Interface>
+void inspect(calls::Call &call, Interface const &object) {
+    if constexpr (std::is_base_of_v<IVersionedInterface, Interface>) {
+        InterfaceInfo const info = object.getInterfaceInfo();
+        call.argument("kind", info.kind).argument("major", info.major).argument("minor", info.minor);
+        call.argument("language", static_cast<int32_t>(object.getAPILanguage()));
+    }
+}
+
 __attribute__((format(printf, 3, 4))) inline void report(ILogger &logger, Severity severity, char const *format, ...) {
     char text[2048];
     va_list arguments;

@@ -44,6 +44,7 @@ logging.set_verbosity_error()
 ABSOLUTE = 1e-4
 SEED = 2303_15343
 CONTEXT_LENGTH = 16
+BASE_CONTEXT_LENGTH = 64
 TEXTS = [
     "", "a cat", "A photo of a DOG.", "two red_cars, one blue house!", "it's 12 o'clock?", "  many   spaces\n", "word " * 50,
     "ÄÖÜ straße", "日本", "½ ™", "tabs\tand\u00a0spaces", "e\u0301clair…", "women’s “hat”", "cat &amp;amp; dog", "cafÃ©", "(a) [b] {c} \\ / ^ ` ~ | @ # $ % & * + = ; : \" '",
@@ -146,21 +147,25 @@ def randomize(model: nn.Module) -> None:
         model.logit_bias.fill_(-6.0)
 
 
-def save_hugging_face(folder: Path, second: bool, size: int):
-    """A small SigLIP (or SigLIP 2) folder; returns its model and tokenizer."""
+def save_hugging_face(folder: Path, second: bool, size: int, base: bool = False):
+    """A small SigLIP (or SigLIP 2) folder, or one of the size of the published base models; returns its model and tokenizer."""
     folder.mkdir()
     tokenizer = gemma(folder) if second else sentencepiece(folder)
-    model = hugging_face_model(len(tokenizer), size)
+    model = hugging_face_model(len(tokenizer), size, base)
     model.save_pretrained(folder)
     processor = SiglipImageProcessor(size={"height": size, "width": size}, resample=2 if second else 3)
     processor.save_pretrained(folder)
     return model, tokenizer
 
 
-def hugging_face_model(vocabulary: int, size: int) -> SiglipModel:
+def hugging_face_model(vocabulary: int, size: int, base: bool = False) -> SiglipModel:
     vision = {"image_size": size, "patch_size": 16, "hidden_size": 96, "intermediate_size": 200, "num_hidden_layers": 3, "num_attention_heads": 4}
     text = {"vocab_size": vocabulary, "max_position_embeddings": CONTEXT_LENGTH, "hidden_size": 64, "intermediate_size": 150,
             "num_hidden_layers": 2, "num_attention_heads": 2, "projection_size": 96, "bos_token_id": None, "eos_token_id": None}
+    if base:
+        width = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
+        vision |= width
+        text |= width | {"max_position_embeddings": BASE_CONTEXT_LENGTH, "projection_size": 768}
     model = SiglipModel(SiglipConfig(text_config=text, vision_config=vision))
     randomize(model)
     with torch.no_grad():

@@ -6,34 +6,38 @@ use clip_checkpoint::Checkpoint;
 use clip_model::Manifest;
 
 use super::build::{Plans, add};
+use super::part::Part;
 use super::verify::TIMED;
 use crate::compare::Samples;
 use crate::contents::draft;
 use crate::error::Result;
-use crate::graph::Form;
 use crate::onnx::Graph;
-use crate::run::{Inputs, Runner};
+use crate::options::Options;
+use crate::run::Inputs;
 use crate::step::Step;
 use crate::tower::Tower;
 
-/// Median of the time for one image of the image encoder as an engine in half precision, milliseconds. The engine is built in a new
-/// folder inside `parent`, and removed again.
+/// Tells how fast an image encoder in 8-bit integers, which takes `int8_ms` milliseconds an image, is beside the same in half precision. That
+/// engine is built in a new folder inside `parent`, and removed again.
 ///
 /// # Errors
 /// Those of [`add`], and of a run.
-pub fn image_ms(
+pub fn compare_with_half(
     checkpoint: &Checkpoint,
     parent: &Path,
-    form: Form,
-    (plans, samples): (&Plans, &Samples),
-    runner: &Runner,
+    (options, plans): (&Options, &Plans),
+    samples: &Samples,
+    int8_ms: f64,
     steps: &mut dyn FnMut(Step),
-) -> Result<f64> {
-    let folder = draft(checkpoint, parent, &[Tower::Image], form, Graph::into_half)?;
+) -> Result<()> {
+    let Options { form, runner, .. } = options;
+    let folder = draft(checkpoint, parent, &[Tower::Image], *form, Graph::into_half)?;
     let mut manifest = Manifest::read(folder.path())?;
-    let plans = Plans { towers: Some(vec![Tower::Image]), ..plans.clone() };
-    add(folder.path(), &mut manifest, &plans, runner, steps)?;
+    let plans = Plans { parts: Some(vec![Part::Image]), ..plans.clone() };
+    add(folder.path(), &mut manifest, &plans, runner, &mut |_| {})?;
     manifest.write(folder.path())?;
     let inputs = Inputs { images: samples.images.clone(), timed: TIMED, ..Inputs::default() };
-    Ok(runner.run(folder.path(), &inputs)?.image_ms)
+    let fp16_ms = runner.run(folder.path(), &inputs)?.image_ms;
+    steps(Step::BesideHalf { int8_ms, fp16_ms });
+    Ok(())
 }

@@ -6,6 +6,7 @@ use clip_model::Manifest;
 use clip_model::manifest::{Encoder, Engine};
 use serde::Serialize;
 
+use super::part::Part;
 use crate::compare::{Report, Samples, Thresholds, precision};
 use crate::error::Result;
 use crate::run::{Inputs, Runner};
@@ -32,20 +33,18 @@ pub fn verify(
     folder: &Path,
     manifest: &mut Manifest,
     samples: &Samples,
-    thresholds: Option<Thresholds>,
+    thresholds: Thresholds,
     runner: &Runner,
 ) -> Result<Verified> {
     let (images, texts) = (samples.images.clone(), samples.texts.clone());
     let inputs = Inputs { images, texts, timed: TIMED, ..Inputs::default() };
     let found = runner.run(folder, &inputs)?;
     let exact = runner.run(folder, &Inputs { graphs: true, timed: 0, ..inputs })?;
-    let precision = precision(manifest);
-    let thresholds = thresholds.unwrap_or_else(|| Thresholds::of(precision));
     // The graph runs on the processor: its time says nothing about the engine's.
-    let report = Report { speed: None, ..Report::new(&found, &exact, precision, thresholds) };
+    let report = Report { speed: None, ..Report::new(&found, &exact, precision(manifest), thresholds) };
     if report.failures.is_empty() {
-        for Encoder { engine, .. } in [&mut manifest.image, &mut manifest.text].into_iter().flatten() {
-            if let Engine::TensorRt(plan) = engine {
+        for part in Part::ALL {
+            if let Some(Encoder { engine: Engine::TensorRt(plan), .. }) = part.of_mut(manifest) {
                 plan.verified = true;
             }
         }

@@ -63,7 +63,7 @@ fn device() {
     assert_eq!(code(stream.alloc_zeros::<u8>(8_000_000_001)), CUresult::CUDA_ERROR_OUT_OF_MEMORY);
     let mut version = 0;
     assert_eq!(unsafe { sys::cuDriverGetVersion(&mut version) }, CUresult::CUDA_SUCCESS);
-    assert_eq!(version, 12060);
+    assert_eq!(version, 13000);
 }
 
 #[test]

@@ -194,12 +194,16 @@ fn every_call_is_recorded_and_every_object_deleted() {
     let enqueued: Vec<_> =
         find("VExecutionContext", "enqueueV3").iter().map(|call| call.result.clone()).collect();
     assert_eq!(enqueued, [json!(false), json!(false), json!(true), json!(true)]);
+    let monitor = &find("VBuilderConfig", "setProgressMonitor")[0].arguments;
+    assert_eq!((&monitor["kind"], &monitor["major"]), (&json!("IProgressMonitor"), &json!(1)));
+    assert_eq!(find("nvinfer1", "createInferBuilder_INTERNAL")[0].arguments["kind"], "ILogger");
     let deleted: BTreeMap<&str, u64> =
         calls.iter().filter(|c| c.method == "delete").map(|c| (c.class.as_str(), c.object)).collect();
     let made = [
         ("IBuilder", find("nvinfer1", "createInferBuilder_INTERNAL")),
         ("INetworkDefinition", find("VBuilder", "createNetworkV2")),
         ("IBuilderConfig", find("VBuilder", "createBuilderConfig")),
+        ("IParser", find("nvonnxparser", "createNvOnnxParser_INTERNAL")),
         ("IRuntime", find("nvinfer1", "createInferRuntime_INTERNAL")),
         ("ICudaEngine", find("VRuntime", "deserializeCudaEngine")),
         ("IExecutionContext", find("VCudaEngine", "createExecutionContext")),
@@ -319,7 +323,7 @@ fn without_a_device_there_is_no_builder_and_the_runtime_is_0x228() {
     );
 }
 
-/// docs of the families stand in clip-tensorrt; here, that the program which reads the headers says what is known of them.
+/// What clip-tensorrt's tables rest on: the headers of a family agree.
 #[test]
 fn headers_of_one_family_have_the_same_slots() {
     let mut families: BTreeMap<(i64, bool), BTreeMap<String, i64>> = BTreeMap::new();

@@ -1,7 +1,9 @@
 //! `clip-export`: a checkpoint becomes a model folder; `clip-export inspect` says what one is.
 
 mod activation;
+mod classifier;
 mod convert;
+mod engines;
 mod export;
 mod inspect;
 mod numbers;
@@ -9,6 +11,7 @@ mod remedy;
 mod screen;
 mod source;
 mod thresholds;
+mod triton;
 mod trt;
 mod verify;
 
@@ -23,6 +26,7 @@ use clip_exporter::run::{Inputs, Outcome, apart};
 // What the program does besides exporting. (A doc comment would take the place of the description in --help.)
 #[derive(Debug, Subcommand)]
 enum Command {
+    Engines(engines::Arguments),
     Inspect(inspect::Arguments),
     Verify(verify::Arguments),
 }
@@ -49,6 +53,7 @@ fn dispatch() -> anyhow::Result<()> {
         return export::run(export::Arguments::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()));
     }
     match Command::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()) {
+        Command::Engines(arguments) => engines::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     }

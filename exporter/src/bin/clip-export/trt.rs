@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use clip_exporter::Tower;
-use clip_exporter::plans::{self, Plans};
+use clip_exporter::plans::{self, Part, Plans};
 use clip_model::Manifest;
 use clip_model::manifest::Sizes;
+use clip_program::Usage;
 use clip_runtime::plan::PlanOptions;
 
 use crate::numbers::PrecisionName;
 
-/// Engines of TensorRT.
+/// Whether an export makes engines of TensorRT.
 #[derive(Debug, Args)]
 pub struct TrtArguments {
     /// Build engines of TensorRT (visual.plan, text.plan) of the graphs, in this number format; with several, FOLDER gets a model folder
@@ -19,8 +19,19 @@ pub struct TrtArguments {
     #[arg(long, value_name = "FORMAT", value_delimiter = ',', conflicts_with_all = ["precision", "to"])]
     pub trt: Vec<PrecisionName>,
 
+    #[command(flatten)]
+    plans: PlanArguments,
+
+    /// Build nothing, and print for each encoder the command line of trtexec that builds the same
+    #[arg(long, requires = "trt", conflicts_with_all = ["rtx", "trtexec"])]
+    print_trtexec: bool,
+}
+
+/// How engines of TensorRT are built.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
     /// Build by TensorRT for RTX, which needs no GPU: for cards from Ampere on, but neither for Jetson nor for the H100
-    #[arg(long, requires = "trt")]
+    #[arg(long)]
     rtx: bool,
 
     /// Compute capabilities that --rtx builds for, as 86,89,120 [default: a portable engine for all of its own]
@@ -28,55 +39,51 @@ pub struct TrtArguments {
     sm: Vec<u32>,
 
     /// Images or texts in a run: the least, the usual and the greatest number [default: 1:8:32]
-    #[arg(long, value_name = "MIN:OPT:MAX", value_parser = sizes, requires = "trt", conflicts_with = "batch")]
+    #[arg(long, value_name = "MIN:OPT:MAX", value_parser = sizes)]
     trt_batch: Option<Sizes>,
 
     /// Tokens of a text: the least, the usual and the greatest number [default: 1:16:77, or the model's context length]
-    #[arg(long, value_name = "MIN:OPT:MAX", value_parser = sizes, requires = "trt")]
+    #[arg(long, value_name = "MIN:OPT:MAX", value_parser = sizes)]
     trt_text_length: Option<Sizes>,
 
     /// The encoders that become engines; the other one stays a graph, which ONNX Runtime runs [default: both, but the
     /// image encoder alone where the GPU has 8 GB or less]
-    #[arg(long, value_name = "ENCODERS", requires = "trt")]
+    #[arg(long, value_name = "ENCODERS")]
     trt_encoders: Option<Encoders>,
 
     /// GPU memory that an engine may compute in, and a build try things out in, as 512M or 2G [default: half of what is free]
-    #[arg(long, value_name = "SIZE", value_parser = bytes, requires = "trt")]
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
     trt_workspace: Option<u64>,
 
     /// How long the build looks for the fastest engine, 0 to 5 [default: TensorRT's own, 3]
-    #[arg(long, value_name = "LEVEL", requires = "trt")]
+    #[arg(long, value_name = "LEVEL")]
     trt_level: Option<u8>,
 
     /// File of timings of earlier builds on this GPU, which is read and added to; it need not exist
-    #[arg(long, value_name = "FILE", requires = "trt")]
+    #[arg(long, value_name = "FILE")]
     trt_timing_cache: Option<PathBuf>,
 
     /// Have later versions of TensorRT run the engine, too; it is larger then, and holds code for the processor
-    #[arg(long, requires = "trt", conflicts_with = "rtx")]
+    #[arg(long, conflicts_with = "rtx")]
     trt_version_compatible: bool,
 
     /// Have other GPUs from Ampere on run the engine, too, somewhat slower
-    #[arg(long, requires = "trt", conflicts_with = "rtx")]
+    #[arg(long, conflicts_with = "rtx")]
     trt_hardware_compatible: bool,
 
     /// The library of TensorRT, or the folder that it is in [default: the newest one that the system finds]
-    #[arg(long, value_name = "PATH", requires = "trt")]
+    #[arg(long, value_name = "PATH")]
     trt_library: Option<PathBuf>,
 
     /// Build by NVIDIA's program trtexec instead of in a process of clip-export
-    #[arg(long, value_name = "PROGRAM", num_args = 0..=1, default_missing_value = "trtexec", requires = "trt", conflicts_with = "rtx")]
+    #[arg(long, value_name = "PROGRAM", num_args = 0..=1, default_missing_value = "trtexec", conflicts_with = "rtx")]
     trtexec: Option<PathBuf>,
-
-    /// Build nothing, and print for each encoder the command line of trtexec that builds the same
-    #[arg(long, requires = "trt", conflicts_with_all = ["rtx", "trtexec"])]
-    print_trtexec: bool,
 }
 
 /// The encoders that become engines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Encoders {
-    /// The image encoder
+    /// The image encoder, and the classifier that is made of it
     Visual,
     /// The text encoder
     Text,
@@ -84,19 +91,18 @@ enum Encoders {
     Both,
 }
 
-impl TrtArguments {
-    /// What is to be built, if anything.
-    pub fn plans(&self) -> Option<Plans> {
-        let wanted = !self.trt.is_empty() && !self.print_trtexec;
-        wanted.then(|| Plans {
+impl PlanArguments {
+    /// What is to be built.
+    pub fn plans(&self) -> Plans {
+        Plans {
             options: self.options(),
-            towers: self.trt_encoders.map(|encoders| match encoders {
-                Encoders::Visual => vec![Tower::Image],
-                Encoders::Text => vec![Tower::Text],
-                Encoders::Both => Tower::BOTH.to_vec(),
+            parts: self.trt_encoders.map(|encoders| match encoders {
+                Encoders::Visual => vec![Part::Image, Part::Classifier],
+                Encoders::Text => vec![Part::Text],
+                Encoders::Both => Part::ALL.to_vec(),
             }),
             trtexec: self.trtexec.clone(),
-        })
+        }
     }
 
     fn options(&self) -> PlanOptions {
@@ -115,15 +121,37 @@ impl TrtArguments {
             hardware_compatible: self.trt_hardware_compatible,
         }
     }
+}
+
+impl TrtArguments {
+    /// Refuses what would have no effect, or is said twice.
+    pub fn check(&self, batch: Option<usize>) -> Result<(), Usage> {
+        let refused = |what: &str| Err(Usage(what.to_owned()));
+        if self.trt.is_empty() && self.plans.plans() != Plans::default() {
+            return refused(
+                "--rtx, --sm, --trtexec and the options --trt-... are about engines: ask for them with --trt, or leave them out",
+            );
+        }
+        if batch.is_some() && self.plans.trt_batch.is_some() {
+            return refused(
+                "--batch fixes the batch of the graphs, and so that of their engines: leave it or --trt-batch out",
+            );
+        }
+        Ok(())
+    }
+
+    /// What is to be built, if anything.
+    pub fn plans(&self) -> Option<Plans> {
+        (!self.trt.is_empty() && !self.print_trtexec).then(|| self.plans.plans())
+    }
 
     /// The command lines of `trtexec` for the model in `folder`, where they are asked for.
     pub fn command_lines(&self, folder: &Path, manifest: &Manifest) -> Vec<String> {
-        let towers = [(Tower::Image, &manifest.image), (Tower::Text, &manifest.text)].into_iter();
-        let encoders = towers.filter_map(|(tower, encoder)| Some((tower, encoder.as_ref()?)));
-        let line = |(tower, encoder): (Tower, _)| {
-            plans::line(folder, manifest, encoder, tower.plan(), &self.options())
+        let line = |part: Part| {
+            let encoder = part.of(manifest)?;
+            Some(plans::line(folder, manifest, encoder, part.plan(), &self.plans.options()))
         };
-        encoders.filter(|_| self.print_trtexec).map(line).collect()
+        Part::ALL.into_iter().filter(|_| self.print_trtexec).filter_map(line).collect()
     }
 }
 

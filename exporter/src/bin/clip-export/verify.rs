@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let samples = arguments.samples(&manifest.preprocess)?;
     if plans {
         let thresholds = arguments.thresholds.of(compare::precision(&manifest));
-        let found = plans::verify(folder, &mut manifest, &samples, Some(thresholds), &Runner::Here);
+        let found = plans::verify(folder, &mut manifest, &samples, thresholds, &Runner::Here);
         let found = found.map_err(with_remedy)?;
         lines.push(found.report.summary("its graph"));
         lines.extend((found.image_ms > 0.0).then(|| format!("{:.2} ms an image", found.image_ms)));

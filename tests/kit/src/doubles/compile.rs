@@ -29,12 +29,12 @@ pub fn compile(include: &Path, products: &[Product]) -> PathBuf {
 pub fn with_libraries(include: &Path, products: &[Product], libraries: &[OsString]) -> PathBuf {
     let root = root();
     fs::create_dir_all(&root).unwrap();
-    let folder =
-        root.join(format!("{}-{:016x}", products[0].name, fingerprint(include, products, libraries)));
+    let name = format!("{}-{:016x}", products[0].name, hash(&(include, libraries)));
+    let (folder, state) = (root.join(name), state(include, products).to_string());
     // Tests run in several processes: one compiles, the others wait.
     let lock = File::create(root.join("lock")).unwrap();
     lock.lock().unwrap();
-    if folder.exists() {
+    if fs::read_to_string(folder.join("state")).is_ok_and(|before| before == state) {
         return folder;
     }
     let temporary = tempfile::Builder::new().prefix("new-").tempdir_in(&root).unwrap();
@@ -45,6 +45,10 @@ pub fn with_libraries(include: &Path, products: &[Product], libraries: &[OsStrin
         products.iter().map(|product| start(include, product, libraries, temporary.path())).collect();
     for child in running {
         finish(child);
+    }
+    fs::write(temporary.path().join("state"), state).unwrap();
+    if folder.exists() {
+        fs::remove_dir_all(&folder).unwrap();
     }
     fs::rename(temporary.keep(), &folder).unwrap();
     folder
@@ -102,19 +106,20 @@ fn root() -> PathBuf {
     built.join("doubles")
 }
 
-fn fingerprint(include: &Path, products: &[Product], libraries: &[OsString]) -> u64 {
-    let mut hasher = DefaultHasher::new();
+/// A number that changes with what goes into the products: the compiler, the sources, the headers.
+fn state(include: &Path, products: &[Product]) -> u64 {
     let mut files: Vec<_> = fs::read_dir(sources()).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "h"));
+    files.extend(products.iter().flat_map(|product| product.sources).map(|source| sources().join(source)));
     files.extend(["NvInferVersion.h", "NvInferImpl.h", "NvOnnxParser.h"].map(|file| include.join(file)));
-    for file in files {
-        fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display())).hash(&mut hasher);
-    }
-    include_str!("compile.rs").hash(&mut hasher);
-    include_str!("missing.rs").hash(&mut hasher);
-    (include, libraries, compiler()).hash(&mut hasher);
-    for product in products {
-        (product.name, product.sources).hash(&mut hasher);
-    }
+    files.sort();
+    let read = |file: &PathBuf| fs::read(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let texts: Vec<_> = files.iter().map(read).collect();
+    hash(&(compiler(), include_str!("compile.rs"), include_str!("missing.rs"), texts))
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
     hasher.finish()
 }

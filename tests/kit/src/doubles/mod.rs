@@ -12,7 +12,7 @@
 //! }
 //! ```
 //!
-//! What the environment can ask of them stands at the top of `tests/doubles/*.cpp`.
+//! What the environment can ask of them stands in `tests/doubles/README.md`.
 
 mod compile;
 mod missing;
@@ -25,6 +25,8 @@ use std::process::Command;
 use serde_json::Value;
 
 use compile::{Product, compile};
+
+const CUDA: [&str; 4] = ["cuda.cpp", "cuda_copies.cpp", "cuda_work.cpp", "cuda_symbols.cpp"];
 
 /// The folder with the three libraries, under the names by which they are looked for.
 #[derive(Debug, Clone)]
@@ -49,7 +51,7 @@ pub fn build_from(include: &Path) -> Doubles {
     let folder = compile(
         include,
         &[
-            Product { name: "libcuda.so.1", sources: &["cuda.cpp"] },
+            Product { name: "libcuda.so.1", sources: &CUDA },
             Product { name: &infer, sources: &["builder.cpp", "runtime.cpp"] },
             Product { name: &parser, sources: &["parser.cpp"] },
         ],
