@@ -6,8 +6,8 @@ use clip_model::Manifest;
 use clip_model::manifest::{Encoder, Engine};
 use serde::Serialize;
 
-use super::part::Part;
 use crate::compare::{Report, Samples, Thresholds, precision};
+use crate::component::Component;
 use crate::error::Result;
 use crate::run::{Inputs, Runner};
 
@@ -43,8 +43,8 @@ pub fn verify(
     // The graph runs on the processor: its time says nothing about the engine's.
     let report = Report { speed: None, ..Report::new(&found, &exact, precision(manifest), thresholds) };
     if report.failures.is_empty() {
-        for part in Part::ALL {
-            if let Some(Encoder { engine: Engine::TensorRt(plan), .. }) = part.of_mut(manifest) {
+        for component in Component::ALL {
+            if let Some(Encoder { engine: Engine::TensorRt(plan), .. }) = component.of_mut(manifest) {
                 plan.verified = true;
             }
         }
