@@ -111,6 +111,7 @@ impl PlanArguments {
         PlanOptions {
             rtx: self.rtx,
             library: self.trt_library.clone(),
+            device: usual.device,
             batch: self.trt_batch.unwrap_or(usual.batch),
             length: self.trt_text_length.unwrap_or(usual.length),
             targets: self.sm.clone(),
