@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::compare::{Report, Samples, Thresholds, precision};
 use crate::component::Component;
 use crate::error::Result;
-use crate::run::{Inputs, Runner};
+use crate::run::{Classified, Inputs, Runner};
 
 /// Images that the time of a run is taken of.
 pub(super) const TIMED: usize = 50;
@@ -28,7 +28,8 @@ pub struct Verified {
 ///
 /// # Errors
 /// [`Error::Trial`](crate::Error::Trial) and [`Error::TrialApart`](crate::Error::TrialApart) when they do not run here;
-/// [`Error::Model`](crate::Error::Model) when the manifest cannot be written.
+/// [`Error::Classifier`](crate::Error::Classifier) for one that gives no probabilities; [`Error::Model`](crate::Error::Model) when the
+/// manifest cannot be written.
 pub fn verify(
     folder: &Path,
     manifest: &mut Manifest,
@@ -37,8 +38,9 @@ pub fn verify(
     runner: &Runner,
 ) -> Result<Verified> {
     let (images, texts) = (samples.images.clone(), samples.texts.clone());
-    let inputs = Inputs { images, texts, timed: TIMED, ..Inputs::default() };
+    let inputs = Inputs { images, texts, timed: TIMED, classifier: true, ..Inputs::default() };
     let found = runner.run(folder, &inputs)?;
+    found.classified.iter().try_for_each(Classified::check)?;
     let exact = runner.run(folder, &Inputs { graphs: true, timed: 0, ..inputs })?;
     // The graph runs on the processor: its time says nothing about the engine's.
     let report = Report { speed: None, ..Report::new(&found, &exact, precision(manifest), thresholds) };
