@@ -21,6 +21,7 @@
 //! line.
 
 pub mod compare;
+mod component;
 mod contents;
 mod error;
 mod export;
@@ -36,6 +37,7 @@ mod testing;
 mod tower;
 pub mod triton;
 
+pub use component::Component;
 pub use contents::destination::check as check_destination;
 pub use error::{Conflict, Error, Missed, Result};
 pub use export::{export, export_each};

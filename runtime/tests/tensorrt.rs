@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use clip_model::manifest::Engine;
 use clip_model::{Manifest, files};
 use clip_runtime::plan::PlanOptions;
-use clip_runtime::{Clip, Device, EngineKind, Image, Options};
+use clip_runtime::{Clip, Device, EngineKind, Error, Image, Options};
 use machine::{Machine, asked, build_plans, folder, say, sizes, told};
 
 fn plain(i: u8) -> Image {
@@ -333,19 +333,64 @@ fn a_machine_without_what_it_takes_says_so() {
 #[test]
 fn a_run_that_fails_does_not_spoil_the_next() {
     const NAME: &str = "a_run_that_fails_does_not_spoil_the_next";
+    const FAIL: &str = "DOUBLE_TENSORRT_FAIL";
     if let Some(arguments) = asked(NAME) {
-        let error = Clip::open(&arguments[0]).unwrap_err();
-        say(&told(&error));
+        let clip = Clip::open_with(&arguments[0], &Options::new().threads(1)).unwrap();
+        let images: Vec<Image> = (0..3).map(plain).collect();
+        let expected = clip.encode_images(&images).unwrap();
+        // SAFETY: no other thread of this process looks at the environment now.
+        unsafe { std::env::set_var(FAIL, "enqueue") };
+        for _ in 0..3 {
+            say(&told(&clip.encode_images(&images).unwrap_err()));
+        }
+        unsafe { std::env::remove_var(FAIL) };
+        assert_eq!(clip.encode_images(&images).unwrap(), expected);
         return;
     }
     let Some(machine) = Machine::new() else { return };
+    let folder = with_plans(&machine, "visual", "1:4:8", "1:4:8", "");
+    machine.calls();
+    let said = machine.run(NAME, &[folder.path().to_str().unwrap()], &[]);
+    let failed = "visual.plan: TensorRT cannot run the engine: ";
+    assert!(said.starts_with("cannot run ") && said.matches(failed).count() == 3, "{said}");
+    // What failed was made anew: the first one, and one for each run after it.
+    let calls = machine.calls();
+    let contexts = calls.iter().filter(|call| call.method == "createExecutionContext").count();
+    assert_eq!(contexts, 4);
     // The text tower is run once when the folder is opened.
     let folder = with_plans(&machine, "text", "1:4:8", "1:4:8", "");
-    let said = machine.run(NAME, &[folder.path().to_str().unwrap()], &[("DOUBLE_TENSORRT_FAIL", "enqueue")]);
-    assert!(
-        said.contains("cannot run ") && said.contains("text.plan: TensorRT cannot run the engine"),
-        "{said}"
-    );
+    let said = opened(&machine, folder.path(), &[], &[(FAIL, "enqueue")]);
+    assert!(said.contains("cannot run ") && said.contains("text.plan: TensorRT cannot run"), "{said}");
+}
+
+/// A driver does not work in a fork, so nothing of it is called there.
+#[test]
+fn a_fork_is_told_to_open_the_model_again() {
+    const NAME: &str = "a_fork_is_told_to_open_the_model_again";
+    if let Some(arguments) = asked(NAME) {
+        let clip = Clip::open(&arguments[0]).unwrap();
+        let picture = plain(0);
+        clip.encode_images(&[&picture]).unwrap();
+        say("forks");
+        let logged = || std::fs::metadata(std::env::var_os("DOUBLE_CUDA_LOG").unwrap()).unwrap().len();
+        let before = logged();
+        // SAFETY: the fork only calls what takes no lock that another thread may hold, and ends without destructors.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let refused = matches!(clip.encode_images(&[&picture]), Err(Error::Forked { .. }));
+            drop(clip);
+            unsafe { libc::_exit(if refused && logged() == before { 0 } else { 1 }) };
+        }
+        let mut status = 0;
+        // SAFETY: it is a child of this process.
+        unsafe { libc::waitpid(child, &mut status, 0) };
+        assert_eq!(status, 0);
+        clip.encode_images(&[&picture]).unwrap();
+        return;
+    }
+    let Some(machine) = Machine::new() else { return };
+    let folder = with_plans(&machine, "visual text", "1:4:8", "1:4:8", "");
+    assert_eq!(machine.run(NAME, &[folder.path().to_str().unwrap()], &[]), "forks");
 }
 
 #[test]

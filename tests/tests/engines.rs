@@ -1,214 +1,287 @@
-//! From checkpoint to label by engines of TensorRT: `clip-export --trt`, then `clip-run` and a C program, on a machine whose GPU and
-//! TensorRT are doubles.
+//! From checkpoint to label by engines of TensorRT: `clip-export --trt`, then `clip-run` and a C program, through doubles of TensorRT
+//! and of CUDA's driver (`tests/doubles/`), on a machine without a GPU. The doubles compute with ONNX Runtime, so that labels and
+//! probabilities are those of the graphs.
+//!
+//! The programs are those in `target/release`: `cargo test --workspace` builds them before it runs this.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use clip_testkit::doubles::{self, Doubles};
-use serde_json::Value;
+use clip_model::Manifest;
+use clip_testkit::doubles::{self, Call, Doubles, calls};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 
-/// Where the programs and libclip.so are: this test is target/release/deps/engines-0123456789abcdef.
+/// `target/release`, where this test is in `deps/`.
 fn built() -> PathBuf {
-    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned()
+    std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned()
 }
 
-/// A machine, and a folder with what is made on it.
-struct Machine {
+/// The doubles, and a folder to work in.
+struct Work {
     doubles: Doubles,
     folder: TempDir,
 }
 
-impl Machine {
-    fn new() -> Option<Machine> {
-        Some(Machine { doubles: doubles::build()?, folder: tempfile::tempdir().unwrap() })
+impl Work {
+    /// `None`, with a line that says why, where there are no headers.
+    fn new() -> Option<Work> {
+        Some(Work { doubles: doubles::build()?, folder: tempfile::tempdir().unwrap() })
     }
 
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).to_str().unwrap().to_owned()
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
-    fn run(&self, program: impl AsRef<Path>, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    /// A program on a machine with a GPU, as the doubles have it: a Jetson Orin, unless the variables say something else.
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env("DOUBLE_CUDA_SM", "87").env("DOUBLE_CUDA_NAME", "Orin");
+        command.env("DOUBLE_CUDA_MEMORY", "16000000000").env("DOUBLE_CUDA_LAZY", "1");
+        self.doubles.environment(&mut command);
+        command
+    }
+
+    fn run(&self, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         let program = built().join(program);
         assert!(program.exists(), "{} is missing: run `cargo build --release` first", program.display());
-        let mut command = Command::new(program);
-        self.doubles.environment(&mut command);
-        command.args(arguments).current_dir(self.folder.path());
-        command.env("XDG_CACHE_HOME", self.path("cache")).envs(variables.iter().copied());
-        command.output().unwrap()
+        self.command(&program).args(arguments).envs(variables.iter().copied()).output().unwrap()
     }
 
-    /// The C program of the examples.
-    fn c_program(&self) -> PathBuf {
-        let (program, built) = (self.folder.path().join("classify"), built());
-        let mut cc = Command::new(std::env::var_os("CC").unwrap_or("cc".into()));
-        cc.arg("-I").arg(repository().join("include")).arg(repository().join("examples/c/classify.c"));
-        cc.arg("-o").arg(&program).arg("-L").arg(&built).arg("-lclip");
-        cc.arg(format!("-Wl,-rpath,{}", built.display()));
-        assert!(cc.status().unwrap().success());
-        program
+    /// Exports models/emoji-tiny with a label set and these arguments; gives the folder.
+    fn export(&self, arguments: &[&str]) -> String {
+        let out = self.path("model").to_str().unwrap().to_owned();
+        let checkpoint = repository().join("models/emoji-tiny");
+        let labels = checkpoint.join("everyday-100.txt");
+        let fixed =
+            [checkpoint.to_str().unwrap(), "-o", &out, "--force", "--labels", labels.to_str().unwrap()];
+        let output = self.run("clip-export", &[&fixed[..], arguments].concat(), &[]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        out
     }
 }
 
 fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-#[track_caller]
-fn succeeded(output: &Output) -> String {
+/// The labels of pictures and their probabilities, as clip-run has them in JSON, a line for each picture.
+fn found(output: &Output) -> Vec<Value> {
     assert!(output.status.success(), "{}", stderr(output));
-    String::from_utf8(output.stdout.clone()).unwrap()
+    let lines = String::from_utf8(output.stdout.clone()).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-#[track_caller]
-fn refused(output: &Output, parts: &[&str]) {
-    let message = stderr(output);
-    assert_eq!(output.status.code(), Some(1), "{message}");
-    for part in parts {
-        assert!(message.contains(part), "no {part:?} in {message}");
-    }
-}
-
-/// Labels and probabilities of `clip-run classify --json`, for each picture.
-fn labels(output: &Output) -> Vec<Vec<(String, f64)>> {
-    let of = |line: &str| {
-        let line: Value = serde_json::from_str(line).unwrap();
-        let labels = line["labels"].as_array().unwrap_or_else(|| panic!("{line}")).clone();
-        labels
-            .iter()
-            .map(|l| (l["label"].as_str().unwrap().into(), l["probability"].as_f64().unwrap()))
-            .collect()
-    };
-    succeeded(output).lines().map(of).collect()
-}
-
-#[test]
-fn engines_are_built_and_classify_as_their_graphs_do() {
-    let Some(machine) = Machine::new() else { return };
-    let checkpoint = repository().join("models/emoji-tiny");
-    let mut arguments = vec![checkpoint.to_str().unwrap(), "-o", "engine", "--trt", "fp16"];
-    arguments.extend(["--trt-encoders", "both"]);
-    let output = machine.run("clip-export", &arguments, &[]);
-    succeeded(&output);
-
-    let info = machine.run("clip-run", &["info", "engine", "--json"], &[]);
-    let info: Value = serde_json::from_str(&succeeded(&info)).unwrap();
-    for (tower, file) in [("image", "engine/visual.plan"), ("text", "engine/text.plan")] {
-        let runs = &info["runs_on"][tower];
-        assert_eq!((&runs["engine"], &runs["device"]), (&"TensorRT".into(), &"cuda:0".into()), "{info}");
-        assert_eq!((&runs["file"], &runs["verified"]), (&file.into(), &true.into()), "{info}");
-    }
-    let text = succeeded(&machine.run("clip-run", &["info", "engine"], &[]));
-    assert!(
-        text.contains("image engine TensorRT 11.4.0, CUDA device 0 (") && !text.contains("unverified"),
-        "{text}"
-    );
-
-    let mut pictures: Vec<_> = std::fs::read_dir(repository().join("examples/images")).unwrap().collect();
-    pictures.retain(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "png"));
-    let pictures: Vec<String> =
-        pictures.iter().map(|entry| entry.as_ref().unwrap().path().to_str().unwrap().to_owned()).collect();
-    assert!(!pictures.is_empty());
-    let mut arguments = vec!["classify", "engine", "--json", "--top", "3"];
-    arguments.extend(["--labels", "cat,dog,red heart,airplane,pizza"]);
-    arguments.extend(pictures.iter().map(String::as_str));
-    let output = machine.run("clip-run", &arguments, &[]);
-    assert!(output.stderr.is_empty(), "{}", stderr(&output));
-    let by_plan = labels(&output);
-    let by_graph = labels(&machine.run("clip-run", &[&arguments[..], &["--engine", "onnx"]].concat(), &[]));
-    assert_eq!(by_plan.len(), pictures.len());
-    for (plan, graph) in by_plan.iter().flatten().zip(by_graph.iter().flatten()) {
-        assert!(plan.0 == graph.0 && (plan.1 - graph.1).abs() < 1e-5, "{plan:?}, {graph:?}");
-    }
-
-    // The C program says the same.
-    std::fs::write(machine.path("labels.txt"), "cat\ndog\nred heart\nairplane\npizza\n").unwrap();
-    let mut arguments = vec!["engine", "labels.txt"];
-    arguments.extend(pictures.iter().map(String::as_str));
-    let program = machine.c_program();
-    let said = succeeded(&machine.run(&program, &arguments, &[]));
-    let lines: Vec<&str> = said.lines().collect();
-    for (lines, found) in lines.chunks(4).zip(&by_plan) {
-        for (line, (label, probability)) in lines[1..].iter().zip(found) {
-            let shown = format!("{:.1} %", 100.0 * probability);
-            assert!(line.contains(label) && line.contains(&shown), "{line}: {label} {shown}");
+/// Whether two results of clip-run name the same labels with nearly the same probabilities.
+fn agree(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => (a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 1e-4,
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| agree(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| agree(a, b)))
         }
+        _ => a == b,
     }
+}
 
-    // On another GPU it is refused from both, until it is built anew, which is done once.
-    let orin = [("DOUBLE_CUDA_SM", "87")];
-    let differs = "engine/visual.plan does not fit this machine: it was built for compute capability 8.6";
-    refused(
-        &machine.run("clip-run", &["info", "engine"], &orin),
-        &[differs, "has 8.7. Build it anew of visual.onnx (--rebuild does that"],
-    );
-    refused(&machine.run(&program, &arguments, &orin), &[differs, "CLIP_ERROR_PLAN"]);
-    let rebuild = ["classify", "engine", &pictures[0], "--labels", "cat,dog", "--rebuild"];
-    let output = machine.run("clip-run", &rebuild, &orin);
-    let noted = stderr(&output);
-    assert!(succeeded(&output).contains("cat"), "{noted}");
-    assert!(
-        noted.contains("building an engine of engine/visual.onnx, to be kept for the next time"),
-        "{noted}"
-    );
-    assert_eq!(noted.matches(".plan is unverified: it was built here").count(), 2, "{noted}");
-    let again = stderr(&machine.run("clip-run", &rebuild, &orin));
-    assert!(!again.contains("building"), "{again}");
+fn all_agree(a: &[Value], b: &[Value]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| agree(a, b))
+}
+
+fn pictures() -> Vec<String> {
+    let folder = repository().join("examples/images");
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut names: Vec<String> = names.map(|path| path.to_str().unwrap().to_owned()).collect();
+    names.retain(|name| name.ends_with(".png"));
+    names.sort();
+    names
 }
 
 #[test]
-fn unverified_engines_are_named_and_what_is_missing_is_an_error() {
-    let Some(machine) = Machine::new() else { return };
-    let checkpoint = repository().join("models/emoji-tiny");
-    let mut arguments = vec![checkpoint.to_str().unwrap(), "-o", "mixed", "--trt", "fp32"];
-    arguments.extend(["--trt-encoders", "visual"]);
-    succeeded(&machine.run("clip-export", &arguments, &[]));
-    let manifest = machine.path("mixed/clip.json");
-    let text = std::fs::read_to_string(&manifest).unwrap();
-    assert!(text.contains("\"verified\": true"), "{text}");
-    std::fs::write(&manifest, text.replace("\"verified\": true", "\"verified\": false")).unwrap();
-
-    let embed = ["embed", "mixed", "--texts", "a cat", "-o", "texts.npy", "--force"];
-    let output = machine.run("clip-run", &embed, &[]);
-    succeeded(&output);
-    let note = "mixed/visual.plan is unverified: run clip-export verify mixed on this device\n";
-    assert_eq!(stderr(&output), note);
-    let info = succeeded(&machine.run("clip-run", &["info", "mixed"], &[]));
-    assert!(info.contains("unverified: run clip-export verify mixed on this device"), "{info}");
-    assert!(info.contains("text engine  ONNX Runtime 1.") && info.contains("CPU: mixed/text.onnx"), "{info}");
-    succeeded(&machine.run("clip-export", &["verify", "mixed"], &[]));
-    let output = machine.run("clip-run", &embed, &[]);
-    assert!(succeeded(&output).contains("texts.npy") && output.stderr.is_empty(), "{}", stderr(&output));
-
-    let with = |more: &[&str], variables: &[(&str, &str)]| {
-        machine.run("clip-run", &[&embed[..], more].concat(), variables)
+fn an_engine_gives_the_labels_of_its_graph_to_rust_and_to_c() {
+    let Some(work) = Work::new() else { return };
+    let folder = work.export(&["--trt", "fp16", "--trt-encoders", "both", "--classifier"]);
+    let manifest = Manifest::read(&folder).unwrap();
+    for encoder in [
+        manifest.image.as_ref().unwrap(),
+        manifest.text.as_ref().unwrap(),
+        &manifest.classifier.unwrap().encoder,
+    ] {
+        let plan = encoder.plan().unwrap();
+        assert_eq!((plan.family.as_str(), &plan.compute_capabilities[..]), ("11", &[87][..]));
+        assert!(plan.verified && plan.device.as_deref() == Some("Orin"));
+    }
+    let pictures = pictures();
+    let classify = |more: &[&str]| {
+        let pictures = pictures.iter().map(String::as_str);
+        let arguments: Vec<&str> = ["classify", &folder]
+            .into_iter()
+            .chain(pictures)
+            .chain(["--json"])
+            .chain(more.iter().copied())
+            .collect();
+        found(&work.run("clip-run", &arguments, &[]))
     };
-    refused(
-        &with(&["--engine", "tensorrt"], &[]),
-        &["mixed/text.onnx is an ONNX graph", "(--rebuild does that)"],
-    );
-    refused(
-        &with(&["--engine", "onnx", "--device", "cuda:0"], &[]),
-        &["CUDA device 0 was asked for", "without CUDA"],
-    );
-    refused(&with(&["--device", "cpu"], &[]), &["CPU was asked for, and TensorRT does not compute there"]);
-    refused(
-        &with(&[], &[("DOUBLE_CUDA_DEVICES", "0")]),
-        &["there is no CUDA device 0: the driver finds no GPU"],
-    );
-    refused(
-        &with(&["--trt-library", machine.folder.path().to_str().unwrap()], &[]),
-        &["TensorRT was not found: ", "(--trt-library says where it is)"],
-    );
-    let output = with(&["--engine", "openvino"], &[]);
-    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    assert!(stderr(&output).contains("expected \"onnx\", \"tensorrt\" or \"rtx\""), "{}", stderr(&output));
-    // What runs no plan needs no GPU.
-    succeeded(&with(&["--engine", "onnx"], &[("DOUBLE_CUDA_DEVICES", "0")]));
+    let (engine, graph) = (classify(&[]), classify(&["--engine", "onnx"]));
+    assert!(all_agree(&engine, &graph), "{engine:?} {graph:?}");
+    // Labels of the user's own, by the text encoder's engine.
+    let own = ["--labels", "apple,house,star,fish", "--template", "a picture of a {}."];
+    let (engine, graph) = (classify(&own), classify(&[&own[..], &["--engine", "onnx"]].concat()));
+    assert!(all_agree(&engine, &graph), "{engine:?} {graph:?}");
+
+    // The C program prints what clip-run prints.
+    let program = work.path("classify");
+    let cc = std::env::var_os("CC").unwrap_or("cc".into());
+    let mut compile = Command::new(cc);
+    compile.arg("-I").arg(repository().join("include")).arg(repository().join("examples/c/classify.c"));
+    compile.arg("-o").arg(&program).arg("-L").arg(built()).arg("-lclip");
+    compile.arg(format!("-Wl,-rpath,{}", built().display()));
+    assert!(compile.status().unwrap().success());
+    let labels = work.path("labels.txt");
+    std::fs::write(&labels, "apple\nhouse\nstar\nfish\n").unwrap();
+    let classify = |variables: &[(&str, &str)], labels: &str| {
+        let mut command = work.command(&program);
+        command.args([&folder, labels]).args(&pictures).envs(variables.iter().copied()).output().unwrap()
+    };
+    for labels in [labels.to_str().unwrap(), "-"] {
+        let output = classify(&[], labels);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let said = String::from_utf8(output.stdout).unwrap();
+        let labels: &[&str] = if labels == "-" { &[] } else { &["--labels", "apple,house,star,fish"] };
+        let arguments = [&["classify", &folder, "--top", "3"], labels].concat();
+        let arguments: Vec<&str> = arguments.into_iter().chain(pictures.iter().map(String::as_str)).collect();
+        let output = work.run("clip-run", &arguments, &[]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let ours = String::from_utf8(output.stdout).unwrap();
+        let words = |text: &str| -> Vec<String> { text.split_whitespace().map(str::to_owned).collect() };
+        assert_eq!(words(&said), words(&ours));
+    }
+    // And says why not, where the GPU is another one.
+    let output = classify(&[("DOUBLE_CUDA_SM", "86")], "-");
+    assert!(!output.status.success());
+    assert!(stderr(&output).contains("8.7") && stderr(&output).contains("8.6"), "{}", stderr(&output));
+}
+
+#[test]
+fn every_call_has_the_arguments_that_were_meant() {
+    let Some(work) = Work::new() else { return };
+    let log = work.path("calls");
+    let variables = [("DOUBLE_TENSORRT_LOG", log.to_str().unwrap())];
+    let checkpoint = repository().join("models/emoji-tiny");
+    let out = work.path("model");
+    let arguments = [
+        checkpoint.to_str().unwrap(),
+        "-o",
+        out.to_str().unwrap(),
+        "--trt",
+        "fp32",
+        "--only",
+        "visual",
+        "--trt-batch",
+        "1:2:4",
+        "--trt-workspace",
+        "256M",
+        "--trt-level",
+        "2",
+    ];
+    let output = work.run("clip-export", &arguments, &variables);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("the double of TensorRT does not have"), "{}", stderr(&output));
+    let calls = calls(&log);
+    let asked = |class: &str, method: &str| -> Vec<&Value> {
+        let of = |call: &&Call| (call.class.as_str(), call.method.as_str()) == (class, method);
+        calls.iter().filter(of).map(|call| &call.arguments).collect()
+    };
+    assert_eq!(asked("VBuilder", "createNetworkV2"), [&json!({ "flags": 1 })]);
+    let side = 64;
+    let dims = |n: usize| json!([n, 3, side, side]);
+    let range = [(0, dims(1)), (1, dims(2)), (2, dims(4))];
+    let range = range.map(|(select, dims)| json!({ "name": "image", "select": select, "dims": dims }));
+    assert_eq!(asked("VOptimizationProfile", "setDimensions"), range.iter().collect::<Vec<_>>());
+    assert_eq!(asked("VBuilderConfig", "setBuilderOptimizationLevel"), [&json!({ "level": 2 })]);
+    let pools = [0, 4].map(|pool| json!({ "pool": pool, "size": 256 << 20 }));
+    assert_eq!(asked("VBuilderConfig", "setMemoryPoolLimit"), pools.iter().collect::<Vec<_>>());
+    // It was verified on batches within the range.
+    let shapes = asked("VExecutionContext", "setInputShape");
+    assert!(!shapes.is_empty() && shapes.iter().all(|call| call["name"] == "image"), "{shapes:?}");
+    let batches = shapes.iter().map(|call| call["dims"][0].as_u64().unwrap());
+    assert!(batches.clone().all(|batch| (1..=4).contains(&batch)), "{shapes:?}");
+    assert!(asked("VExecutionContext", "enqueueV3").len() > 1);
+    // Who runs it afterwards asks for the same engine, and for no builder.
+    std::fs::remove_file(&log).unwrap();
+    let images = work.path("images.npy");
+    let pictures = pictures();
+    let mut embed = vec!["embed", out.to_str().unwrap(), "-o", images.to_str().unwrap(), "--images"];
+    embed.extend(pictures.iter().map(String::as_str));
+    let output = work.run("clip-run", &embed, &variables);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let calls = doubles::calls(&log);
+    assert!(!calls.iter().any(|call| call.method == "createInferBuilder_INTERNAL"));
+    let plan = out.join("visual.plan").metadata().unwrap().len();
+    let deserialized: Vec<&Call> =
+        calls.iter().filter(|call| call.method == "deserializeCudaEngine").collect();
+    assert_eq!(deserialized.len(), 1);
+    assert_eq!(deserialized[0].arguments["size"], plan);
+}
+
+#[test]
+fn verify_completes_on_the_device_what_was_built_elsewhere() {
+    let Some(work) = Work::new() else { return };
+    let folder = work.export(&["--precision", "fp16"]);
+    let output = work.run("clip-export", &["engines", &folder, "--trt-encoders", "both"], &[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the engines give what their graphs do"), "{}", stderr(&output));
+    // As if it had been built where no GPU is.
+    let mut manifest = Manifest::read(&folder).unwrap();
+    for encoder in [&mut manifest.image, &mut manifest.text].into_iter().flatten() {
+        let clip_model::manifest::Engine::TensorRt(plan) = &mut encoder.engine else { panic!("no engine") };
+        plan.verified = false;
+    }
+    manifest.write(&folder).unwrap();
+    let output = work.run("clip-run", &["info", &folder], &[]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(&output);
+    assert!(said.contains("unverified") || said.contains("not verified"), "{said}");
+    let output = work.run("clip-export", &["verify", &folder], &[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("cosine to its graph"), "{said}");
+    let manifest = Manifest::read(&folder).unwrap();
+    assert!(manifest.towers().all(|(_, encoder)| encoder.plan().unwrap().verified));
+}
+
+#[test]
+fn eight_bits_are_timed_beside_half_precision() {
+    let Some(work) = Work::new() else { return };
+    let captions = work.path("captions.txt");
+    std::fs::write(&captions, "a red apple\na house\na star\na fish in the sea\n").unwrap();
+    let pictures = repository().join("examples/images");
+    let checkpoint = repository().join("models/emoji-tiny");
+    let out = work.path("int8");
+    let arguments = [
+        checkpoint.to_str().unwrap(),
+        "-o",
+        out.to_str().unwrap(),
+        "--trt",
+        "int8",
+        "--calibration-images",
+        pictures.to_str().unwrap(),
+        "--calibration-texts",
+        captions.to_str().unwrap(),
+        "--min-cosine",
+        "0",
+        "--min-mean-cosine",
+        "0",
+        "--min-top1",
+        "0",
+    ];
+    let output = work.run("clip-export", &arguments, &[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("faster than fp16"), "{}", stderr(&output));
+    assert!(Manifest::read(&out).unwrap().image.unwrap().plan().unwrap().verified);
 }

@@ -7,8 +7,8 @@ use clip_model::manifest::{MAX_BATCH, Plan, Sizes};
 use clip_runtime::plan::PlanOptions;
 
 use super::builder::{Builder, here};
-use super::part::Part;
 use super::{apart, trtexec};
+use crate::component::Component;
 use crate::error::{Conflict, Error, Result};
 use crate::run::Runner;
 use crate::step::Step;
@@ -23,7 +23,7 @@ pub struct Plans {
     /// How they are built.
     pub options: PlanOptions,
     /// What becomes one; all that there is when it is `None`, but on boards with 8 GB or less not the text encoder.
-    pub parts: Option<Vec<Part>>,
+    pub components: Option<Vec<Component>>,
     /// The program `trtexec`, to build by it, where TensorRT cannot be opened in a process of this program.
     pub trtexec: Option<PathBuf>,
 }
@@ -85,30 +85,30 @@ pub fn add(
 ) -> Result<bool> {
     let Builder { described, memory, runs_here } = check(plans, runner)?;
     steps(Step::Builder { described });
-    for part in Part::ALL {
-        let Some(encoder) = part.of(manifest).cloned() else { continue };
-        let wanted = match &plans.parts {
-            Some(parts) => parts.contains(&part),
-            None => part != Part::Text || memory.is_none_or(|memory| memory > SMALL),
+    for component in Component::ALL {
+        let Some(encoder) = component.of(manifest).cloned() else { continue };
+        let wanted = match &plans.components {
+            Some(components) => components.contains(&component),
+            None => component != Component::Text || memory.is_none_or(|memory| memory > SMALL),
         };
         if !wanted {
-            if let (None, Some(memory)) = (&plans.parts, memory) {
-                steps(Step::LeftAsGraph { file: part.graph(), memory });
+            if let (None, Some(memory)) = (&plans.components, memory) {
+                steps(Step::LeftAsGraph { file: component.graph(), memory });
             }
             continue;
         }
-        let (file, options) = (part.plan(), &plans.options);
+        let (file, options) = (component.plan(), &plans.options);
         steps(Step::Build { file, phase: String::new(), done: 0, steps: 0 });
         let built = match (&plans.trtexec, runner) {
             (Some(program), _) => trtexec::build(program, folder, manifest, &encoder, file, options)?,
             (None, Runner::Here) => here(folder, manifest, &encoder, file, options, steps)?,
-            (None, Runner::Apart(program)) => apart::build(program, folder, part, options, steps)?,
+            (None, Runner::Apart(program)) => apart::build(program, folder, component, options, steps)?,
         };
         if let Some(Plan { build, .. }) = built.plan() {
             let bytes = folder.join(file).metadata().map_or(0, |metadata| metadata.len());
             steps(Step::Built { file, bytes, build: build.clone() });
         }
-        if let Some(encoder) = part.of_mut(manifest) {
+        if let Some(encoder) = component.of_mut(manifest) {
             *encoder = built;
         }
     }

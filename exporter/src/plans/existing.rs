@@ -7,8 +7,8 @@ use clip_model::manifest::{REPORT, verified};
 
 use super::build::{Plans, check};
 use super::complete::complete;
-use super::part::Part;
 use crate::compare::{Samples, Thresholds, precision};
+use crate::component::Component;
 use crate::contents::destination;
 use crate::error::{Error, Result};
 use crate::run::Runner;
@@ -28,8 +28,8 @@ pub fn add_to(
 ) -> Result<Manifest> {
     plans.validate()?;
     let mut manifest = Manifest::read(folder)?;
-    for part in Part::ALL {
-        let Some(encoder) = part.of_mut(&mut manifest) else { continue };
+    for component in Component::ALL {
+        let Some(encoder) = component.of_mut(&mut manifest) else { continue };
         *encoder = encoder.without_plan();
         for (file, sha256) in encoder.files() {
             verified(folder, file, sha256)?;

@@ -6,7 +6,6 @@ mod builder;
 mod complete;
 mod existing;
 mod half;
-mod part;
 mod trtexec;
 mod verify;
 
@@ -15,6 +14,5 @@ pub use builder::Builder;
 pub(crate) use complete::complete;
 pub use existing::add_to;
 pub(crate) use half::compare_with_half;
-pub use part::Part;
 pub use trtexec::line;
 pub use verify::{Verified, verify};

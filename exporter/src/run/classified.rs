@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use clip_model::manifest::{self, Classifier, Precision, Values};
+use clip_model::manifest::{self, Classifier, Encoder, Precision, Values};
 use clip_model::{Manifest, Preprocess};
 use clip_runtime::{Clip, Image, Result};
 use serde::{Deserialize, Serialize};
@@ -34,11 +34,12 @@ pub struct Classified {
 }
 
 impl Classified {
-    /// Runs the classifier of `folder`, which is open as `clip`; None when there is none.
+    /// Runs the classifier of `folder`, which is open as `clip`; its graph and not its plan where `graphs` says so. None when there is
+    /// none.
     ///
     /// # Errors
     /// Those of [`Clip`], and of the classifier's files.
-    pub fn of(folder: &Path, clip: &Clip, images: &[Image]) -> Result<Option<Classified>> {
+    pub fn of(folder: &Path, clip: &Clip, images: &[Image], graphs: bool) -> Result<Option<Classified>> {
         let Manifest { classifier: Some(classifier), preprocess, image: Some(tower), logit_bias, .. } =
             clip.manifest()
         else {
@@ -48,10 +49,13 @@ impl Classified {
         for (file, sha256) in classifier.all_files() {
             manifest::verified(folder, file, sha256)?;
         }
-        let session = session::open(&folder.join(classifier.encoder.graph().file))?;
+        let session = session::open_encoder(folder, &classifier.encoder, graphs)?;
         let input = &classifier.encoder.input;
-        let same = tower.precision == Precision::Fp32
-            || tower.input == *input && classifier.values != Values::Pixels;
+        // TensorRT chooses other kernels for either.
+        let plan = !graphs && classifier.encoder.plan().is_some();
+        let same = !plan
+            && (tower.precision == Precision::Fp32
+                || tower.input == *input && classifier.values != Values::Pixels);
         let mut classified =
             Classified { labels: labels.len(), softmax: logit_bias.is_none(), same, ..Classified::default() };
         for image in images {
@@ -94,9 +98,14 @@ impl Classified {
     }
 }
 
+/// The smallest batch that an encoder takes.
+fn least(encoder: &Encoder) -> usize {
+    encoder.batch.unwrap_or_else(|| encoder.plan().map_or(1, |plan| plan.batch.min))
+}
+
 /// A picture as the classifier takes it, in a batch that it takes.
 fn pixels(image: &Image, preprocess: &Preprocess, classifier: &Classifier) -> Result<Tensor> {
-    let (side, rows) = (preprocess.size, classifier.encoder.batch.unwrap_or(1));
+    let (side, rows) = (preprocess.size, least(&classifier.encoder));
     let size = 3 * side * side;
     if classifier.values == Values::Bytes {
         let mut bytes = preprocess.fit(image)?.rgb().to_vec();

@@ -51,7 +51,11 @@ impl Outcome {
             texts: texts.as_ref().map(rows),
             labels: labels.as_ref().map(|set| rows(set.embeddings())),
             image_ms: if image.is_some() { time(&clip, inputs)? } else { 0.0 },
-            classified: if inputs.classifier { Classified::of(folder, &clip, &inputs.images)? } else { None },
+            classified: if inputs.classifier {
+                Classified::of(folder, &clip, &inputs.images, inputs.graphs)?
+            } else {
+                None
+            },
             overflow: None,
         })
     }

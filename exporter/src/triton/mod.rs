@@ -7,7 +7,6 @@ mod config;
 mod model;
 mod repository;
 
-pub use model::Part;
 pub use repository::Repository;
 
 /// What Triton runs the models on.

@@ -3,47 +3,13 @@
 use clip_model::manifest::{Encoder, TokenizerFile, Values};
 use clip_model::{Manifest, Preprocess, Tokenizer};
 
-use crate::options::Options;
-use crate::tower::Tower;
+use crate::component::Component;
 
-/// Most images or texts of a batch, where the graph takes any number.
+/// Most images or texts of a batch, where the graph takes any number, and no engine says how many.
 const MOST: usize = 32;
 
 /// A text that warms a text encoder up, and that a client is shown the ids of.
 const TEXT: &str = "a photo of a cat";
-
-/// A graph of a model folder that becomes a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// The image encoder.
-    Visual,
-    /// The text encoder.
-    Text,
-    /// The classifier.
-    Classifier,
-}
-
-impl Part {
-    /// What its model's name ends with.
-    pub fn suffix(self) -> &'static str {
-        match self {
-            Part::Visual => "visual",
-            Part::Text => "text",
-            Part::Classifier => "classifier",
-        }
-    }
-
-    /// The parts that an export with `options` has.
-    pub fn of_options(options: &Options) -> Vec<Part> {
-        let has = |tower| options.only.is_none_or(|only| only == tower);
-        let parts = [
-            (Part::Visual, has(Tower::Image)),
-            (Part::Text, has(Tower::Text)),
-            (Part::Classifier, options.classifier.is_some()),
-        ];
-        parts.into_iter().filter_map(|(part, there)| there.then_some(part)).collect()
-    }
-}
 
 /// What runs a file, by Triton's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +83,7 @@ impl<'a> Model<'a> {
             let note = "An embedding has length one: the dot product of two is their cosine similarity.";
             let values = Values::of_encoder(encoder.input.element);
             let input = (encoder, values, &manifest.preprocess);
-            models.push(Model::of_images(Part::Visual, name, input, manifest.embed_dim, note));
+            models.push(Model::of_images(Component::Image, name, input, manifest.embed_dim, note));
         }
         if let (Some(encoder), Some(file), Some(tokenizer)) = (&manifest.text, &manifest.tokenizer, tokenizer)
         {
@@ -129,14 +95,14 @@ impl<'a> Model<'a> {
                 None => "The probabilities of all labels add up to one.",
             };
             let input = (&classifier.encoder, classifier.values, &manifest.preprocess);
-            let model = Model::of_images(Part::Classifier, name, input, labels.count, note);
+            let model = Model::of_images(Component::Classifier, name, input, labels.count, note);
             models.push(Model { labels: Some(&classifier.labels.file), ..model });
         }
         models
     }
 
     fn of_images(
-        part: Part,
+        component: Component,
         name: &str,
         (encoder, values, preprocess): (&'a Encoder, Values, &Preprocess),
         output: usize,
@@ -155,7 +121,7 @@ impl<'a> Model<'a> {
             format!("{numbers}. {note}"),
         ];
         let warmups = |(name, batch)| Warmup { name, batch, dims: dims.to_vec(), ids: None };
-        Model::new(part, name, encoder, dims.map(Some).to_vec(), output, notes, warmups)
+        Model::new(component, name, encoder, dims.map(Some).to_vec(), output, notes, warmups)
     }
 
     fn of_texts(
@@ -187,15 +153,15 @@ impl<'a> Model<'a> {
             false => tokenizer.encode(&format!("{TEXT} ").repeat(length), length),
         };
         let warmups = |(name, batch)| {
-            let ids = if batch == 1 { &short } else { &long };
+            let ids = if name == "one" { &short } else { &long };
             Warmup { name, batch, dims: vec![ids.len()], ids: Some(ids.clone()) }
         };
         let input = vec![file.padded.then_some(length)];
-        Model::new(Part::Text, name, encoder, input, output, notes, warmups)
+        Model::new(Component::Text, name, encoder, input, output, notes, warmups)
     }
 
     fn new(
-        part: Part,
+        component: Component,
         name: &str,
         encoder: &'a Encoder,
         input: Vec<Option<usize>>,
@@ -205,10 +171,13 @@ impl<'a> Model<'a> {
     ) -> Model<'a> {
         let (most, sizes) = match encoder.batch {
             Some(_) => (0, vec![("one", 1)]),
-            None => (MOST, vec![("one", 1), ("most", MOST)]),
+            None => {
+                let (least, most) = encoder.plan().map_or((1, MOST), |plan| (plan.batch.min, plan.batch.max));
+                (most, vec![("one", least), ("most", most)])
+            }
         };
         let warmups = sizes.into_iter().map(warmup).collect();
-        let name = format!("{name}_{}", part.suffix());
+        let name = format!("{name}_{}", component.suffix());
         Model { name, encoder, input, output, labels: None, most, warmups, notes }
     }
 }

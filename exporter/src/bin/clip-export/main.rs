@@ -66,9 +66,11 @@ fn build() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Whoever asked says that an engine could not be built.
-            let reason =
-                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            clip_program::note(&reason);
+            let reason = match error {
+                clip_exporter::Error::Plan(reason) => anyhow::Error::from(reason),
+                other => other.into(),
+            };
+            clip_program::note(&format!("{reason:#}"));
             ExitCode::FAILURE
         }
     }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use clip_exporter::plans::{self, Part, Plans};
+use clip_exporter::Component;
+use clip_exporter::plans::{self, Plans};
 use clip_model::Manifest;
 use clip_model::manifest::Sizes;
 use clip_program::Usage;
@@ -96,10 +97,10 @@ impl PlanArguments {
     pub fn plans(&self) -> Plans {
         Plans {
             options: self.options(),
-            parts: self.trt_encoders.map(|encoders| match encoders {
-                Encoders::Visual => vec![Part::Image, Part::Classifier],
-                Encoders::Text => vec![Part::Text],
-                Encoders::Both => Part::ALL.to_vec(),
+            components: self.trt_encoders.map(|encoders| match encoders {
+                Encoders::Visual => vec![Component::Image, Component::Classifier],
+                Encoders::Text => vec![Component::Text],
+                Encoders::Both => Component::ALL.to_vec(),
             }),
             trtexec: self.trtexec.clone(),
         }
@@ -147,11 +148,11 @@ impl TrtArguments {
 
     /// The command lines of `trtexec` for the model in `folder`, where they are asked for.
     pub fn command_lines(&self, folder: &Path, manifest: &Manifest) -> Vec<String> {
-        let line = |part: Part| {
-            let encoder = part.of(manifest)?;
-            Some(plans::line(folder, manifest, encoder, part.plan(), &self.plans.options()))
+        let line = |component: Component| {
+            let encoder = component.of(manifest)?;
+            Some(plans::line(folder, manifest, encoder, component.plan(), &self.plans.options()))
         };
-        Part::ALL.into_iter().filter(|_| self.print_trtexec).filter_map(line).collect()
+        Component::ALL.into_iter().filter(|_| self.print_trtexec).filter_map(line).collect()
     }
 }
 
