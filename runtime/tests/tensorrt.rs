@@ -29,7 +29,7 @@ fn nearly(a: &[f32], b: &[f32]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(x, y)| (x - y).abs() < 1e-6)
 }
 
-/// Builds plans: folder, towers, batch, length, and flags.
+/// Builds plans: folder, towers, batch, length, and flags; or by TensorRT-RTX in the file that a flag names.
 #[test]
 fn plan() {
     let Some(arguments) = asked("plan") else { return };
@@ -39,6 +39,9 @@ fn plan() {
         length: sizes(length),
         version_compatible: flags.contains("version"),
         hardware_compatible: flags.contains("hardware"),
+        rtx: flags.starts_with('/'),
+        library: flags.starts_with('/').then(|| flags.split(' ').next().unwrap().into()),
+        targets: if flags.contains("portable") || !flags.starts_with('/') { vec![] } else { vec![86, 120] },
         ..PlanOptions::default()
     };
     build_plans(folder.as_ref(), towers, &options);
@@ -279,6 +282,43 @@ fn a_plan_of_another_machine_is_refused_by_what_differs() {
         let allowed = machine.calls().iter().any(|call| call.method == "setEngineHostCodeAllowed");
         assert_eq!(allowed, fits, "{variables:?}");
     }
+}
+
+#[test]
+fn plans_of_tensorrt_rtx_run_on_the_gpus_that_they_were_built_for() {
+    let Some(machine) = Machine::with_rtx() else { return };
+    let library = machine.doubles.infer();
+    let (library, tensorrt) = (library.to_str().unwrap(), format!("tensorrt={}", library.display()));
+    let opened = |folder: &Path, options: &[&str], sm: &str| {
+        opened(&machine, folder, &[&[tensorrt.as_str()], options].concat(), &[("DOUBLE_CUDA_SM", sm)])
+    };
+    let folder = with_plans(&machine, "visual text", "1:4:8", "1:4:8", library);
+    for sm in ["86", "120"] {
+        let said = opened(folder.path(), &[], sm);
+        assert!(said.starts_with("opened plan by TensorRT-RTX 1.7."), "{said}");
+    }
+    let said = opened(folder.path(), &[], "89");
+    assert!(said.contains("it was built for compute capability 8.6, 12.0, and CUDA device 0 ("), "{said}");
+    let said = opened(folder.path(), &["rebuild"], "89");
+    assert!(said.contains("visual.onnx ") && said.contains("opened plan by TensorRT-RTX 1.7."), "{said}");
+    // A portable one runs on all GPUs of its kind, and a GPU of another kind has none built for it.
+    let folder = with_plans(&machine, "visual text", "1:4:8", "1:4:8", &format!("{library} portable"));
+    for sm in ["80", "89", "121"] {
+        let said = opened(folder.path(), &[], sm);
+        assert!(said.starts_with("opened plan by TensorRT-RTX 1.7."), "{said}");
+    }
+    let said = opened(folder.path(), &[], "90");
+    assert!(
+        said.contains("portable among GPUs of compute capability 8.0, 8.6, 8.9, 12.0, 12.1, and"),
+        "{said}"
+    );
+    let said = opened(machine::folder().path(), &["rebuild", "engine=rtx"], "90");
+    assert!(said.contains("builds no engines for compute capability 9.0"), "{said}");
+    // TensorRT itself runs none of these.
+    let Some(machine) = Machine::new() else { return };
+    let said = machine.run("open", &[folder.path().to_str().unwrap(), "engine=tensorrt"], &[]);
+    assert!(said.contains("it was built by TensorRT-RTX 1.7."), "{said}");
+    assert!(said.contains("and is to be run by TensorRT 11.4.0"), "{said}");
 }
 
 /// The name of the GPU that the image encoder's plan was built on.

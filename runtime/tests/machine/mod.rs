@@ -27,6 +27,12 @@ impl Machine {
         Some(Machine { doubles: doubles::build()?, home: tempfile::tempdir().unwrap() })
     }
 
+    /// The same with TensorRT-RTX instead.
+    pub fn with_rtx() -> Option<Machine> {
+        let include = doubles::header_sets().into_iter().find(|include| include.ends_with("TRT-RTX-1.7"))?;
+        Some(Machine { doubles: doubles::build_from(&include), home: tempfile::tempdir().unwrap() })
+    }
+
     /// Where plans are kept that were built anew.
     pub fn plans(&self) -> PathBuf {
         self.home.path().join("cache/libclip/plans")
