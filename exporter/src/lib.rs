@@ -25,6 +25,7 @@ mod error;
 mod export;
 mod graph;
 mod int8;
+pub mod layout;
 mod onnx;
 mod options;
 pub mod plans;
@@ -36,7 +37,7 @@ mod tower;
 
 pub use contents::destination::check as check_destination;
 pub use error::{Conflict, Error, Missed, Result};
-pub use export::{export, export_each};
+pub use export::{export, export_each, lay_out};
 pub use graph::Form;
 pub use int8::{Dialect, Int8, Method, Sensitive};
 pub use onnx::OPSETS;

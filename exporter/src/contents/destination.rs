@@ -1,9 +1,10 @@
 //! Where a model folder goes: it appears whole or not at all, also when it takes the place of an older one.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clip_model::{Manifest, files, temporary};
+use clip_model::Manifest;
 
+use super::replacement;
 use crate::error::{Error, Result};
 
 /// Refuses a destination before any work is done: one that exists, unless it is a model folder to be replaced.
@@ -36,14 +37,7 @@ pub fn check(folder: impl AsRef<Path>, replace: bool) -> Result<()> {
 /// Creates `folder` with the files that `fill` writes. An older model folder stays untouched until the new one is
 /// complete, and is then removed.
 pub fn write<T>(folder: &Path, replace: bool, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
-    check(folder, replace)?;
-    if folder.symlink_metadata().is_err() {
-        return files::create_folder_atomically(folder, fill);
-    }
-    let place = Place::beside(folder)?;
-    let made = files::create_folder_atomically(&place.fresh(), fill)?;
-    exchange(vec![place])?;
-    Ok(made)
+    replacement::write(folder, |folder| check(folder, replace), fill)
 }
 
 /// Creates the folders called `names` in `parent`, each with the files that `fill` writes when it is given the folder's
@@ -52,98 +46,9 @@ pub fn write_each<T>(
     parent: &Path,
     names: &[&str],
     replace: bool,
-    mut fill: impl FnMut(usize, &Path) -> Result<T>,
+    fill: impl FnMut(usize, &Path) -> Result<T>,
 ) -> Result<Vec<T>> {
-    let folders: Vec<PathBuf> = names.iter().map(|name| parent.join(name)).collect();
-    folders.iter().try_for_each(|folder| check(folder, replace))?;
-    if parent.symlink_metadata().is_err() {
-        let all = |parent: &Path| {
-            let one =
-                |(i, name)| files::create_folder_atomically(&parent.join(name), |folder| fill(i, folder));
-            names.iter().enumerate().map(one).collect()
-        };
-        return files::create_folder_atomically(parent, all);
-    }
-    let places = folders.iter().map(|folder| Place::beside(folder)).collect::<Result<Vec<_>>>()?;
-    let one = |(i, place): (usize, &Place)| {
-        files::create_folder_atomically(&place.fresh(), |folder| fill(i, folder))
-    };
-    let made = places.iter().enumerate().map(one).collect::<Result<_>>()?;
-    exchange(places)?;
-    Ok(made)
-}
-
-/// Where a folder will be, and a folder beside it that is removed at the end.
-struct Place {
-    folder: PathBuf,
-    /// Whether an older folder is there.
-    replaced: bool,
-    aside: temporary::Folder,
-}
-
-impl Place {
-    fn beside(folder: &Path) -> Result<Place> {
-        let replaced = folder.symlink_metadata().is_ok();
-        let folder = match replaced {
-            // A link is followed, so that the folder it names is replaced and not the link.
-            true => folder.canonicalize().map_err(cannot("open", folder))?,
-            false => folder.to_owned(),
-        };
-        let parent = folder
-            .parent()
-            .ok_or_else(|| cannot("replace", &folder)(std::io::ErrorKind::InvalidInput.into()))?;
-        let aside =
-            temporary::Folder::create_in(parent).map_err(cannot("create a folder beside", &folder))?;
-        Ok(Place { folder, replaced, aside })
-    }
-
-    /// The new folder, until it gets its name.
-    fn fresh(&self) -> PathBuf {
-        self.aside.path().join("new")
-    }
-
-    /// The older folder, when it has lost its name.
-    fn old(&self) -> PathBuf {
-        self.aside.path().join("old")
-    }
-
-    fn exchange(&self) -> std::io::Result<()> {
-        if self.replaced {
-            std::fs::rename(&self.folder, self.old())?;
-        }
-        // Where there was no older folder, this refuses to replace what somebody has put there meanwhile.
-        std::fs::rename(self.fresh(), &self.folder)
-    }
-
-    /// Brings the older folder back, whatever [`Place::exchange`] came to. What cannot be brought back stays aside.
-    fn undo(&self) {
-        if self.fresh().exists() || std::fs::rename(&self.folder, self.fresh()).is_ok() {
-            let _ = std::fs::rename(self.old(), &self.folder);
-        }
-    }
-}
-
-/// Gives all new folders their names, or leaves everything as it was.
-fn exchange(mut places: Vec<Place>) -> Result<()> {
-    // Nor may files that came into the older folder meanwhile be lost.
-    places.iter().filter(|place| place.replaced).try_for_each(|place| check(&place.folder, true))?;
-    // Between the renames, a model is without its name.
-    let mut last = 0;
-    let exchanged = temporary::uninterrupted(|| {
-        places.iter().enumerate().try_for_each(|(i, place)| {
-            last = i;
-            place.exchange().inspect_err(|_| places[..=i].iter().rev().for_each(Place::undo))
-        })
-    });
-    if exchanged.is_err() {
-        // Better kept aside than removed.
-        places.iter_mut().filter(|place| place.old().exists()).for_each(|place| place.aside.keep());
-    }
-    exchanged.map_err(cannot("replace", &places[last].folder))
-}
-
-fn cannot(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    move |e| Error::Model(clip_model::Error::io(action, path, e))
+    replacement::write_each(parent, names, |folder| check(folder, replace), fill)
 }
 
 #[cfg(test)]
@@ -202,7 +107,7 @@ mod tests {
         write(&folder, false, put("a")).unwrap();
         let path = folder.join("clip.json");
         let of_schema_1 = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, of_schema_1.replace("\"schema\":1", "\"schema\":3")).unwrap();
+        std::fs::write(&path, of_schema_1.replace("\"schema\":1", "\"schema\":4")).unwrap();
         assert!(matches!(write(&folder, true, put("b")), Err(Error::NotAModelFolder { .. })));
         std::fs::write(&path, of_schema_1).unwrap();
         write(&folder, true, put("b")).unwrap();

@@ -2,8 +2,9 @@
 
 pub mod destination;
 mod folder;
-mod graph_file;
+pub mod graph_file;
 mod labels;
+pub mod replacement;
 
 pub use folder::{Folder, draft};
 pub use labels::store;

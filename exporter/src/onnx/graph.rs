@@ -130,6 +130,28 @@ impl Graph {
         self
     }
 
+    /// The same graph with another input in the place of the one called `name`, which keeps its name: all nodes read what
+    /// `front` makes of it. `front` adds nodes that read it and constants alone, and gives back the name of what they make.
+    pub fn with_front(
+        mut self,
+        name: &str,
+        (element, shape): (Element, Vec<Axis>),
+        front: impl FnOnce(&mut Graph, &str) -> String,
+    ) -> Graph {
+        // Nothing of the graph is read in front of it.
+        self.node_at.clear();
+        let behind = self.nodes.len();
+        let made = front(&mut self, name);
+        let reads = self.nodes[..behind].iter_mut().flat_map(|node| &mut node.inputs);
+        reads.filter(|read| *read == name).for_each(|read| read.clone_from(&made));
+        self.nodes.rotate_left(behind);
+        self.node_at.clear();
+        if let Some(input) = self.inputs.iter_mut().find(|input| input.name == name) {
+            (input.element, input.shape) = (element, shape);
+        }
+        self
+    }
+
     /// Removes constants that no node reads any more.
     pub fn drop_unused(&mut self) {
         let read: HashSet<&str> = self.nodes.iter().flat_map(|n| &n.inputs).map(String::as_str).collect();
@@ -190,6 +212,26 @@ mod tests {
         graph.node("Relu", &[&x], vec![]);
         let exact: Vec<_> = graph.nodes.iter().map(|n| (n.op, n.exact)).collect();
         assert_eq!(exact, [("Relu", true), ("Neg", false)]);
+    }
+
+    #[test]
+    fn a_front_comes_before_all_that_reads_the_input() {
+        let mut graph = Graph::new("test", 17);
+        let x = graph.input("x", Element::Float32, vec![Axis::Fixed(4)]);
+        let y = graph.node("Relu", &[&x], vec![]);
+        graph.node("Add", &[&y, &x], vec![]);
+        let input = (Element::UInt8, vec![Axis::Fixed(2)]);
+        let graph = graph.with_front("x", input, |graph, x| graph.node("Relu", &[x], vec![]));
+        let nodes: Vec<_> = graph.nodes.iter().map(|n| (n.op, n.inputs.join(" "))).collect();
+        let [front, first] = [0, 1].map(|i| graph.nodes[i].outputs[0].clone());
+        assert_eq!(
+            nodes,
+            [("Relu", "x".to_owned()), ("Relu", front.clone()), ("Add", format!("{first} {front}"))]
+        );
+        assert_eq!(
+            (graph.inputs[0].element, &graph.inputs[0].shape[..]),
+            (Element::UInt8, &[Axis::Fixed(2)][..])
+        );
     }
 
     #[test]
