@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 
+use clip_model::manifest::{Encoder, Precision};
 use clip_model::{Manifest, Tokenizer};
 use clip_runtime::engine::Output;
 use serde::{Deserialize, Serialize};
@@ -183,7 +184,8 @@ impl Expected {
     }
 
     /// A text as the program feeds it in the worst case: padded to the full length and, if it is too long for that, cut without
-    /// its end.
+    /// its end. Below single precision without padding: other lengths are summed up otherwise, and what that changes in the last
+    /// digit may be rounded to the next number.
     fn fed(&self, text: &str, cuts_ends: bool) -> Vec<i32> {
         let (Some(tokenizer), Some(file)) = (&self.tokenizer, &self.manifest.tokenizer) else {
             return vec![];
@@ -191,9 +193,12 @@ impl Expected {
         let length = file.context_length;
         let mut ids = tokenizer.encode(text, length + usize::from(cuts_ends));
         ids.truncate(length);
-        match file.padded {
-            true if ids.len() < length => return tokenizer.encode_padded(text, length),
-            _ => ids.resize(length, tokenizer.end_id()),
+        if file.padded && ids.len() < length {
+            return tokenizer.encode_padded(text, length);
+        }
+        let single = |encoder: &Encoder| encoder.precision == Precision::Fp32;
+        if self.manifest.text.as_ref().is_some_and(single) {
+            ids.resize(length, tokenizer.end_id());
         }
         ids
     }
