@@ -73,7 +73,7 @@ def charsmap(value: int, texts: bytes) -> bytes:
 def manifests() -> None:
     encoder = {"file": "visual.onnx", "sha256": "0" * 64, "engine": {"name": "onnx"}, "precision": "fp32", "input": {"name": "image", "layout": "nchw", "element": "float32"}, "output": "embedding"}
     preprocess = {"size": 8, "resize_mode": "shortest", "interpolation": "bicubic", "mean": [0.5] * 3, "std": [0.5] * 3}
-    base = {"schema": 2, "producer": "seed", "model": "seed", "embed_dim": 4, "logit_scale": 100.0}
+    base = {"schema": 3, "producer": "seed", "model": "seed", "embed_dim": 4, "logit_scale": 100.0}
     read = json.loads((Path(__file__).parent.parent / "runtime/tests/colours/clip.json").read_text())
     put("manifest", "whole", read)
     labels = {"file": "labels.safetensors", "sha256": "1" * 64, "count": 3}
@@ -82,7 +82,9 @@ def manifests() -> None:
     text = read | {"logit_bias": -10.0, "tokenizer": read["tokenizer"] | {"padded": True, "clean": "canonicalize"}}
     put("manifest", "text", text | {"image": None, "combined": {"file": "clip.onnx", "sha256": "3" * 64}})
     put("manifest", "older", json.loads((Path(__file__).parent.parent / "runtime/tests/colours/schema-1.json").read_text()))
-    put("manifest", "later", {"schema": 3})
+    classifier = {"encoder": {**encoder, "file": "classifier.onnx", "output": "probabilities"}, "values": "pixels", "labels": {"file": "labels.txt", "sha256": "4" * 64}}
+    put("manifest", "classifier", only | {"classifier": classifier | {"settings": [{"file": "classifier.onnx.modelinfo", "sha256": "5" * 64}]}})
+    put("manifest", "later", {"schema": 4})
 
 
 def labels() -> None:

@@ -21,8 +21,8 @@
  *     clip_labels_free(labels);
  *     clip_model_free(model);
  *
- * examples/c/classify.c is a complete program, in C99 like this header. Link with -lclip; libonnxruntime.so is
- * opened at run time.
+ * examples/c/classify.c is a complete program, in C99 like this header. Link with -lclip; ONNX Runtime, TensorRT
+ * and CUDA are opened at run time.
  *
  * Errors: A function that can fail returns a clip_status: CLIP_OK (0), or an error code, and then clip_last_error()
  *   says why. The library never prints anything, and no error ends the process. When memory runs out, the call fails
@@ -106,6 +106,10 @@ const char *clip_version(void);
 #define CLIP_ERROR_LIBRARY 40
 /// The engine refused the model or failed to run it, perhaps for lack of memory or threads, or in a fork.
 #define CLIP_ERROR_ENGINE 41
+/// The device cannot be had: there is no driver or no such GPU, or the engine does not compute there.
+#define CLIP_ERROR_DEVICE 42
+/// An engine of TensorRT in the folder was built for another machine: open it with `rebuild`.
+#define CLIP_ERROR_PLAN 43
 /// There is not enough memory. The call may be made again.
 #define CLIP_ERROR_MEMORY 50
 /// A bug in this library. The message says where.
@@ -123,9 +127,9 @@ const char *clip_last_error(void);
 
 /* ---- 3. Model -------------------------------------------------------------------------------------------------- */
 
-/// An open model folder. Calls from several threads that run the same encoder, image or text, take turns, because
-/// each call computes with all of the model's threads. To serve many small requests side by side, open the folder
-/// several times with `threads` 1.
+/// An open model folder. Calls from several threads that run the same encoder, image or text, take turns in ONNX
+/// Runtime, because each call computes with all of the model's threads: to serve many small requests side by side,
+/// open the folder several times with `threads` 1. In TensorRT, as many calls as `threads` run side by side.
 typedef struct clip_model clip_model;
 
 /// How to open a model folder. Start from CLIP_OPEN_OPTIONS_INIT, then set the fields that matter to you. A field
@@ -148,35 +152,43 @@ typedef struct clip_open_options {
     /// whose size, times and inode number are as when they were last checked with this option. That is remembered in
     /// the folder, in .checked.json, or, if it cannot be written, under $XDG_CACHE_HOME or ~/.cache.
     size_t trust_unchanged;
-    /// What runs the model: "onnx", which is ONNX Runtime. The default is what the folder was exported for.
+    /// What runs the model: "onnx" (ONNX Runtime), "tensorrt", or "rtx" (TensorRT for RTX). The default is what each
+    /// encoder was exported for. Of a folder with engines of TensorRT, "onnx" runs the graphs that they were built of.
     const char *engine;
-    /// What the engine computes on: "cpu". ("cuda:0", the first CUDA device, is understood, but no engine of this
-    /// version computes on it: CLIP_ERROR_ARGUMENT.) The default is the engine's own.
+    /// What is computed on: "cpu", or "cuda:0", the first CUDA device. The default is "cpu" for "onnx", else "cuda:0".
     /// When an engine or a device cannot be had, opening fails: no other takes its place.
     const char *device;
+    /// If this is not 0, an engine of TensorRT that was built for another machine, or that is asked for and missing, is
+    /// built anew of its graph, which takes minutes, and kept under $XDG_CACHE_HOME or ~/.cache for the next time.
+    size_t rebuild;
+    /// Path of TensorRT's library or of the folder that it is in. The default is the one that the system finds.
+    const char *tensorrt;
 } clip_open_options;
 
 /// Opens the model folder at `path`, which clip-export wrote, and checks its files. `options` may be NULL.
 ///
-/// The first call in a process also opens ONNX Runtime and sets the environment variable ORT_DISABLE_TELEMETRY to 1,
-/// if it is not set, so that ONNX Runtime sends no data. So make this call before other threads use getenv or setenv.
+/// The first call in a process that needs ONNX Runtime opens it and sets the environment variable ORT_DISABLE_TELEMETRY
+/// to 1, if it is not set, so that it sends no data. So make this call before other threads use getenv or setenv.
 clip_status clip_model_open(const char *path, const clip_open_options *options, clip_model **out);
 
 /// Closes the model. NULL is allowed.
 void clip_model_free(clip_model *model);
 
-/// The model's name. This string and those of the next five functions are valid until the model is closed. For NULL,
+/// The model's name. This string and those of the next six functions are valid until the model is closed. For NULL,
 /// these functions return NULL.
 const char *clip_model_name(const clip_model *model);
 
-/// What runs the model, such as "ONNX Runtime".
+/// What runs the image encoder, or the text encoder if there is no other, such as "ONNX Runtime" or "TensorRT".
 const char *clip_model_engine(const clip_model *model);
 
-/// The version of what runs the model, such as "1.31.0".
+/// Its version, such as "1.31.0".
 const char *clip_model_engine_version(const clip_model *model);
 
-/// What the engine computes on, in the words of clip_open_options: "cpu" or "cuda:0".
+/// What it computes on, in the words of clip_open_options: "cpu" or "cuda:0".
 const char *clip_model_device(const clip_model *model);
+
+/// What runs the text encoder, in a line such as "ONNX Runtime 1.31.0, CPU". NULL when there is no text encoder.
+const char *clip_model_text_engine(const clip_model *model);
 
 /// The number format of the image encoder: "fp32", "fp16" or "int8". NULL when the folder has no image encoder.
 const char *clip_model_image_precision(const clip_model *model);
@@ -184,11 +196,13 @@ const char *clip_model_image_precision(const clip_model *model);
 /// The number format of the text encoder. NULL when the folder has no text encoder.
 const char *clip_model_text_precision(const clip_model *model);
 
+/// How many encoders are engines of TensorRT that `clip-export verify` has not passed on such a device; 0 for NULL.
+size_t clip_model_unverified(const clip_model *model);
+
 /// The number of floats in one embedding; 0 for NULL.
 size_t clip_model_embed_dim(const clip_model *model);
 
-/// Width and height, in pixels, of the square to which images of any size are resized; 0 for NULL or when the folder
-/// has no image encoder.
+/// Pixels along each side of the square to which images are resized; 0 for NULL or when there is no image encoder.
 size_t clip_model_image_size(const clip_model *model);
 
 /// The number of tokens, start and end included, after which texts are cut; 0 for NULL or when the folder has no text
@@ -196,7 +210,7 @@ size_t clip_model_image_size(const clip_model *model);
 size_t clip_model_context_length(const clip_model *model);
 
 /// Options with nothing set: `clip_open_options options = CLIP_OPEN_OPTIONS_INIT;`.
-#define CLIP_OPEN_OPTIONS_INIT {sizeof(clip_open_options), 0, NULL, 0, 0, NULL, NULL}
+#define CLIP_OPEN_OPTIONS_INIT {sizeof(clip_open_options), 0, NULL, 0, 0, NULL, NULL, 0, NULL}
 
 /* ---- 4. Labels ------------------------------------------------------------------------------------------------- */
 

@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     input::check_once(arguments.images.iter().chain(lists).map(PathBuf::as_path))?;
     let labels = labels(arguments)?;
     let templates = templates(arguments)?;
-    let clip = arguments.model.open(&arguments.folder)?;
+    let clip = arguments.model.open_noting(&arguments.folder)?;
     let labels = match labels {
         Some(labels) => {
             let mut progress = Progress::new("labels encoded", labels.len());

@@ -69,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     check_output(output, arguments.force)?;
     input::check_once(arguments.input.images.iter().map(PathBuf::as_path))?;
     let texts = texts(&arguments.input)?;
-    let clip = arguments.model.open(&arguments.folder)?;
+    let clip = arguments.model.open_noting(&arguments.folder)?;
     let embeddings = match texts {
         Some(texts) => encode(&clip, &texts)?,
         None => images(&clip, &arguments.input.images)?,

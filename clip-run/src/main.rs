@@ -10,7 +10,7 @@ mod npy;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use clip_runtime::{Error, Part};
+use clip_runtime::{Error, Part, TensorRtError};
 
 /// Classify images and compute embeddings with a model folder
 #[derive(Parser)]
@@ -29,7 +29,7 @@ Examples:
 
 `clip-export CHECKPOINT -o emoji` makes the folder. ONNX Runtime (libonnxruntime.so) is looked for at ORT_DYLIB_PATH,
 beside the program, in ../lib of a program in a folder bin, in .deps/onnxruntime/lib of the source tree that it was
-built in, and where the system looks.
+built in, and where the system looks. TensorRT, for folders with its engines, and CUDA are where the system looks.
 
 Exit status: 0 when all went well, 1 when something failed, 2 for wrong arguments.";
 
@@ -50,13 +50,20 @@ fn main() -> ExitCode {
     clip_program::finish(done.map_err(advised))
 }
 
-/// An error together with the option of clip-export that would have prevented it, where there is one.
+/// An error together with the option that would prevent it, where there is one.
 fn advised(error: anyhow::Error) -> anyhow::Error {
-    let Some(Error::Missing { what, .. }) = error.downcast_ref() else { return error };
-    let option = match what {
-        Part::ImageEncoder => "without --only text",
-        Part::TextEncoder => "without --only visual",
-        Part::StoredLabels => "with --labels",
+    let Some(found) = error.downcast_ref() else { return error };
+    let option = match found {
+        Error::Missing { what: Part::ImageEncoder, .. } => "clip-export without --only text",
+        Error::Missing { what: Part::TextEncoder, .. } => "clip-export without --only visual",
+        Error::Missing { what: Part::StoredLabels, .. } => "clip-export with --labels",
+        Error::Misfit { .. } => "--rebuild does that, and --engine onnx runs the graph itself",
+        Error::NoPlan { .. } => "--rebuild does that",
+        Error::TextLength { .. } => "clip-export --trt-text-length; --engine onnx runs the graph itself",
+        Error::TensorRt(error) if matches!(**error, TensorRtError::NotFound { .. }) => {
+            "--trt-library says where it is"
+        }
+        _ => return error,
     };
-    anyhow::anyhow!("{error:#} (clip-export {option})")
+    anyhow::anyhow!("{error:#} ({option})")
 }

@@ -1,13 +1,32 @@
 //! How every command opens the model folder.
 
-use std::path::Path;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use clap::builder::RangedU64ValueParser;
-use clip_runtime::{Clip, MAX_THREADS, Options, Result};
+use clip_program::{Progress, note};
+use clip_runtime::plan::PlanProgress;
+use clip_runtime::{Clip, Device, EngineKind, MAX_THREADS, Options, Result};
 
 /// Options of every command.
 #[derive(clap::Args)]
 pub struct ModelOptions {
+    /// What runs the model: onnx, tensorrt or rtx. For a folder with engines of TensorRT, onnx runs the graphs beside them
+    /// [default: what each file was made for]
+    #[arg(long, value_name = "ENGINE")]
+    engine: Option<EngineKind>,
+    /// What is computed on: cpu, or cuda:0 for the first GPU; one that cannot be had is an error [default: cpu for onnx, cuda:0 for
+    /// the others]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<Device>,
+    /// Build an engine of TensorRT that does not fit this machine anew of its graph, or with --engine tensorrt or rtx one that is
+    /// missing; it is kept in the user's cache folder
+    #[arg(long)]
+    rebuild: bool,
+    /// The library of TensorRT, or the folder that it is in [default: the one that the system finds]
+    #[arg(long, value_name = "PATH")]
+    trt_library: Option<PathBuf>,
     /// Threads to compute with [default: one for each physical core]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_THREADS as u64))]
     threads: Option<usize>,
@@ -23,10 +42,67 @@ pub struct ModelOptions {
 impl ModelOptions {
     /// Opens `folder` as they say.
     pub fn open(&self, folder: &Path) -> Result<Clip> {
+        let building = Mutex::new(Building::default());
         let options = Options::new()
+            .engine(self.engine)
+            .device(self.device)
+            .rebuild(self.rebuild)
+            .tensorrt(self.trt_library.clone())
             .threads(self.threads)
             .max_pixels(self.max_pixels)
-            .trust_unchanged(self.trust_unchanged);
+            .trust_unchanged(self.trust_unchanged)
+            // A signal ends the process, so that nothing has to be cancelled here.
+            .watch_rebuild(move |graph, progress| {
+                building.lock().unwrap_or_else(PoisonError::into_inner).show(graph, progress);
+                ControlFlow::Continue(())
+            });
         Clip::open_with(folder, &options)
+    }
+
+    /// The same, and a note on standard error for each engine that nobody has compared with its graph.
+    pub fn open_noting(&self, folder: &Path) -> Result<Clip> {
+        let clip = self.open(folder)?;
+        for plan in clip.unverified() {
+            note(&format!("{} is unverified{}", plan.display(), remedy(plan, folder)));
+        }
+        Ok(clip)
+    }
+}
+
+/// How an engine becomes a verified one. One of the cache is of this machine, and there is no command for it.
+pub fn remedy(plan: &Path, folder: &Path) -> String {
+    match plan.starts_with(folder) {
+        true => format!(": run clip-export verify {} on this device", folder.display()),
+        false => ": it was built here".to_owned(),
+    }
+}
+
+/// Shows how far engines are that are being built, one after the other.
+#[derive(Default)]
+struct Building {
+    graph: PathBuf,
+    /// The number of steps, and the bar for it.
+    bar: Option<(usize, Progress)>,
+}
+
+impl Building {
+    fn show(&mut self, graph: &Path, progress: PlanProgress<'_>) {
+        if self.graph != graph {
+            self.bar = None;
+            note(&format!("building an engine of {}, to be kept for the next time", graph.display()));
+            self.graph = graph.to_owned();
+        }
+        // Those inside of others go by quickly, and have counts of their own.
+        if progress.depth > 0 || progress.steps == 0 {
+            return;
+        }
+        let bar = match &mut self.bar {
+            Some((steps, bar)) if *steps == progress.steps => bar,
+            bar => &mut bar.insert((progress.steps, Progress::new("steps of the engine", progress.steps))).1,
+        };
+        bar.set(progress.done);
+        if progress.done >= progress.steps {
+            self.bar = None;
+        }
     }
 }

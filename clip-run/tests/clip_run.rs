@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const CLIP_RUN: &str = env!("CARGO_BIN_EXE_clip-run");
@@ -345,7 +345,9 @@ fn library() -> PathBuf {
     assert!(output.status.success(), "{}", stderr(&output));
     let info: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(info["manifest"]["model"], "colours");
-    info["runs_on"]["library"].as_str().unwrap().into()
+    let runs_on = &info["runs_on"];
+    assert_eq!((&runs_on["image"]["device"], &runs_on["text"]["verified"]), (&json!("cpu"), &json!(true)));
+    runs_on["image"]["library"].as_str().unwrap().into()
 }
 
 /// `clip-run info` of a copy of the program in `folder`, without anything in the environment that names a library.

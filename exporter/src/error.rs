@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use clip_model::excerpt;
 use clip_model::manifest::Precision;
 use serde::{Serialize, Serializer};
 
@@ -70,6 +71,31 @@ pub enum Error {
         /// The largest difference; None where one is no number.
         difference: Option<f32>,
     },
+    /// A model of that name is in the model repository already.
+    #[error(
+        "{} {}", model.display(),
+        if *ours { "exists already" } else { "is not replaced: its configuration was not written by this exporter" }
+    )]
+    TritonModel {
+        /// The model's folder.
+        model: PathBuf,
+        /// Whether it would be replaced if that was asked for.
+        ours: bool,
+    },
+    /// A model's name of which nothing can be in a URL.
+    #[error("the models of {name:?} need a name of Latin letters or digits, in a model repository")]
+    TritonName {
+        /// The name.
+        name: String,
+    },
+    /// A model repository inside a model folder, or the other way round.
+    #[error("the model repository {} and the model folder {} must not lie in each other", repository.display(), folder.display())]
+    TritonNested {
+        /// The repository.
+        repository: PathBuf,
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Options contradict each other.
     #[error(transparent)]
     Conflict(#[from] Conflict),
@@ -103,6 +129,30 @@ pub enum Error {
         path: PathBuf,
         /// The reason.
         source: std::io::Error,
+    },
+    /// A classifier's label that is no line of text.
+    #[error(
+        "label {} is {:?}, and a classifier's labels are also written as lines: it needs one that is not empty and has no line break",
+        index + 1, excerpt(label)
+    )]
+    Label {
+        /// Its place in the list, from 0.
+        index: usize,
+        /// The label.
+        label: String,
+    },
+    /// The classifier that was exported gives other probabilities than the encoder and the labels that it is made of.
+    #[error(
+        "the classifier was not kept: it gives {} for label {}, where encoder and labels give {expected}",
+        found.map_or_else(|| "no number".to_owned(), |found| found.to_string()), index + 1
+    )]
+    Classifier {
+        /// The label's place in the list, from 0.
+        index: usize,
+        /// The classifier's probability; None where that is no number.
+        found: Option<f32>,
+        /// The runtime's.
+        expected: f32,
     },
     /// The label set could not be encoded.
     #[error("the labels could not be encoded")]
@@ -188,6 +238,12 @@ pub enum Conflict {
     /// The program `trtexec`, and TensorRT-RTX.
     #[error("trtexec builds with TensorRT, not with TensorRT-RTX")]
     TrtexecRtx,
+    /// A classifier, and no labels.
+    #[error("a classifier is of stored labels, and there are none")]
+    ClassifierOfNothing,
+    /// A classifier that takes something else than the packed bytes that its image encoder takes.
+    #[error("a classifier is made of the image encoder, and that takes packed bytes")]
+    ClassifierOfBytes,
 }
 
 /// A figure below what was asked for.

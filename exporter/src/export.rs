@@ -28,11 +28,12 @@ use crate::tower::Tower;
 ///
 /// # Errors
 /// [`Error::Exists`], [`Error::NotAModelFolder`] and [`Error::ForeignFile`] for a destination that must not be overwritten;
-/// [`Error::Conflict`], [`Error::Range`] and [`Error::FewSamples`] for options that cannot be followed; [`Error::Write`]
+/// [`Error::Conflict`], [`Error::Range`], [`Error::FewSamples`] and [`Error::Label`] for options that cannot be followed; [`Error::Write`]
 /// when the disk is full or a tensor has an unsupported number format; [`Error::Labels`] or [`Error::LabelsApart`] when the
 /// labels cannot be encoded; [`Error::Calibration`] and [`Error::NotFinite`] when a model cannot be quantized;
 /// [`Error::Trial`] or [`Error::TrialApart`] when the exported encoders do not run, or give something else than embeddings
-/// (weights that are not finite), or the engine is missing; [`Error::Gate`] when they are too far from single precision,
+/// (weights that are not finite), or the engine is missing; [`Error::Classifier`] when a classifier gives other probabilities
+/// than they do; [`Error::Gate`] when they are too far from single precision,
 /// [`Error::Overflow`] when half precision cannot hold what they compute; [`Error::Model`] for the rest.
 pub fn export(
     checkpoint: &Checkpoint,
@@ -130,10 +131,13 @@ impl<'a> Export<'a> {
         let Export { checkpoint, options, .. } = *self;
         let mut folder = Folder::new(path, checkpoint, options.form, options.external_data, steps)?;
         folder.manifest.model.clone_from(&options.model);
-        let mut left_in_float = Vec::new();
+        let (mut left_in_float, mut image) = (Vec::new(), None);
         for tower in Tower::BOTH.into_iter().filter(|&tower| options.only.is_none_or(|only| only == tower)) {
             let graph = self.graph(tower, &mut folder, &mut left_in_float)?;
             folder.add_encoder(tower, &graph, options.numbers.precision())?;
+            if tower == Tower::Image && options.classifier.is_some() {
+                image = Some(graph.clone());
+            }
             keep(tower, graph);
         }
         if options.combined {
@@ -143,11 +147,16 @@ impl<'a> Export<'a> {
                 |graph| graph
             })?;
         }
-        let Folder { mut manifest, steps, .. } = folder;
         if let Some(labels) = &options.labels {
-            steps(Step::Labels);
-            manifest.labels = Some(contents::store(labels, checkpoint, &manifest, path, &options.runner)?);
+            (folder.steps)(Step::Labels);
+            let (file, stored) =
+                contents::store(labels, checkpoint, &folder.manifest, path, &options.runner)?;
+            folder.manifest.labels = Some(file);
+            if let (Some(tower), Some(values)) = (image, options.classifier) {
+                contents::add_classifier(&mut folder, tower, stored, values, options.numbers)?;
+            }
         }
+        let Folder { mut manifest, steps, .. } = folder;
         manifest.write(path)?;
         if options.numbers != Numbers::Fp32 {
             steps(Step::Verify);

@@ -14,12 +14,14 @@
 //! integers if asked for (`int8`); they are written with all else that a folder holds (`contents`), compared with single
 //! precision ([`compare`]), and run once ([`run`]), in this process or in another one. Graphs hold standard operators of one
 //! operator set (17 unless another is asked for) alone, so that any engine can run them. The network itself is
-//! `clip-model`'s.
+//! `clip-model`'s. For programs that do without our runtime there are one graph from pictures to probabilities
+//! ([`Options::classifier`]), and models of a server ([`triton`]).
 //!
 //! Checkpoints of the Hugging Face hub are fetched by [`clip_checkpoint::hub`]. This crate neither trains nor prints, and knows no command
 //! line.
 
 pub mod compare;
+mod component;
 mod contents;
 mod error;
 mod export;
@@ -34,7 +36,9 @@ mod step;
 #[cfg(test)]
 mod testing;
 mod tower;
+pub mod triton;
 
+pub use component::Component;
 pub use contents::destination::check as check_destination;
 pub use error::{Conflict, Error, Missed, Result};
 pub use export::{export, export_each, lay_out};

@@ -1,6 +1,6 @@
 //! What is exported, and how.
 
-use clip_model::manifest::{MAX_BATCH, Precision};
+use clip_model::manifest::{MAX_BATCH, Precision, Values};
 
 use crate::compare::{Samples, Thresholds};
 use crate::error::{Conflict, Error, Result};
@@ -28,6 +28,8 @@ pub struct Options {
     pub combined: bool,
     /// Labels to be encoded once and kept in the folder.
     pub labels: Option<Labels>,
+    /// Whether there is also one graph from images to the probabilities of the labels, and what its images are.
+    pub classifier: Option<Values>,
     /// Number format of the encoders.
     pub numbers: Numbers,
     /// What the encoders are verified on, and calibrated; generated when it is None, which 8-bit integers refuse.
@@ -74,7 +76,7 @@ impl Options {
     /// Refuses options that contradict each other or are out of range.
     ///
     /// # Errors
-    /// [`Error::Conflict`], [`Error::Range`] and [`Error::FewSamples`].
+    /// [`Error::Conflict`], [`Error::Range`], [`Error::FewSamples`] and [`Error::Label`].
     pub fn check(&self) -> Result<()> {
         let Form { opset, batch, bytes, .. } = self.form;
         let range = |what: String, allowed: String| Err(Error::Range { what, allowed });
@@ -113,9 +115,27 @@ impl Options {
             (text_alone && bytes, Conflict::BytesOfTexts),
             (text_alone && self.labels.is_some(), Conflict::LabelsOfTexts),
             (self.plans.is_some() && self.numbers.is_for_cpus(), Conflict::PlanOfCpuIntegers),
+            (self.classifier.is_some() && self.labels.is_none(), Conflict::ClassifierOfNothing),
+            (
+                bytes && self.classifier.is_some_and(|values| values != Values::Bytes),
+                Conflict::ClassifierOfBytes,
+            ),
         ];
         match conflicts.into_iter().find(|(there, _)| *there) {
             Some((_, conflict)) => Err(Error::Conflict(conflict)),
+            None if self.classifier.is_some() => self.check_lines(),
+            None => Ok(()),
+        }
+    }
+
+    /// A classifier's labels are also written as lines, which a label must not end, nor be missing among.
+    fn check_lines(&self) -> Result<()> {
+        let labels = self.labels.iter().flat_map(|set| &set.labels);
+        match labels
+            .enumerate()
+            .find(|(_, label)| label.trim().is_empty() || label.contains(['\n', '\r', '\0']))
+        {
+            Some((index, label)) => Err(Error::Label { index, label: label.clone() }),
             None => Ok(()),
         }
     }

@@ -2,8 +2,6 @@
 
 use clip_model::manifest::Build;
 
-use crate::tower::Tower;
-
 /// What an export is doing, or has found.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
@@ -68,8 +66,8 @@ pub enum Step {
     },
     /// An encoder stays a graph, since the GPU has little memory.
     LeftAsGraph {
-        /// The encoder.
-        tower: Tower,
+        /// Name of its graph.
+        file: &'static str,
         /// Bytes of the GPU's memory.
         memory: u64,
     },

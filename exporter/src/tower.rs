@@ -31,14 +31,6 @@ impl Tower {
         }
     }
 
-    /// Name of its plan in a model folder, an engine that TensorRT has built of its graph.
-    pub fn plan(self) -> &'static str {
-        match self {
-            Tower::Image => "visual.plan",
-            Tower::Text => "text.plan",
-        }
-    }
-
     /// What it takes, in the plural.
     pub fn takes(self) -> &'static str {
         match self {

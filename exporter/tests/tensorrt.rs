@@ -4,9 +4,10 @@
 
 mod checkpoint;
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use checkpoint::entries;
 use clip_checkpoint::WeightFormat;
@@ -288,4 +289,65 @@ fn a_model_folder_that_is_there_gets_engines_or_stays_as_it_is() {
     let output = engines(&["--rtx"]);
     assert!(stderr(&output).contains("notes.txt"), "{}", stderr(&output));
     assert!(folder.join("notes.txt").exists());
+}
+
+#[test]
+fn a_disk_that_fills_up_leaves_nothing() {
+    if !has_rtx() {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let checkpoint = checkpoint::tiny(root.path(), WeightFormat::Fp32, |_| ());
+    let out = root.path().join("out");
+    // 100 kB are enough for the graphs, and not for engines.
+    let script = "ulimit -f 100; exec \"$0\" \"$@\"";
+    let mut command = Command::new("bash");
+    command.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_clip-export")).arg(&checkpoint).arg("-o").arg(&out);
+    let output = command.args(["--trt", "fp32", "--rtx"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(
+        said.contains("cannot write") && said.contains("visual.plan") && said.contains("File too large"),
+        "{said}"
+    );
+    assert_eq!(entries(root.path()), ["checkpoint"]);
+}
+
+#[test]
+fn a_build_that_is_cancelled_leaves_nothing() {
+    let Some(doubles) = clip_testkit::doubles::build() else { return };
+    let root = tempfile::tempdir().unwrap();
+    let checkpoint = checkpoint::tiny(root.path(), WeightFormat::Fp32, |_| ());
+    let out = root.path().join("out");
+    let log = root.path().join("calls");
+    let mut command = Command::new("env");
+    command
+        .arg("--default-signal=INT")
+        .arg(env!("CARGO_BIN_EXE_clip-export"))
+        .arg(&checkpoint)
+        .arg("-o")
+        .arg(&out);
+    command.args(["--trt", "fp32"]).env("DOUBLE_TENSORRT_STEP_MS", "200").env("DOUBLE_TENSORRT_LOG", &log);
+    command.stderr(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = doubles.environment(&mut command).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let line = lines.find(|line| line.as_ref().is_ok_and(|line| line == "building visual.plan"));
+    assert!(line.is_some(), "the build has not begun");
+    let id = child.id().to_string();
+    while !std::fs::read_to_string(&log).is_ok_and(|log| log.contains("setProgressMonitor")) {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let builder = Command::new("pgrep").args(["-P", &id]).output().unwrap();
+    let builder = String::from_utf8(builder.stdout).unwrap().trim().to_owned();
+    assert!(!builder.is_empty(), "no process builds");
+    assert!(Command::new("kill").args(["-s", "INT", &id]).status().unwrap().success());
+    let status = child.wait().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(2), "{status}");
+    // The process that builds ends with it: nobody reads what it would write.
+    let since = std::time::Instant::now();
+    while Path::new("/proc").join(&builder).exists() {
+        assert!(since.elapsed().as_secs() < 20, "the build goes on");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert_eq!(entries(root.path()), ["calls", "checkpoint"]);
 }

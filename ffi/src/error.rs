@@ -83,7 +83,13 @@ fn of_runtime(error: &clip_runtime::Error) -> clip_status {
     use clip_runtime::Error::*;
     match error {
         Model(error) => of_model(error),
-        Threads { .. } | Device { .. } | ForeignLabels { .. } => CLIP_ERROR_ARGUMENT,
+        Threads { .. } | ForeignLabels { .. } => CLIP_ERROR_ARGUMENT,
+        Device { .. } => CLIP_ERROR_DEVICE,
+        Misfit { .. } | NoPlan { .. } => CLIP_ERROR_PLAN,
+        TensorRt(error) => of_tensorrt(error),
+        Plan { source, .. } => of_tensorrt(source),
+        Cache { .. } => CLIP_ERROR_FILE,
+        TextLength { .. } => CLIP_ERROR_PROMPT,
         NoLabels | LabelWithoutDirection { .. } => CLIP_ERROR_PROMPT,
         LibraryNotFound { .. } | LibraryUnusable { .. } | LibraryTooOld { .. } | LibraryLoaded { .. } => {
             CLIP_ERROR_LIBRARY
@@ -91,6 +97,18 @@ fn of_runtime(error: &clip_runtime::Error) -> clip_status {
         Mismatch { .. } => CLIP_ERROR_MODEL,
         Missing { .. } => CLIP_ERROR_MISSING,
         // `Engine`, `Embedding`, `Forked`, and what may come.
+        _ => CLIP_ERROR_ENGINE,
+    }
+}
+
+fn of_tensorrt(error: &clip_runtime::TensorRtError) -> clip_status {
+    use clip_runtime::TensorRtError::*;
+    match error {
+        NotFound { .. } | Unusable { .. } | UnknownVersion { .. } | OtherKind { .. } | NoBuilder { .. } => {
+            CLIP_ERROR_LIBRARY
+        }
+        NoDriver | DriverTooOld { .. } | NoDevice { .. } => CLIP_ERROR_DEVICE,
+        Plan { .. } => CLIP_ERROR_PLAN,
         _ => CLIP_ERROR_ENGINE,
     }
 }
@@ -159,6 +177,20 @@ mod tests {
             (E::Embedding { file: file(), row: 0, length: f32::NAN }, CLIP_ERROR_ENGINE),
             (E::LabelWithoutDirection { label: "cat".into() }, CLIP_ERROR_PROMPT),
             (E::Missing { model: "emoji".into(), what: clip_runtime::Part::TextEncoder }, CLIP_ERROR_MISSING),
+            (
+                E::Misfit { file: file(), differs: vec!["another GPU".into()], graph: "visual.onnx".into() },
+                CLIP_ERROR_PLAN,
+            ),
+            (E::TensorRt(clip_runtime::TensorRtError::NoDriver.into()), CLIP_ERROR_DEVICE),
+            (
+                E::TensorRt(clip_runtime::TensorRtError::NotFound { what: "TensorRT", tried: vec![] }.into()),
+                CLIP_ERROR_LIBRARY,
+            ),
+            (E::TensorRt(clip_runtime::TensorRtError::Cancelled.into()), CLIP_ERROR_ENGINE),
+            (
+                E::Cache { folder: file(), source: std::io::ErrorKind::PermissionDenied.into() },
+                CLIP_ERROR_FILE,
+            ),
         ];
         for (error, code) in cases {
             assert_eq!(Error::from(error).status(), code);

@@ -2,37 +2,36 @@
 
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
+use std::str::FromStr;
 
 use ::clip_model::excerpt;
-use clip_runtime::{Clip, Device, EngineKind, Options, Precision};
+use clip_runtime::{Clip, Device, EngineKind, Options, Precision, UnknownName};
 
 use crate::argument;
 use crate::error::Error;
 use crate::guard::{create, release};
 use crate::status::clip_status;
 
-/// An open model folder. Calls from several threads that run the same encoder, image or text, take turns, because
-/// each call computes with all of the model's threads. To serve many small requests side by side, open the folder
-/// several times with `threads` 1.
+/// An open model folder. Calls from several threads that run the same encoder, image or text, take turns in ONNX
+/// Runtime, because each call computes with all of the model's threads: to serve many small requests side by side,
+/// open the folder several times with `threads` 1. In TensorRT, as many calls as `threads` run side by side.
 pub struct clip_model {
     pub(crate) clip: Clip,
     name: CString,
     engine: CString,
     engine_version: CString,
     device: CString,
+    text_engine: Option<CString>,
 }
 
 impl clip_model {
     fn new(clip: Clip) -> clip_model {
         let text = |text: &str| CString::new(text.replace('\0', "\u{fffd}")).unwrap_or_default();
         let engine = clip.engine();
-        let device = match engine.device {
-            Device::Cpu => c"cpu".to_owned(),
-            Device::Cuda(index) => text(&format!("cuda:{index}")),
-            other => text(&other.to_string()),
-        };
+        let device = text(&engine.device.name());
         let (name, engine, engine_version) = (text(clip.name()), text(engine.name), text(&engine.version));
-        clip_model { clip, name, engine, engine_version, device }
+        let text_engine = clip.text_engine().map(|engine| text(&engine.to_string()));
+        clip_model { clip, name, engine, engine_version, device, text_engine }
     }
 }
 
@@ -58,12 +57,17 @@ pub struct clip_open_options {
     /// whose size, times and inode number are as when they were last checked with this option. That is remembered in
     /// the folder, in .checked.json, or, if it cannot be written, under $XDG_CACHE_HOME or ~/.cache.
     pub trust_unchanged: usize,
-    /// What runs the model: "onnx", which is ONNX Runtime. The default is what the folder was exported for.
+    /// What runs the model: "onnx" (ONNX Runtime), "tensorrt", or "rtx" (TensorRT for RTX). The default is what each
+    /// encoder was exported for. Of a folder with engines of TensorRT, "onnx" runs the graphs that they were built of.
     pub engine: *const c_char,
-    /// What the engine computes on: "cpu". ("cuda:0", the first CUDA device, is understood, but no engine of this
-    /// version computes on it: CLIP_ERROR_ARGUMENT.) The default is the engine's own.
+    /// What is computed on: "cpu", or "cuda:0", the first CUDA device. The default is "cpu" for "onnx", else "cuda:0".
     /// When an engine or a device cannot be had, opening fails: no other takes its place.
     pub device: *const c_char,
+    /// If this is not 0, an engine of TensorRT that was built for another machine, or that is asked for and missing, is
+    /// built anew of its graph, which takes minutes, and kept under $XDG_CACHE_HOME or ~/.cache for the next time.
+    pub rebuild: usize,
+    /// Path of TensorRT's library or of the folder that it is in. The default is the one that the system finds.
+    pub tensorrt: *const c_char,
 }
 
 // SAFETY: numbers and pointers; NULL and zeros are what a caller leaves unset.
@@ -73,8 +77,8 @@ unsafe impl argument::Options for clip_open_options {
 
 /// Opens the model folder at `path`, which clip-export wrote, and checks its files. `options` may be NULL.
 ///
-/// The first call in a process also opens ONNX Runtime and sets the environment variable ORT_DISABLE_TELEMETRY to 1,
-/// if it is not set, so that ONNX Runtime sends no data. So make this call before other threads use getenv or setenv.
+/// The first call in a process that needs ONNX Runtime opens it and sets the environment variable ORT_DISABLE_TELEMETRY
+/// to 1, if it is not set, so that it sends no data. So make this call before other threads use getenv or setenv.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_model_open(
     path: *const c_char,
@@ -95,44 +99,32 @@ unsafe fn read(options: *const clip_open_options) -> Result<Options, Error> {
     let mut options = Options::new()
         .threads((given.threads > 0).then_some(given.threads))
         .max_pixels((given.max_pixels > 0).then(|| u64::try_from(given.max_pixels).unwrap_or(u64::MAX)))
-        .trust_unchanged(given.trust_unchanged != 0);
+        .trust_unchanged(given.trust_unchanged != 0)
+        .rebuild(given.rebuild != 0);
     if !given.onnxruntime.is_null() {
         let path = unsafe { argument::path(given.onnxruntime, "options->onnxruntime", "a file") }?;
         options = options.library(path);
     }
+    if !given.tensorrt.is_null() {
+        let path = unsafe { argument::path(given.tensorrt, "options->tensorrt", "a file or a folder") }?;
+        options = options.tensorrt(path.to_owned());
+    }
     if !given.engine.is_null() {
-        options = options.engine(unsafe { word(given.engine, "options->engine", "\"onnx\"", engine) }?);
+        options = options.engine(unsafe { word::<EngineKind>(given.engine, "options->engine") }?);
     }
     if !given.device.is_null() {
-        let expected = "\"cpu\", or \"cuda:0\" for the first CUDA device";
-        options = options.device(unsafe { word(given.device, "options->device", expected, device) }?);
+        options = options.device(unsafe { word::<Device>(given.device, "options->device") }?);
     }
     Ok(options)
 }
 
 /// One of the words that an option can be.
-unsafe fn word<T>(
+unsafe fn word<T: FromStr<Err = UnknownName>>(
     pointer: *const c_char,
     name: &'static str,
-    expected: &str,
-    parse: impl FnOnce(&str) -> Option<T>,
 ) -> Result<T, Error> {
     let text = unsafe { argument::text(pointer, name) }?;
-    parse(text).ok_or_else(|| Error::Argument(format!("{name} is {:?}, expected {expected}", excerpt(text))))
-}
-
-fn engine(text: &str) -> Option<EngineKind> {
-    (text == "onnx").then_some(EngineKind::Onnx)
-}
-
-fn device(text: &str) -> Option<Device> {
-    match text.strip_prefix("cuda:") {
-        // Not "+1", which is a number for Rust.
-        Some(index) if index.bytes().all(|byte| byte.is_ascii_digit()) => {
-            index.parse().ok().map(Device::Cuda)
-        }
-        _ => (text == "cpu").then_some(Device::Cpu),
-    }
+    text.parse().map_err(|e| Error::Argument(format!("{name} is {:?}, {e}", excerpt(text))))
 }
 
 /// Closes the model. NULL is allowed.
@@ -141,29 +133,35 @@ pub unsafe extern "C" fn clip_model_free(model: *mut clip_model) {
     unsafe { release(model) }
 }
 
-/// The model's name. This string and those of the next five functions are valid until the model is closed. For NULL,
+/// The model's name. This string and those of the next six functions are valid until the model is closed. For NULL,
 /// these functions return NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_model_name(model: *const clip_model) -> *const c_char {
     unsafe { text(model, |model| Some(&model.name)) }
 }
 
-/// What runs the model, such as "ONNX Runtime".
+/// What runs the image encoder, or the text encoder if there is no other, such as "ONNX Runtime" or "TensorRT".
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_model_engine(model: *const clip_model) -> *const c_char {
     unsafe { text(model, |model| Some(&model.engine)) }
 }
 
-/// The version of what runs the model, such as "1.31.0".
+/// Its version, such as "1.31.0".
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_model_engine_version(model: *const clip_model) -> *const c_char {
     unsafe { text(model, |model| Some(&model.engine_version)) }
 }
 
-/// What the engine computes on, in the words of clip_open_options: "cpu" or "cuda:0".
+/// What it computes on, in the words of clip_open_options: "cpu" or "cuda:0".
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_model_device(model: *const clip_model) -> *const c_char {
     unsafe { text(model, |model| Some(&model.device)) }
+}
+
+/// What runs the text encoder, in a line such as "ONNX Runtime 1.31.0, CPU". NULL when there is no text encoder.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_model_text_engine(model: *const clip_model) -> *const c_char {
+    unsafe { text(model, |model| model.text_engine.as_deref()) }
 }
 
 /// The number format of the image encoder: "fp32", "fp16" or "int8". NULL when the folder has no image encoder.
@@ -178,14 +176,19 @@ pub unsafe extern "C" fn clip_model_text_precision(model: *const clip_model) -> 
     unsafe { text(model, |model| model.clip.text_precision().map(precision)) }
 }
 
+/// How many encoders are engines of TensorRT that `clip-export verify` has not passed on such a device; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_model_unverified(model: *const clip_model) -> usize {
+    unsafe { model.as_ref() }.map_or(0, |model| model.clip.unverified().len())
+}
+
 /// The number of floats in one embedding; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_model_embed_dim(model: *const clip_model) -> usize {
     unsafe { model.as_ref() }.map_or(0, |model| model.clip.embed_dim())
 }
 
-/// Width and height, in pixels, of the square to which images of any size are resized; 0 for NULL or when the folder
-/// has no image encoder.
+/// Pixels along each side of the square to which images are resized; 0 for NULL or when there is no image encoder.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_model_image_size(model: *const clip_model) -> usize {
     let manifest = unsafe { model.as_ref() }.map(|model| model.clip.manifest());

@@ -38,6 +38,10 @@ pub const CLIP_ERROR_PROMPT: i32 = 32;
 pub const CLIP_ERROR_LIBRARY: i32 = 40;
 /// The engine refused the model or failed to run it, perhaps for lack of memory or threads, or in a fork.
 pub const CLIP_ERROR_ENGINE: i32 = 41;
+/// The device cannot be had: there is no driver or no such GPU, or the engine does not compute there.
+pub const CLIP_ERROR_DEVICE: i32 = 42;
+/// An engine of TensorRT in the folder was built for another machine: open it with `rebuild`.
+pub const CLIP_ERROR_PLAN: i32 = 43;
 /// There is not enough memory. The call may be made again.
 pub const CLIP_ERROR_MEMORY: i32 = 50;
 /// A bug in this library. The message says where.
@@ -92,7 +96,8 @@ fn name(status: clip_status) -> &'static str {
     names! {
         CLIP_OK CLIP_ERROR_NULL CLIP_ERROR_UTF8 CLIP_ERROR_ARGUMENT CLIP_ERROR_CAPACITY CLIP_ERROR_STRUCT_SIZE
         CLIP_ERROR_FILE CLIP_ERROR_MODEL CLIP_ERROR_SCHEMA CLIP_ERROR_HASH CLIP_ERROR_MISSING CLIP_ERROR_IMAGE
-        CLIP_ERROR_IMAGE_SIZE CLIP_ERROR_PROMPT CLIP_ERROR_LIBRARY CLIP_ERROR_ENGINE CLIP_ERROR_MEMORY CLIP_ERROR_INTERNAL
+        CLIP_ERROR_IMAGE_SIZE CLIP_ERROR_PROMPT CLIP_ERROR_LIBRARY CLIP_ERROR_ENGINE CLIP_ERROR_DEVICE CLIP_ERROR_PLAN
+        CLIP_ERROR_MEMORY CLIP_ERROR_INTERNAL
     }
 }
 
@@ -103,7 +108,7 @@ mod tests {
     #[test]
     fn codes_have_their_own_names_and_tens() {
         let known: Vec<_> = (-100..200).filter(|&code| name(code) != "unknown status\0").collect();
-        assert_eq!(known, [0, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 30, 31, 32, 40, 41, 50, 90]);
+        assert_eq!(known, [0, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 30, 31, 32, 40, 41, 42, 43, 50, 90]);
         let names: std::collections::HashSet<_> = known.iter().map(|&code| name(code)).collect();
         assert_eq!(names.len(), known.len());
         assert!(known.iter().all(|&code| name(code).starts_with("CLIP_") && name(code).ends_with('\0')));

@@ -55,6 +55,8 @@ fn unset() -> clip_open_options {
         trust_unchanged: 0,
         engine: null(),
         device: null(),
+        rebuild: 0,
+        tensorrt: null(),
     }
 }
 
@@ -130,6 +132,9 @@ fn a_model_tells_what_it_is() {
             assert_eq!(string(clip_model_engine(model)), "ONNX Runtime");
             assert!(string(clip_model_engine_version(model)).starts_with("1."));
             assert_eq!(string(clip_model_device(model)), "cpu");
+            let text = string(clip_model_text_engine(model));
+            assert!(text.starts_with("ONNX Runtime 1.") && text.ends_with(", CPU"), "{text}");
+            assert_eq!(clip_model_unverified(model), 0);
             assert_eq!(string(clip_model_image_precision(model)), "fp32");
             assert_eq!(string(clip_model_text_precision(model)), "fp32");
             assert_eq!(clip_model_embed_dim(model), 4);

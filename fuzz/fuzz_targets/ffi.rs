@@ -114,8 +114,8 @@ unsafe fn options(bytes: &[u8]) {
     // What a caller promises: as many bytes as struct_size says, and a pointer to a string.
     let mut words: Vec<usize> = (0..600).map(|i| word(bytes, i)).collect();
     let text = CString::new(bytes.iter().copied().skip(8).filter(|&b| b != 0).take(40).collect::<Vec<_>>()).unwrap();
-    // onnxruntime, engine and device.
-    for at in [2, 5, 6] {
+    // onnxruntime, engine, device and tensorrt.
+    for at in [2, 5, 6, 8] {
         words[at] = if words[at] % 2 == 0 { 0 } else { text.as_ptr() as usize };
     }
     let opens = words[0] == size_of::<clip_open_options>() && words[2] == 0 && bytes.len() % 16 == 0;

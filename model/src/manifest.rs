@@ -1,5 +1,6 @@
 //! `clip.json`: everything the runtime needs to know about an exported model folder.
 
+mod classifier;
 mod encoder;
 mod graph;
 mod plan;
@@ -17,6 +18,7 @@ use crate::excerpt::excerpt;
 use crate::files;
 use crate::preprocess::Preprocess;
 use crate::tokenizer::{Cleaning, Tokenizer};
+pub use classifier::{Classifier, Values};
 pub use encoder::{Element, Encoder, Engine, Input, Layout, Precision};
 pub use graph::{DataFile, Graph};
 pub use plan::{Build, Plan, Sizes};
@@ -76,6 +78,9 @@ pub struct Manifest {
     /// Both towers as one graph, for other programs: nothing of ours runs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub combined: Option<Combined>,
+    /// The image tower and the label set as one graph, for other programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classifier: Option<Classifier>,
 }
 
 /// The tokenizer of a model folder.
@@ -153,24 +158,32 @@ impl Manifest {
             schema: u64,
         }
         let json = |e| Error::json(&path, e);
-        let mut old = false;
         let mut bytes = files::read(&path, files::TEXT_LIMIT)?;
-        match serde_json::from_slice(&bytes).map_err(json)? {
-            // Schema 3 has more to say than 2, and says the rest in the same way.
-            Version { schema: 2 | SCHEMA } => {}
-            // Written anew, and not parsed from the values, which would be a second parser in every program.
-            Version { schema: 1 } => {
-                bytes = serde_json::to_vec(&of_schema_1(serde_json::from_slice(&bytes).map_err(json)?))
-                    .map_err(json)?;
-                old = true;
-            }
-            Version { schema } => return Err(Error::SchemaVersion { path, found: schema, known: SCHEMAS }),
+        let Version { schema } = serde_json::from_slice(&bytes).map_err(json)?;
+        if !SCHEMAS.contains(&schema) {
+            return Err(Error::SchemaVersion { path, found: schema, known: SCHEMAS });
         }
-        let mut manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| match old {
+        if schema == 1 {
+            // Written anew, and not parsed from the values, which would be a second parser in every program.
+            bytes = serde_json::to_vec(&of_schema_1(serde_json::from_slice(&bytes).map_err(json)?))
+                .map_err(json)?;
+        }
+        let mut manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| match schema {
             // The place would be that in a file that nobody has.
-            true => json(serde_json::Error::custom(format!("{}, read as schema 1", without_place(&e)))),
-            false => json(e),
+            1 => json(serde_json::Error::custom(format!("{}, read as schema 1", without_place(&e)))),
+            _ => json(e),
         })?;
+        // What schema 2 can say, schema 3 says in the same words.
+        let plan = manifest.towers().any(|(_, encoder)| encoder.plan().is_some());
+        let unknown = match (manifest.classifier.is_some(), plan) {
+            (true, _) => Some("field `classifier`"),
+            (_, true) => Some("engine `tensorrt`"),
+            _ => None,
+        };
+        if let Some(unknown) = unknown.filter(|_| schema < 3) {
+            let unknown = format!("unknown {unknown}, read as schema {schema}");
+            return Err(json(serde_json::Error::custom(unknown)));
+        }
         manifest.schema = SCHEMA;
         manifest.validate()?;
         Ok(manifest)
@@ -190,16 +203,14 @@ impl Manifest {
 
     /// The names of all files that a folder with this manifest may hold, the manifest, [`REPORT`] and [`CHECKED`] included.
     pub fn files(&self) -> Vec<&str> {
-        let towers = self.towers().flat_map(|(_, encoder)| {
-            let graph = encoder.plan().into_iter().flat_map(|plan| plan.graph.files());
-            encoder.files().chain(graph).map(|(file, _)| file)
-        });
+        let towers = self.towers().flat_map(|(_, encoder)| encoder.all_files().map(|(file, _)| file));
         let combined = self.combined.iter();
         let combined = combined.flat_map(|c| once(&c.file).chain(c.data.iter().map(|d| &d.file)));
         let tokenizer = self.tokenizer.iter().map(|t| &t.file);
         let labels = self.labels.iter().map(|l| &l.file);
         let others = combined.chain(tokenizer).chain(labels).map(String::as_str);
-        [FILE, REPORT, CHECKED].into_iter().chain(towers).chain(others).collect()
+        let classifier = self.classifier.iter().flat_map(Classifier::all_files).map(|(file, _)| file);
+        [FILE, REPORT, CHECKED].into_iter().chain(towers).chain(others).chain(classifier).collect()
     }
 
     /// The encoders that there are, each with the name of its tower.
@@ -231,20 +242,35 @@ impl Manifest {
         if self.text.is_some() != self.tokenizer.is_some() {
             return bad("a text encoder and a tokenizer belong together, and one is missing".to_owned());
         }
-        for (tower, Encoder { input: Input { layout, element, .. }, batch, .. }) in self.towers() {
+        let batches = self.towers().chain(self.classifier.iter().map(|c| ("classifier", &c.encoder)));
+        for (name, Encoder { batch, .. }) in batches {
+            if batch.is_some_and(|n| !(1..=MAX_BATCH).contains(&n)) {
+                let what = if name == "classifier" { name.to_owned() } else { format!("{name} encoder") };
+                return bad(format!("the {what}'s batch is {batch:?}, expected 1 to {MAX_BATCH}"));
+            }
+        }
+        for (tower, Encoder { input: Input { layout, element, .. }, .. }) in self.towers() {
             if (tower == "text") != (*element == Element::Int32) || *layout != Layout::of(*element) {
                 let found = format!("{layout:?} {element:?}").to_lowercase();
                 let expected = if tower == "text" { "tokens int32" } else { "nchw float32 or nhwc uint8" };
                 return bad(format!("the {tower} encoder takes {found}, expected {expected}"));
             }
-            if batch.is_some_and(|n| !(1..=MAX_BATCH).contains(&n)) {
-                return bad(format!("the {tower} encoder's batch is {batch:?}, expected 1 to {MAX_BATCH}"));
+        }
+        if let Some(Classifier { encoder, values, .. }) = &self.classifier {
+            let Input { layout, element, .. } = encoder.input;
+            if element != values.element() || layout != Layout::of(element) {
+                let found = format!("{values:?} as {layout:?} {element:?}").to_lowercase();
+                return bad(format!("the classifier takes {found}, which no classifier does"));
+            }
+            if self.labels.is_none() {
+                return bad("there is a classifier, and no label set that it would be of".to_owned());
             }
         }
-        for (tower, encoder) in self.towers() {
+        let classifier = self.classifier.iter().map(|classifier| ("classifier", &classifier.encoder));
+        for (name, encoder) in self.towers().chain(classifier) {
             let Some(Plan { batch, length, .. }) = encoder.plan() else { continue };
             if !batch.are_valid(1..=MAX_BATCH) || length.is_some_and(|l| !l.are_valid(1..=1 << 20)) {
-                return bad(format!("the {tower} encoder's plan is for sizes that make no sense"));
+                return bad(format!("the plan of {name} is for sizes that make no sense"));
             }
         }
         if let Some(tokenizer) = &self.tokenizer

@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use clip_model::manifest::{
-    Build, Combined, DataFile, Element, Encoder, Engine, FILE, Graph, Input, LabelsFile, Layout, Plan,
-    Precision, SCHEMA, SCHEMAS, Sizes, TokenizerFile, verified,
+    Build, Classifier, Combined, DataFile, Element, Encoder, Engine, FILE, Graph, Input, LabelsFile, Layout,
+    Plan, Precision, SCHEMA, SCHEMAS, Sizes, TokenizerFile, Values, verified,
 };
 use clip_model::tokenizer::{self, Cleaning};
 use clip_model::{Error, Manifest, Preprocess, Tokenizer, files};
@@ -42,7 +42,20 @@ fn manifest() -> Manifest {
         text: Some(encoder("text.onnx", "ids", Element::Int32)),
         labels: None,
         combined: None,
+        classifier: None,
     }
+}
+
+/// A classifier of the model's labels.
+fn classifier() -> Classifier {
+    let encoder = Encoder {
+        file: "classifier.onnx".into(),
+        output: "probabilities".into(),
+        ..manifest().image.unwrap()
+    };
+    let text = |file: &str| DataFile { file: file.into(), sha256: "4".repeat(64) };
+    let settings = vec![text("classifier.onnx.modelinfo")];
+    Classifier { encoder, values: Values::Pixels, labels: text("labels.txt"), settings }
 }
 
 /// Everything that a manifest can say.
@@ -57,6 +70,7 @@ fn full_manifest() -> Manifest {
     full.labels = Some(LabelsFile { file: "labels.safetensors".into(), sha256: "2".repeat(64), count: 3 });
     let (file, sha256) = ("clip.onnx".into(), "3".repeat(64));
     full.combined = Some(Combined { file, sha256, data: data("clip.onnx.data") });
+    full.classifier = Some(classifier());
     full
 }
 
@@ -91,7 +105,8 @@ fn all_files_are_known() {
     expected.sort();
     assert_eq!(found, expected);
     let full = full_manifest();
-    for file in ["visual.onnx.data", "labels.safetensors", "clip.onnx", "clip.onnx.data"] {
+    let more = ["visual.onnx.data", "labels.safetensors", "clip.onnx", "clip.onnx.data"];
+    for file in more.into_iter().chain(["classifier.onnx", "labels.txt", "classifier.onnx.modelinfo"]) {
         assert!(full.files().contains(&file), "{file}");
     }
 }
@@ -115,6 +130,13 @@ fn an_encoder_is_written_in_these_words() {
     assert_eq!(written["text"], expected("text.onnx", "ids", "tokens", "int32"));
     let bytes = serde_json::to_value(full_manifest()).unwrap();
     assert_eq!(bytes["image"]["input"], json!({ "name": "image", "layout": "nhwc", "element": "uint8" }));
+    let mut encoder = expected("classifier.onnx", "image", "nchw", "float32");
+    encoder["output"] = json!("probabilities");
+    let text = |file| json!({ "file": file, "sha256": "4".repeat(64) });
+    let (labels, settings) = (text("labels.txt"), json!([text("classifier.onnx.modelinfo")]));
+    let classifier =
+        json!({ "encoder": encoder, "values": "pixels", "labels": labels, "settings": settings });
+    assert_eq!(bytes["classifier"], classifier);
 }
 
 fn with_plan() -> Manifest {
@@ -302,6 +324,25 @@ fn a_folder_of_schema_1_is_read() {
     assert!(only_image.text.is_none() && only_image.image == Some(image));
 }
 
+/// All that schema 2 could say is said in the same words today.
+#[test]
+fn a_folder_of_schema_2_is_read_unchanged() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |manifest: &Manifest| {
+        let mut value = serde_json::to_value(manifest).unwrap();
+        value["schema"] = json!(2);
+        std::fs::write(folder.path().join(FILE), value.to_string()).unwrap();
+        Manifest::read(folder.path())
+    };
+    let full = Manifest { classifier: None, ..full_manifest() };
+    for manifest in [manifest(), full] {
+        assert_eq!(read(&manifest).unwrap(), manifest);
+    }
+    let error = read(&full_manifest()).unwrap_err();
+    let Error::Json { source, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(source.to_string(), "unknown field `classifier`, read as schema 2");
+}
+
 #[test]
 fn the_words_of_one_schema_are_none_of_the_other() {
     let folder = tempfile::tempdir().unwrap();
@@ -398,10 +439,17 @@ fn a_folder_that_does_not_say_its_cleaning_keeps_its_meaning() {
     }
 }
 
+/// Adds a label set and a classifier that `change` was done to.
+fn with_classifier(manifest: &mut Value, change: fn(&mut Value)) {
+    manifest["labels"] = json!(full_manifest().labels);
+    manifest["classifier"] = json!(classifier());
+    change(&mut manifest["classifier"]);
+}
+
 #[test]
 fn values_that_make_no_sense_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let changes: [(&str, Change); 21] = [
+    let changes: [(&str, Change); 26] = [
         ("../visual.onnx", |m| m["image"]["file"] = json!("../visual.onnx")),
         ("/etc/passwd", |m| m["text"]["file"] = json!("/etc/passwd")),
         ("\"..\"", |m| m["tokenizer"]["file"] = json!("..")),
@@ -429,6 +477,13 @@ fn values_that_make_no_sense_are_refused() {
         ("no label", |m| m["labels"] = json!({ "file": "l", "sha256": "", "count": 0 })),
         ("a/data", |m| m["image"]["data"] = json!([{ "file": "a/data", "sha256": "" }])),
         ("a/clip", |m| m["combined"] = json!({ "file": "a/clip", "sha256": "" })),
+        ("no label set that it would be of", |m| m["classifier"] = json!(classifier())),
+        ("a/labels", |m| with_classifier(m, |c| c["labels"]["file"] = json!("a/labels"))),
+        ("classifier takes bytes as nchw float32", |m| with_classifier(m, |c| c["values"] = json!("bytes"))),
+        ("classifier takes pixels as nhwc float32", |m| {
+            with_classifier(m, |c| c["encoder"]["input"]["layout"] = json!("nhwc"));
+        }),
+        ("classifier's batch is Some(0)", |m| with_classifier(m, |c| c["encoder"]["batch"] = json!(0))),
     ];
     for (named, change) in changes {
         match read_changed(folder.path(), change) {

@@ -10,11 +10,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use clip_model::files;
 use clip_model::manifest::{self, CHECKED};
 use clip_model::parallel::each;
-use clip_model::{Manifest, files};
 use serde::{Deserialize, Serialize};
 
+use crate::cache;
 use crate::error::Result;
 
 /// Files that are hashed at the same time, at most: a disk gains nothing from more.
@@ -81,13 +82,13 @@ impl State {
     }
 }
 
-/// Checks every file of `folder` that its manifest names and that opening it uses. Those that are `trust`ed by the record
-/// of an earlier check are not read.
+/// Checks files of `folder`, of which the manifest says which hash they have. Those that are `trust`ed by the record of an
+/// earlier check are not read.
 ///
 /// # Errors
 /// [`clip_model::Error::Hash`] for a file that is another one; [`clip_model::Error::Io`] for one that is missing.
-pub(crate) fn check(folder: &Path, manifest: &Manifest, trust: bool, threads: usize) -> Result<()> {
-    let listed = listed(manifest).into_iter();
+pub(crate) fn check(folder: &Path, listed: Vec<(&str, &str)>, trust: bool, threads: usize) -> Result<()> {
+    let listed = listed.into_iter();
     let helpers = threads.min(AT_ONCE).saturating_sub(1);
     if !trust {
         let checked = each(listed, helpers, |(file, sha256)| manifest::verified(folder, file, sha256));
@@ -114,14 +115,6 @@ pub(crate) fn check(folder: &Path, manifest: &Manifest, trust: bool, threads: us
     Ok(())
 }
 
-/// Names and hashes of the files that are used.
-fn listed(manifest: &Manifest) -> Vec<(&str, &str)> {
-    let towers = manifest.towers().flat_map(|(_, encoder)| encoder.files());
-    let tokenizer = manifest.tokenizer.iter().map(|t| (t.file.as_str(), t.sha256.as_str()));
-    let labels = manifest.labels.iter().map(|l| (l.file.as_str(), l.sha256.as_str()));
-    towers.chain(tokenizer).chain(labels).collect()
-}
-
 /// What the records in the folder and in the cache say; nothing where there is none, or none that can be read.
 fn read(folder: &Path) -> Record {
     let read = |path: PathBuf| serde_json::from_slice::<Record>(&files::read(&path, LIMIT).ok()?).ok();
@@ -146,9 +139,7 @@ fn write(folder: &Path, record: &Record) {
 /// The record of `folder` in the user's cache folder, named after the folder's path. Two of one name only displace each
 /// other, since they are told apart by their files' numbers.
 fn in_cache(folder: &Path) -> Option<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
     let mut hasher = DefaultHasher::new();
     folder.canonicalize().ok()?.hash(&mut hasher);
-    Some(cache.join("libclip/checked").join(format!("{:016x}.json", hasher.finish())))
+    Some(cache::folder()?.join("checked").join(format!("{:016x}.json", hasher.finish())))
 }

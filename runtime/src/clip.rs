@@ -2,8 +2,9 @@
 
 use std::borrow::Borrow;
 use std::path::Path;
+use std::sync::Arc;
 
-use clip_model::manifest::Precision;
+use clip_model::manifest::{Encoder, Precision};
 use clip_model::preprocess::Image;
 use clip_model::templates::Template;
 use clip_model::{Manifest, excerpt, files, memory};
@@ -15,6 +16,7 @@ use crate::error::{Error, Part, Result};
 use crate::images::ImageTower;
 use crate::labels::{LabelSet, Logits, Match, ModelId};
 use crate::options::{MAX_THREADS, Options};
+use crate::source::{Engines, Opening, Source};
 use crate::texts::TextTower;
 use crate::thread::{both, default_threads, usable_processors};
 
@@ -27,13 +29,13 @@ const TEXT: usize = 3 * size_of::<String>();
 /// An open model: its towers, ready to run. A folder may hold only one of them; what needs the other is then refused
 /// with [`Error::Missing`].
 ///
-/// Share it between threads by reference or in an `Arc`. Images are preprocessed in parallel; runs of the same tower
+/// Share it between threads by reference or in an `Arc`. Images are preprocessed in parallel; runs of the same tower in ONNX Runtime
 /// take turns, since each uses all threads of the model, while an image and a text run can overlap. To serve
-/// many small requests side by side instead, open the folder several times with one thread each.
+/// many small requests side by side instead, open the folder several times with one thread each. In TensorRT, as many runs of a
+/// tower go side by side as the model has threads.
 #[derive(Debug)]
 pub struct Clip {
     manifest: Manifest,
-    engine: Box<dyn Engine>,
     threads: usize,
     image: Option<ImageTower>,
     text: Option<TextTower>,
@@ -50,14 +52,15 @@ impl Clip {
         Self::open_with(folder, &Options::new())
     }
 
-    /// Opens `folder`: reads its manifest, checks the hash of every file that is used, starts the engine, opens the graphs in
-    /// it, and checks that they take and give what the manifest says. The text tower is run once on a text of the full context
+    /// Opens `folder`: reads its manifest, checks the hash of every file that is used, starts the engines, opens the towers'
+    /// files in them, and checks that they take and give what the manifest says. The text tower is run once on a text of the greatest
     /// length.
     ///
     /// # Errors
-    /// [`Error::Model`] when the manifest or a file is missing, malformed or changed; [`Error::Mismatch`] when a graph does
-    /// not fit the manifest; the `Library` variants and [`Error::Device`] when the engine cannot be had, or not on that device;
-    /// [`Error::Engine`] when it refuses a graph.
+    /// [`Error::Model`] when the manifest or a file is missing, malformed or changed; [`Error::Mismatch`] when a file does
+    /// not fit the manifest; the `Library` variants, [`Error::TensorRt`] and [`Error::Device`] when an engine cannot be had, or not on
+    /// that device; [`Error::Misfit`] when a plan was built for another machine; [`Error::Engine`] and [`Error::Plan`] when an engine
+    /// refuses a file.
     pub fn open_with(folder: impl AsRef<Path>, options: &Options) -> Result<Clip> {
         Self::open_folder(folder.as_ref(), options)
     }
@@ -74,31 +77,49 @@ impl Clip {
         if let Some(limit) = options.max_pixels {
             manifest.preprocess.max_pixels = manifest.preprocess.max_pixels.min(limit);
         }
-        checked::check(folder, &manifest, options.trust_unchanged, threads)?;
+        let opening = Opening { folder, manifest: &manifest, options, threads };
+        let mut engines = Engines::default();
+        let mut choose = |encoder: &Option<Encoder>| {
+            encoder.as_ref().map(|encoder| Source::choose(opening, encoder, &mut engines)).transpose()
+        };
+        let (image, text) = (choose(&manifest.image)?, choose(&manifest.text)?);
+        let towers = image.iter().chain(&text).flat_map(Source::files);
+        let tokenizer = manifest.tokenizer.iter().map(|t| (t.file.as_str(), t.sha256.as_str()));
+        let labels = manifest.labels.iter().map(|l| (l.file.as_str(), l.sha256.as_str()));
+        let files = towers.chain(tokenizer).chain(labels).collect();
+        checked::check(folder, files, options.trust_unchanged, threads)?;
         let labels = LabelSet::stored(folder, &manifest)?;
         // Not while another thread takes memory: the reader of its file ends the process when it gets none.
         let tokenizer =
             manifest.tokenizer.as_ref().map(|file| TextTower::tokenizer(folder, file)).transpose()?;
-        let engine = options.start_engine()?;
-        memory::available(
-            &format!("the model in {}", engine.info().name),
-            bytes(&*engine, folder, &manifest, threads),
-        )?;
+        let mut ready = |source: Option<Source>| {
+            let Some(source) = source else { return Ok(None) };
+            let engine = engines.start(source.kind, options, None)?;
+            let source = source.built(opening, &*engine)?;
+            Ok::<_, Error>(Some((source, engine)))
+        };
+        let (image, text) = (ready(image)?, ready(text)?);
+        for (what, bytes) in needed(opening, image.iter().chain(&text)) {
+            memory::available(&what, bytes)?;
+        }
         // Optimising large graphs takes seconds; the towers do not wait for each other.
         let open_image = || {
-            let open = |encoder| ImageTower::open(&*engine, folder, &manifest, encoder, threads);
-            manifest.image.as_ref().map(open).transpose()
+            let open = |(source, engine): (Source, Arc<dyn Engine>)| {
+                ImageTower::new(source.open(opening, &*engine)?, &manifest, threads)
+            };
+            image.map(open).transpose()
         };
         let open_text = || {
-            let parts = manifest.text.as_ref().zip(manifest.tokenizer.as_ref()).zip(tokenizer);
-            let open =
-                |(parts, tokenizer)| TextTower::open(&*engine, folder, &manifest, parts, tokenizer, threads);
+            let parts = text.zip(manifest.tokenizer.as_ref().zip(tokenizer));
+            let open = |((source, engine), tokenizer): ((Source, Arc<dyn Engine>), _)| {
+                TextTower::new(source.open(opening, &*engine)?, &manifest, tokenizer)
+            };
             parts.map(open).transpose()
         };
         let (image, text) = both(open_image, open_text);
         let (image, text) = (image?, text?);
         let id = ModelId::of(&manifest);
-        Ok(Clip { manifest, engine, threads, image, text, labels, id })
+        Ok(Clip { manifest, threads, image, text, labels, id })
     }
 
     /// What the folder says about itself.
@@ -116,9 +137,39 @@ impl Clip {
         &self.manifest.model
     }
 
-    /// What runs the model, its version, and the device.
+    /// What runs the image tower, its version, and the device; of the text tower, where the folder has no other.
     pub fn engine(&self) -> &EngineInfo {
-        self.engine.info()
+        match (self.image_engine(), self.text_engine()) {
+            (Some(engine), _) | (None, Some(engine)) => engine,
+            (None, None) => unreachable!("a manifest without any encoder is refused"),
+        }
+    }
+
+    /// What runs the image tower, if there is one.
+    pub fn image_engine(&self) -> Option<&EngineInfo> {
+        self.image.as_ref().map(|tower| tower.encoder().engine())
+    }
+
+    /// What runs the text tower, if there is one.
+    pub fn text_engine(&self) -> Option<&EngineInfo> {
+        self.text.as_ref().map(|tower| tower.encoder().engine())
+    }
+
+    /// The file that the image tower runs, if there is one: in the model folder, or a plan of the user's cache folder.
+    pub fn image_file(&self) -> Option<&Path> {
+        self.image.as_ref().map(|tower| tower.encoder().file())
+    }
+
+    /// The file that the text tower runs, if there is one.
+    pub fn text_file(&self) -> Option<&Path> {
+        self.text.as_ref().map(|tower| tower.encoder().file())
+    }
+
+    /// The plans that are run and that nobody has compared with the graphs that they were built of.
+    pub fn unverified(&self) -> Vec<&Path> {
+        let image = self.image.as_ref().map(ImageTower::encoder);
+        let encoders = image.into_iter().chain(self.text.as_ref().map(TextTower::encoder));
+        encoders.filter(|encoder| encoder.is_unverified()).map(|encoder| encoder.file()).collect()
     }
 
     /// Number format of the image encoder, if there is one.
@@ -275,11 +326,20 @@ impl Clip {
     }
 }
 
-/// Bytes that opening the towers takes at least.
-fn bytes(engine: &dyn Engine, folder: &Path, manifest: &Manifest, threads: usize) -> usize {
-    let tower = |(_, encoder): (_, &clip_model::manifest::Encoder)| {
-        let sizes = encoder.files().map(|(file, _)| files::size(folder.join(file)));
-        engine.memory(sizes.fold(0, usize::saturating_add), threads)
-    };
-    manifest.towers().map(tower).fold(0, usize::saturating_add)
+/// Bytes that opening the towers takes at least, for each engine together.
+fn needed<'a>(
+    opening: Opening<'_>,
+    towers: impl Iterator<Item = &'a (Source, Arc<dyn Engine>)>,
+) -> Vec<(String, usize)> {
+    let mut needed: Vec<(String, usize)> = Vec::new();
+    for (source, engine) in towers {
+        let bytes = source.paths(opening.folder).iter().map(files::size).fold(0, usize::saturating_add);
+        let (what, bytes) =
+            (format!("the model in {}", engine.info().name), engine.memory(bytes, opening.threads));
+        match needed.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, sum)) => *sum = sum.saturating_add(bytes),
+            None => needed.push((what, bytes)),
+        }
+    }
+    needed
 }

@@ -1,13 +1,14 @@
-//! One tower: a graph that an engine has opened, checked against the manifest.
+//! One tower: a file that an engine has opened, checked against the manifest.
 
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
-use clip_model::manifest;
+use clip_model::manifest::{self, Sizes};
 
 use crate::embeddings::dot;
-use crate::engine::{Engine, Output, Port, Session, Tensor};
+use crate::engine::{EngineInfo, Output, Port, Session, Tensor};
 use crate::error::{Error, Result};
+use crate::source::Opened;
 
 /// How far the length of an embedding may be from 1.
 const LENGTH_TOLERANCE: f32 = 0.01;
@@ -19,25 +20,22 @@ pub(crate) struct Encoder {
     session: ManuallyDrop<Box<dyn Session>>,
     /// The process that opened it. In a fork of it, the session's threads do not exist, and waiting for them would never end.
     process: u32,
+    engine: EngineInfo,
+    unverified: bool,
     input: String,
-    batch: Option<usize>,
+    /// Rows of a run, where not any number of them is taken.
+    batch: Option<Sizes>,
+    /// Tokens of a text, where not any number of them is taken.
+    length: Option<Sizes>,
     embed_dim: usize,
 }
 
 impl Encoder {
-    /// Opens the file in `folder` that `encoder` describes, and checks that it takes batches of `shape`, `None` where any size
-    /// is taken, and gives embeddings of `embed_dim` numbers.
-    pub fn open(
-        engine: &dyn Engine,
-        folder: &Path,
-        encoder: &manifest::Encoder,
-        shape: &[Option<usize>],
-        embed_dim: usize,
-        threads: usize,
-    ) -> Result<Encoder> {
-        let manifest::Encoder { input, output, batch, .. } = encoder;
-        let file = folder.join(&encoder.file);
-        let session = engine.open(&file, threads)?;
+    /// Checks that what was opened takes batches of `shape`, `None` where any size is taken, and gives embeddings of
+    /// `embed_dim` numbers.
+    pub fn new(opened: Opened, shape: &[Option<usize>], embed_dim: usize) -> Result<Encoder> {
+        let Opened { file, session, encoder, engine } = opened;
+        let manifest::Encoder { input, output, batch, .. } = &encoder;
         let port = |name: &str, element: &str, shape: &[Option<usize>]| Port {
             name: name.to_owned(),
             element: element.to_owned(),
@@ -45,24 +43,48 @@ impl Encoder {
         };
         check(&file, "input", &port(&input.name, input.element.name(), shape), &session.inputs())?;
         check(&file, "output", &port(output, "float32", &[Some(embed_dim)]), &session.outputs())?;
+        let plan = encoder.plan();
         Ok(Encoder {
             file,
             session: ManuallyDrop::new(session),
             process: std::process::id(),
-            input: input.name.clone(),
-            batch: *batch,
+            engine,
+            unverified: plan.is_some_and(|plan| !plan.verified),
+            batch: plan.map(|plan| plan.batch).or(batch.map(Sizes::fixed)),
+            length: plan.and_then(|plan| plan.length),
+            input: encoder.input.name,
             embed_dim,
         })
     }
 
-    /// Rows that every run has, when the graph takes no other number.
-    pub fn batch(&self) -> Option<usize> {
-        self.batch
+    /// The file.
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
-    /// Rows of a run on so many images or texts: what is missing in a fixed batch has to be filled up.
+    /// What runs it.
+    pub fn engine(&self) -> &EngineInfo {
+        &self.engine
+    }
+
+    /// Whether it is a plan that nobody has compared with its graph.
+    pub fn is_unverified(&self) -> bool {
+        self.unverified
+    }
+
+    /// The most images or texts in a run, if that is limited.
+    pub fn most(&self) -> Option<usize> {
+        self.batch.map(|batch| batch.max)
+    }
+
+    /// Rows of a run on so many images or texts: what is missing in a batch of a least size has to be filled up.
     pub fn rows(&self, items: usize) -> usize {
-        self.batch.unwrap_or(items)
+        self.batch.map_or(items, |batch| items.max(batch.min))
+    }
+
+    /// The fewest and the most tokens of a text, if that is limited.
+    pub fn length(&self) -> Option<Sizes> {
+        self.length
     }
 
     /// Runs the graph on `input`, which has [`Encoder::rows`] rows, and returns the embeddings of the first `items`,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clip_model::excerpt;
 
-use crate::options::Device;
+use crate::device::Device;
 
 /// Shorthand for results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -89,16 +89,62 @@ pub enum Error {
         loaded: PathBuf,
     },
     /// A device was asked for that the engine does not compute on.
-    #[error(
-        "{device} was asked for, and this library runs {engine} on the {runs_on} only: ask for that, or for no device"
-    )]
+    #[error("{device} was asked for, and {engine} does not compute there: {reason}")]
     Device {
         /// The engine.
         engine: &'static str,
         /// The device that was asked for.
         device: Device,
-        /// The one that it computes on.
-        runs_on: Device,
+        /// Why, and what it computes on.
+        reason: String,
+    },
+    /// A plan was built for another machine.
+    #[error("{} does not fit this machine: {}. Build it anew of {graph}", file.display(), differs.join("; "))]
+    Misfit {
+        /// The plan.
+        file: PathBuf,
+        /// What differs, a sentence each.
+        differs: Vec<String>,
+        /// The graph that it was built of, a file beside it.
+        graph: String,
+    },
+    /// An engine that runs plans was asked for, and there is only a graph.
+    #[error("{} is an ONNX graph, and {engine} runs plans: build one of it", file.display())]
+    NoPlan {
+        /// The engine.
+        engine: &'static str,
+        /// The graph.
+        file: PathBuf,
+    },
+    /// TensorRT does not take a plan, or fails to run it.
+    #[error("cannot {action} {}", file.display())]
+    Plan {
+        /// What was attempted: `open`, `run`.
+        action: &'static str,
+        /// The plan.
+        file: PathBuf,
+        /// The reason.
+        source: Box<clip_tensorrt::Error>,
+    },
+    /// A plan was built, or is to be, and cannot be kept.
+    #[error("cannot keep plans in {} (XDG_CACHE_HOME can name another folder)", folder.display())]
+    Cache {
+        /// The folder.
+        folder: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// A text is longer than those that a plan was built for.
+    #[error("text {text} has {tokens} tokens, and {} was built for at most {longest}: build it for longer ones", file.display())]
+    TextLength {
+        /// The plan.
+        file: PathBuf,
+        /// Which text of the call.
+        text: usize,
+        /// Its tokens, start and end included.
+        tokens: usize,
+        /// The most that the plan takes.
+        longest: usize,
     },
     /// A number of threads that makes no sense.
     #[error("{found} threads were asked for, expected 1 to {limit}")]

@@ -1,18 +1,18 @@
 //! Images to embeddings.
 
 use std::borrow::Borrow;
-use std::path::Path;
 
-use clip_model::manifest::{self, Layout};
+use clip_model::manifest::Layout;
 use clip_model::parallel::each;
 use clip_model::preprocess::Image;
 use clip_model::{Manifest, Preprocess, memory};
 
 use crate::encoder::Encoder;
-use crate::engine::{Engine, Tensor};
+use crate::engine::Tensor;
 use crate::error::Result;
+use crate::source::Opened;
 
-/// Images that run together. More gain nothing and only take memory.
+/// Images that run together, where the file does not say how many. More gain nothing and only take memory.
 const IMAGES_PER_RUN: usize = 32;
 
 /// The image tower, and how its input is made.
@@ -26,19 +26,18 @@ pub(crate) struct ImageTower {
 }
 
 impl ImageTower {
-    /// Opens the graph that `encoder` describes.
-    pub fn open(
-        engine: &dyn Engine,
-        folder: &Path,
-        manifest: &Manifest,
-        encoder: &manifest::Encoder,
-        threads: usize,
-    ) -> Result<ImageTower> {
+    /// Checks what was opened.
+    pub fn new(opened: Opened, manifest: &Manifest, threads: usize) -> Result<ImageTower> {
         let (preprocess, embed_dim) = (manifest.preprocess.clone(), manifest.embed_dim);
-        let layout = encoder.input.layout;
+        let layout = opened.encoder.input.layout;
         let shape = shape(layout, preprocess.size).map(Some);
-        let encoder = Encoder::open(engine, folder, encoder, &shape, embed_dim, threads)?;
+        let encoder = Encoder::new(opened, &shape, embed_dim)?;
         Ok(ImageTower { encoder, layout, preprocess, embed_dim, threads })
+    }
+
+    /// What runs.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
     }
 
     /// The embeddings of `images` in their order, `[images, embed_dim]`.
@@ -73,7 +72,7 @@ impl ImageTower {
     {
         let shape = shape(self.layout, self.preprocess.size);
         let size: usize = shape.iter().product();
-        let at_once = self.encoder.batch().unwrap_or(IMAGES_PER_RUN);
+        let at_once = self.encoder.most().unwrap_or(IMAGES_PER_RUN);
         let numbers = images.len().saturating_mul(self.embed_dim);
         let mut values = memory::with_capacity("embeddings", numbers)?;
         let most = self.encoder.rows(images.len().min(at_once));

@@ -33,7 +33,8 @@ pub struct LabelSet {
 pub(crate) struct ModelId {
     /// The manifest's name of the model, for messages only.
     pub name: String,
-    /// SHA-256 of image tower, text tower and tokenizer, as far as the folder has them.
+    /// SHA-256 of image tower, text tower and tokenizer, as far as the folder has them. A tower's is that of its graph, whose plans
+    /// give the same embeddings.
     pub hashes: [Option<String>; 3],
     /// What is done to texts before that tokenizer.
     pub clean: Option<Cleaning>,
@@ -41,7 +42,7 @@ pub(crate) struct ModelId {
 
 impl ModelId {
     pub fn of(manifest: &Manifest) -> ModelId {
-        let hash = |encoder: &Option<Encoder>| encoder.as_ref().map(|e| e.sha256.clone());
+        let hash = |encoder: &Option<Encoder>| encoder.as_ref().map(|e| e.graph().sha256);
         let tokenizer = manifest.tokenizer.as_ref().map(|t| t.sha256.clone());
         let hashes = [hash(&manifest.image), hash(&manifest.text), tokenizer];
         let clean = manifest.tokenizer.as_ref().and_then(|t| t.clean);

@@ -12,12 +12,14 @@
 //! # Ok::<(), clip_runtime::Error>(())
 //! ```
 //!
-//! What computes is an [`engine`], a shared library that is found and opened at run time; today that is ONNX Runtime on the
-//! CPU. What is asked for and cannot be had is an error: nothing takes its place silently. This crate neither trains nor
-//! exports, prints nothing, and does not panic on bad input.
+//! What computes is an [`engine`], a shared library that is found and opened at run time: ONNX Runtime, on the processor or by CUDA, or
+//! TensorRT, for the plans of a folder. Each tower has its own. What is asked for and cannot be had is an error: nothing takes its place
+//! silently. This crate neither trains nor exports, prints nothing, and does not panic on bad input.
 
+mod cache;
 mod checked;
 mod clip;
+mod device;
 mod embeddings;
 mod encoder;
 pub mod engine;
@@ -26,6 +28,8 @@ mod images;
 mod labels;
 mod options;
 pub mod plan;
+mod rebuild;
+mod source;
 mod texts;
 mod thread;
 
@@ -34,8 +38,10 @@ pub use clip_model::manifest::Precision;
 pub use clip_model::preprocess::Image;
 pub use clip_model::templates::Template;
 pub use clip_model::{Manifest, Preprocess};
+pub use clip_tensorrt::Error as TensorRtError;
+pub use device::{Device, EngineKind, UnknownName};
 pub use embeddings::Embeddings;
 pub use engine::EngineInfo;
 pub use error::{Error, Part, Result};
 pub use labels::{LabelSet, Match};
-pub use options::{Device, EngineKind, MAX_THREADS, Options};
+pub use options::{MAX_THREADS, Options};

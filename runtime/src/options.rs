@@ -1,7 +1,12 @@
 //! How a model folder is opened, and what it runs on.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::device::{Device, EngineKind};
+use crate::plan::PlanProgress;
 
 /// The largest number of [`Options::threads`] that is accepted.
 pub const MAX_THREADS: usize = 1024;
@@ -20,8 +25,29 @@ pub struct Options {
     pub(crate) device: Option<Device>,
     pub(crate) threads: Option<usize>,
     pub(crate) library: Option<PathBuf>,
+    pub(crate) tensorrt: Option<PathBuf>,
     pub(crate) max_pixels: Option<u64>,
     pub(crate) trust_unchanged: bool,
+    pub(crate) rebuild: bool,
+    pub(crate) watch: Option<Watch>,
+}
+
+/// What is told how far a rebuild is. Two are equal when they are the same.
+#[derive(Clone)]
+pub(crate) struct Watch(pub Arc<dyn Fn(&Path, PlanProgress<'_>) -> ControlFlow<()> + Send + Sync>);
+
+impl PartialEq for Watch {
+    fn eq(&self, other: &Watch) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Watch {}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
 }
 
 impl Options {
@@ -30,14 +56,15 @@ impl Options {
         Options::default()
     }
 
-    /// The engine that runs the model; by default the one that its files were made for. When it cannot be had, opening is an
-    /// error: no other takes its place.
+    /// The engine that runs the model; by default each of its files is run by the one that it was made for. ONNX Runtime also runs a
+    /// folder with plans of TensorRT: by the graphs that they were built of. When the engine cannot be had, or has nothing to run,
+    /// opening is an error: no other takes its place.
     pub fn engine(self, engine: impl Into<Option<EngineKind>>) -> Options {
         Options { engine: engine.into(), ..self }
     }
 
-    /// The device that the engine computes on; by default the engine's usual one, see [`crate::EngineInfo`]. When the engine
-    /// cannot compute there, opening is an error.
+    /// The device that is computed on; by default the processor for ONNX Runtime, and the first CUDA device for TensorRT. When an
+    /// engine of the model cannot compute there, opening is an error.
     pub fn device(self, device: impl Into<Option<Device>>) -> Options {
         Options { device: device.into(), ..self }
     }
@@ -48,10 +75,16 @@ impl Options {
         Options { threads: threads.into(), ..self }
     }
 
-    /// The file of the engine's shared library; by default it is looked for, see [`crate::engine::onnx`]. It is opened once a
+    /// The file of ONNX Runtime's shared library; by default it is looked for, see [`crate::engine::onnx`]. It is opened once a
     /// process: asking for another one later is an error.
     pub fn library(self, library: impl Into<PathBuf>) -> Options {
         Options { library: Some(library.into()), ..self }
+    }
+
+    /// The file of the shared library of TensorRT or TensorRT-RTX, or the folder that it is in; by default the one that the system
+    /// finds, of the family that built the model's plans, or else the newest.
+    pub fn tensorrt(self, path: impl Into<Option<PathBuf>>) -> Options {
+        Options { tensorrt: path.into(), ..self }
     }
 
     /// Pixels of the largest image that is decoded, where that is fewer than the folder allows.
@@ -65,31 +98,20 @@ impl Options {
     pub fn trust_unchanged(self, trust_unchanged: bool) -> Options {
         Options { trust_unchanged, ..self }
     }
-}
 
-/// The engines that there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EngineKind {
-    /// ONNX Runtime.
-    Onnx,
-}
+    /// Whether a plan that does not fit this machine is built anew of its graph, by this machine's TensorRT; and, where TensorRT is asked
+    /// for by [`Options::engine`], also the plan of a graph that has none. That takes minutes. The plan is kept in the user's cache folder
+    /// (`libclip/plans` in `$XDG_CACHE_HOME` or `~/.cache`) and found there the next time.
+    pub fn rebuild(self, rebuild: bool) -> Options {
+        Options { rebuild, ..self }
+    }
 
-/// What an engine computes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Device {
-    /// The processor.
-    Cpu,
-    /// The CUDA device of that number.
-    Cuda(u32),
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Device::Cpu => f.write_str("CPU"),
-            Device::Cuda(index) => write!(f, "CUDA device {index}"),
-        }
+    /// What is told how far a rebuild is, from several threads: the graph's file, and the progress of its build, which
+    /// [`ControlFlow::Break`] cancels.
+    pub fn watch_rebuild(
+        self,
+        watch: impl Fn(&Path, PlanProgress<'_>) -> ControlFlow<()> + Send + Sync + 'static,
+    ) -> Options {
+        Options { watch: Some(Watch(Arc::new(watch))), ..self }
     }
 }

@@ -19,6 +19,8 @@ pub struct PlanOptions {
     pub rtx: bool,
     /// The library's file, or the folder that it is in; by default the newest one that the system finds.
     pub library: Option<PathBuf>,
+    /// The number of the GPU that TensorRT builds on, counted from 0.
+    pub device: u32,
     /// Images or texts in a run. An encoder with a fixed batch has only that.
     pub batch: Sizes,
     /// Tokens of a text. An encoder of padded texts has only its context length, which is also the most there can be.
@@ -44,6 +46,7 @@ impl Default for PlanOptions {
         PlanOptions {
             rtx: false,
             library: None,
+            device: 0,
             batch: Sizes { min: 1, opt: 8, max: 32 },
             length: Sizes { min: 1, opt: 16, max: 77 },
             targets: Vec::new(),
@@ -81,7 +84,7 @@ pub struct PlanBuilder {
 }
 
 impl PlanBuilder {
-    /// Opens the library and, for TensorRT itself, the first GPU.
+    /// Opens the library and, for TensorRT itself, the GPU.
     ///
     /// # Errors
     /// [`Error::TensorRt`] when there is no library, or none that is known, or no GPU, or the options cannot be followed.
@@ -90,7 +93,7 @@ impl PlanBuilder {
         let library = Library::open(kind, options.library.as_deref())?;
         let device = match kind {
             Kind::Rtx => None,
-            Kind::TensorRt => Some(cuda::Device::open(0)?),
+            Kind::TensorRt => Some(cuda::Device::open(options.device)?),
         };
         let builder = PlanBuilder { library, device, options };
         builder.library.check(&builder.build_options(Vec::new(), builder.options.workspace))?;
@@ -191,6 +194,7 @@ impl PlanBuilder {
             version_compatible,
             hardware_compatible,
             targets: self.options.targets.clone(),
+            device: self.options.device,
         }
     }
 

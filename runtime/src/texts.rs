@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use clip_model::manifest::{self, TokenizerFile};
+use clip_model::manifest::TokenizerFile;
 use clip_model::{Manifest, Tokenizer, files, memory};
 
 use crate::encoder::Encoder;
-use crate::engine::{Engine, Tensor};
+use crate::engine::Tensor;
 use crate::error::{Error, Result};
+use crate::source::Opened;
 
 /// Token ids that run together, padding included. Enough for matrix products at full speed; more only takes memory.
 const TOKENS_PER_RUN: usize = 2048;
@@ -46,21 +47,23 @@ impl TextTower {
         Ok(file.open(&path)?)
     }
 
-    /// Opens the graph that `encoder` describes, and runs it once.
-    pub fn open(
-        engine: &dyn Engine,
-        folder: &Path,
+    /// Checks what was opened, and runs it once.
+    pub fn new(
+        opened: Opened,
         manifest: &Manifest,
-        (encoder, file): (&manifest::Encoder, &TokenizerFile),
-        tokenizer: Tokenizer,
-        threads: usize,
+        (file, tokenizer): (&TokenizerFile, Tokenizer),
     ) -> Result<TextTower> {
         let (context_length, embed_dim) = (file.context_length, manifest.embed_dim);
         let shape = [file.padded.then_some(context_length)];
-        let encoder = Encoder::open(engine, folder, encoder, &shape, embed_dim, threads)?;
+        let encoder = Encoder::new(opened, &shape, embed_dim)?;
         let tower = TextTower { encoder, tokenizer, context_length, padded: file.padded, embed_dim };
         tower.probe()?;
         Ok(tower)
+    }
+
+    /// What runs.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
     }
 
     /// The embeddings of `texts` in their order, `[texts, embed_dim]`.
@@ -69,6 +72,12 @@ impl TextTower {
         let (mut ids, mut places) = (Vec::new(), memory::with_capacity("texts", texts.len())?);
         for (number, text) in texts.iter().enumerate() {
             let tokens = self.tokens(text.as_ref())?;
+            if let Some(longest) = self.encoder.length().map(|length| length.max)
+                && tokens.len() > longest
+            {
+                let (file, tokens) = (self.encoder.file().to_owned(), tokens.len());
+                return Err(Error::TextLength { file, text: number, tokens, longest });
+            }
             memory::reserve("tokens", &mut ids, tokens.len())?;
             places.push((number, ids.len()..ids.len() + tokens.len()));
             ids.extend_from_slice(&tokens);
@@ -81,9 +90,11 @@ impl TextTower {
         let mut rest = &places[..];
         while !rest.is_empty() {
             let size = run_size(rest.iter().map(|(_, place)| place.len()));
-            let (members, others) = rest.split_at(size.min(self.encoder.batch().unwrap_or(usize::MAX)));
+            let (members, others) = rest.split_at(size.min(self.encoder.most().unwrap_or(usize::MAX)));
             rest = others;
-            let length = members.last().map_or(0, |(_, place)| place.len());
+            // What comes after the end of a text does not reach it.
+            let least = self.encoder.length().map_or(0, |length| length.min);
+            let length = members.last().map_or(0, |(_, place)| place.len()).max(least);
             let rows = self.encoder.rows(members.len());
             input.clear();
             memory::reserve("a batch of texts", &mut input, rows * length)?;
@@ -109,10 +120,11 @@ impl TextTower {
         })
     }
 
-    /// Runs the text tower once on a text of the full context length that holds the highest token id, so that a
+    /// Runs the text tower once on a text of the greatest length that holds the highest token id, so that a
     /// context or a vocabulary larger than the graph's shows when the folder is opened, not at the first long text.
     fn probe(&self) -> Result<()> {
-        let (tokenizer, length) = (&self.tokenizer, self.context_length);
+        let longest = self.encoder.length().map_or(usize::MAX, |length| length.max);
+        let (tokenizer, length) = (&self.tokenizer, self.context_length.min(longest));
         let highest = i32::try_from(tokenizer.vocab_size()).unwrap_or(i32::MAX).saturating_sub(1);
         let mut ids = vec![highest; length];
         if let Some(start) = tokenizer.start_id() {

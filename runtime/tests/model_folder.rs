@@ -362,14 +362,28 @@ fn what_is_asked_for_and_cannot_be_had_is_refused() {
     let on =
         |device| Clip::open_with(colours::folder(), &Options::new().engine(EngineKind::Onnx).device(device));
     assert_eq!(on(Device::Cpu).unwrap().engine().device, Device::Cpu);
-    let error = on(Device::Cuda(1)).unwrap_err();
-    assert!(matches!(error, Error::Device { device: Device::Cuda(1), runs_on: Device::Cpu, .. }), "{error}");
-    assert!(
-        error
-            .to_string()
-            .starts_with("CUDA device 1 was asked for, and this library runs ONNX Runtime on the CPU only"),
-        "{error}"
-    );
+    // The ONNX Runtime of the tests knows no GPU; one that does is asked for a device that no machine has.
+    let error = on(Device::Cuda(1000)).unwrap_err();
+    match &error {
+        Error::Device { device: Device::Cuda(1000), reason, .. } => {
+            assert!(
+                reason.contains("is built without CUDA") && reason.contains("onnxruntime-gpu"),
+                "{error}"
+            );
+            assert!(
+                error.to_string().starts_with("CUDA device 1000 was asked for, and ONNX Runtime does not")
+            );
+        }
+        Error::TensorRt(error) => assert!(error.to_string().contains("there is no"), "{error}"),
+        other => panic!("{other}"),
+    }
+    // A folder of graphs has nothing for TensorRT, whether that is there or not; and TensorRT nothing for processors.
+    let tensorrt = Options::new().engine(EngineKind::TensorRt);
+    let error = Clip::open_with(colours::folder(), &tensorrt).unwrap_err();
+    assert!(matches!(error, Error::TensorRt(_) | Error::NoPlan { .. }), "{error}");
+    let error = Clip::open_with(colours::folder(), &tensorrt.device(Device::Cpu)).unwrap_err();
+    assert!(matches!(error, Error::Device { device: Device::Cpu, engine: "TensorRT", .. }), "{error}");
+    assert!(error.to_string().ends_with("does not compute there: it computes on CUDA devices"), "{error}");
 }
 
 #[test]

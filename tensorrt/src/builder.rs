@@ -44,6 +44,8 @@ pub struct BuildOptions {
     /// The compute capabilities to build for, as 86; none for those that TensorRT-RTX builds for by itself, which makes an engine
     /// portable. Only TensorRT-RTX has a choice.
     pub targets: Vec<u32>,
+    /// The number of the GPU that TensorRT builds on, as [`cuda::Device::open`] counts. TensorRT-RTX needs none.
+    pub device: u32,
 }
 
 /// What a build gives.
@@ -90,8 +92,8 @@ impl AsRef<[u8]> for Plan {
 static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 impl Library {
-    /// Builds an engine of the ONNX graph in `path`. TensorRT builds on the GPU that is the current CUDA device (see
-    /// [`cuda::Device::open`]), TensorRT-RTX without one. `watch` is told how far it is, from several threads, and may cancel it.
+    /// Builds an engine of the ONNX graph in `path`. TensorRT builds on a GPU, which becomes the current one of this thread,
+    /// TensorRT-RTX without one. `watch` is told how far it is, from several threads, and may cancel it.
     ///
     /// # Errors
     /// [`Error::NoDriver`] and its like, of TensorRT without a GPU; [`Error::Read`] and [`Error::Parse`] for the graph;
@@ -100,6 +102,11 @@ impl Library {
     pub fn build(&self, path: &Path, options: &BuildOptions, watch: Watch<'_>) -> Result<Built> {
         let table = self.family().table();
         let create = self.create_builder()?;
+        // The GPU stays open until the engine is built: with the last one that has it, all that is on it goes.
+        let _device = match self.kind() {
+            Kind::TensorRt => Some(cuda::Device::open(options.device)?),
+            Kind::Rtx => None,
+        };
         self.check(options)?;
         let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let failed = || {
@@ -180,7 +187,7 @@ impl Library {
                         "TensorRT builds on the GPU that will run the engine",
                     );
                 }
-                let device = cuda::Device::open(0)?;
+                let device = cuda::Device::open(options.device)?;
                 for (what, wanted) in
                     [("a workspace", options.workspace), ("memory for tactics", options.tactic_memory)]
                 {

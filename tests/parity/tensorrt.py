@@ -3,7 +3,7 @@ exits with 1 on a refusal.
 
     python tests/parity/tensorrt.py target/release/examples [--rounds N] [--only MODEL...]
 
-It builds for GPUs that are named rather than present, so that this needs none; nothing is run. The graphs are both encoders in half
+It builds for GPUs that are named rather than present, so that this needs none; nothing is run. The graphs are both encoders and a classifier in half
 precision and in 8-bit integers (`--dialect trt`) of models/emoji-tiny, and with random weights of three of OpenAI's architectures and of
 SigLIP's base, as strongly typed networks: for three compute capabilities together, and portable ones. Times are those of reading the graph
 and building, in turns; medians of the rounds. Networks and engines must be as large as the binding's. It is left out, with a line that says so, where
@@ -34,6 +34,8 @@ MODELS = ["emoji-tiny", "SigLIP", "RN50", "ViT-B-32", "ViT-L-14"]
 CAPABILITIES = [86, 89, 120]
 MOST = 8
 VARIANTS = ["fp16", "int8"]
+# Also the classifier, as DeepStream feeds it.
+CLASSIFIER = ["--labels", ROOT / "models" / "emoji-tiny" / "everyday-100.txt", "--classifier", "--classifier-input", "pixels"]
 # How far the size of an engine may be from that of the binding: they differ in names and padding.
 SIZE = 0.02
 CALIBRATION = [
@@ -70,8 +72,8 @@ def clip_export(program: Path, *arguments) -> dict:
 
 
 def plans(manifest: dict) -> dict[str, dict]:
-    """The encoders that are engines, by the names of their graphs."""
-    encoders = (manifest[name] for name in ("image", "text") if name in manifest)
+    """The encoders and the classifier, which are engines, by the names of their graphs."""
+    encoders = [manifest["image"], manifest["text"], manifest["classifier"]["encoder"]]
     return {encoder["engine"]["graph"]["file"]: encoder for encoder in encoders}
 
 
@@ -125,7 +127,7 @@ def compare(program: Path, engines: Engines, name: str, variant: str, rounds: in
     """Builds the engines of a model in both ways, prints what they came to, and gives back how many failed."""
     options = ["--rtx", "--trt-batch", f"1:{MOST}:{MOST}", "--trt-text-length", f"1:16:{length}"]
     named = [*options, "--sm", ",".join(map(str, CAPABILITIES))]
-    manifest = clip_export(program, source, "-o", folder, "--trt", variant, *named, *CALIBRATION)
+    manifest = clip_export(program, source, "-o", folder, "--trt", variant, *named, *CALIBRATION, *CLASSIFIER)
     ours = {graph: [encoder] for graph, encoder in plans(manifest).items()}
     theirs = {graph: [] for graph in ours}
     failures = 0

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use clip_checkpoint::{Checkpoint, Error, Layout, TensorMismatch, Weights, write_weights};
+use clip_checkpoint::{Checkpoint, Layout, Weights, write_weights};
 use clip_model::Tokenizer;
 use clip_model::config::{Activation, EndOfText, Family, ImageTower};
 use clip_model::preprocess::{Interpolation, Preprocess, ResizeMode};
-use clip_model::shapes::{Tensor, summarize};
-use clip_testkit::siglip::{CONFIG as CONFIG_OF_UNIGRAM, unigram};
+use clip_model::shapes::summarize;
+use clip_testkit::siglip::checkpoint as siglip;
 use clip_testkit::torch::{Pickler, torch_archive};
 use clip_testkit::{Values, assert_same, checkpoint, small_vit as vit};
 use serde_json::{Map, Value};
@@ -300,32 +300,6 @@ fn a_vocabulary_and_its_merges_are_a_tokenizer_too() {
     std::fs::write(folder.join("vocab.json"), r#"{"a": 0, "b": 0}"#).unwrap();
     let message = Checkpoint::open(&folder).unwrap().tokenizer().unwrap_err().to_string();
     assert!(message.contains("vocab.json: two tokens have one id"), "{message}");
-}
-
-/// A SigLIP folder: weights under transformers' names, a sentencepiece vocabulary, fields that have their defaults left out.
-fn siglip(root: &Path) -> std::path::PathBuf {
-    let folder = root.join("siglip");
-    std::fs::create_dir(&folder).unwrap();
-    let image = serde_json::json!({
-        "image_size": 18, "patch_size": 8, "hidden_size": 12, "intermediate_size": 20, "num_hidden_layers": 2,
-        "num_attention_heads": 3,
-    });
-    let text = serde_json::json!({
-        "vocab_size": 10, "max_position_embeddings": 6, "hidden_size": 8, "intermediate_size": 12,
-        "num_hidden_layers": 1, "num_attention_heads": 2, "hidden_act": "gelu", "projection_size": 12,
-    });
-    let config = serde_json::json!({"model_type": "siglip", "vision_config": image, "text_config": text});
-    put(&folder, CONFIG, &config.to_string());
-    put(&folder, PREPROCESSOR, r#"{"size": {"height": 18, "width": 18}, "resample": 2}"#);
-    put(&folder, "tokenizer.json", &unigram().to_string());
-    put(&folder, "tokenizer_config.json", CONFIG_OF_UNIGRAM);
-    // The names and shapes that are missed are those of this layout.
-    write_weights(folder.join(WEIGHTS), &[] as &[Values], Default::default()).unwrap();
-    let Err(Error::Tensors(TensorMismatch { missing, .. })) = Checkpoint::open(&folder) else { panic!() };
-    let tensor = |(name, shape)| clip_testkit::parameter(Tensor { name, shape, learned: true });
-    let tensors: Vec<Values> = missing.into_iter().map(tensor).collect();
-    write_weights(folder.join(WEIGHTS), &tensors, Default::default()).unwrap();
-    folder
 }
 
 fn put(folder: &Path, name: &str, text: &str) {

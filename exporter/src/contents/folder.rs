@@ -30,7 +30,7 @@ pub struct Folder<'a> {
     /// What it holds so far; to be written at the end.
     pub manifest: Manifest,
     /// What the graphs look like from outside.
-    form: Form,
+    pub form: Form,
     /// Whether weights always lie beside their graphs.
     external_data: bool,
     /// Is told what is being done.
@@ -62,6 +62,7 @@ impl<'a> Folder<'a> {
             text: None,
             labels: None,
             combined: None,
+            classifier: None,
         };
         let tokenizer = checkpoint.tokenizer()?;
         Ok(Folder { path, checkpoint, tokenizer, manifest, form, external_data, steps })
@@ -104,7 +105,12 @@ impl<'a> Folder<'a> {
         Ok(())
     }
 
-    fn write(
+    /// Writes a graph into these two files, the second of which may not be needed; gives back the first, its SHA-256, and the
+    /// second.
+    ///
+    /// # Errors
+    /// [`Error::Write`](crate::Error::Write).
+    pub fn write(
         &mut self,
         graph: &Graph,
         files: [&'static str; 2],

@@ -17,7 +17,7 @@ use crate::tower::Tower;
 const FILE: &str = "labels.safetensors";
 
 /// Encodes `labels` with the text tower in single precision, whatever the folder's own is, and writes them into `folder`,
-/// which is to have `manifest`.
+/// which is to have `manifest`. Gives back the file's entry there, and what is in it.
 ///
 /// # Errors
 /// [`Error::Labels`] and [`Error::LabelsApart`] when they cannot be encoded.
@@ -27,7 +27,7 @@ pub fn store(
     manifest: &Manifest,
     folder: &Path,
     runner: &Runner,
-) -> Result<LabelsFile> {
+) -> Result<(LabelsFile, StoredLabels)> {
     let embeddings = if manifest.text.as_ref().is_some_and(|tower| tower.precision == Precision::Fp32) {
         // For now a folder of this encoder alone, so that no other is opened.
         Manifest { image: None, combined: None, ..manifest.clone() }.write(folder)?;
@@ -39,7 +39,7 @@ pub fn store(
     let (labels, templates) = (labels.labels.clone(), labels.template_texts());
     let stored = StoredLabels { labels, templates, embeddings };
     let sha256 = stored.write(&folder.join(FILE), manifest.embed_dim)?;
-    Ok(LabelsFile { file: FILE.to_owned(), sha256, count: stored.labels.len() })
+    Ok((LabelsFile { file: FILE.to_owned(), sha256, count: stored.labels.len() }, stored))
 }
 
 fn encode(labels: &Labels, folder: &Path, runner: &Runner) -> Result<Vec<f32>> {

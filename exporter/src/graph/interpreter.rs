@@ -55,6 +55,11 @@ impl Interpreter {
         self.graph.into_inner()
     }
 
+    /// Adds what `body` adds.
+    pub fn edit<R>(&self, body: impl FnOnce(&mut Graph) -> R) -> R {
+        body(&mut self.graph.borrow_mut())
+    }
+
     pub fn node(&self, op: &'static str, inputs: &[&str], attributes: Attributes) -> String {
         self.graph.borrow_mut().node(op, inputs, attributes)
     }

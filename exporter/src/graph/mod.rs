@@ -1,12 +1,15 @@
 //! The network as ONNX graphs: an interpreter of [`Ops`](clip_model::ops::Ops), and the towers written with it.
 
 mod attention;
+mod classifier;
 mod form;
+mod front;
 mod integers;
 mod interpreter;
 mod ops;
 mod towers;
 
+pub use classifier::{Head, PROBABILITIES, classifier};
 pub use form::{EMBEDDING, Form, IDS, IMAGE};
 pub use towers::{combined, encoder};
 

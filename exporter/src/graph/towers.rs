@@ -1,12 +1,13 @@
 //! The two towers as ONNX graphs, each on its own or both in one.
 
 use clip_model::config::Family;
+use clip_model::manifest::Values;
 use clip_model::{Config, Preprocess, clip};
 
 use super::form::{COMBINED, EMBEDDING, Form, IDS, IMAGE};
+use super::front;
 use super::interpreter::{Interpreter, TEXT_LENGTH, Value};
-use crate::onnx::Attribute::Int;
-use crate::onnx::{Axis, Data, Element, Graph};
+use crate::onnx::{Axis, Element, Graph};
 use crate::tower::Tower;
 
 /// The graph of a tower, from [`IMAGE`] or [`IDS`] to [`EMBEDDING`]. `config` must be [valid](Config::validate).
@@ -77,26 +78,11 @@ impl Interpreter {
     /// Declares [`IMAGE`]; the value is float32, normalised, channels first.
     fn image(&self, config: &Config, preprocess: &Preprocess, form: Form, batch: &Axis) -> Value {
         let side = config.image.image_size();
-        let [batch, sides, channels] = [batch.clone(), Axis::Fixed(side), Axis::Fixed(3)];
-        let name = if form.bytes {
-            let bytes = self.input(IMAGE, Element::UInt8, vec![batch, sides.clone(), sides, channels]);
-            self.exact(|| self.normalized(preprocess, &bytes))
-        } else {
-            self.input(IMAGE, Element::Float32, vec![batch, channels, sides.clone(), sides])
-        };
+        let values = if form.bytes { Values::Bytes } else { Values::Normalised };
+        let (element, shape) = front::input(values, batch.clone(), side);
+        let pixels = self.input(IMAGE, element, shape);
+        let name = self.exact(|| self.edit(|graph| front::normalised(graph, preprocess, values, &pixels)));
         Value::new(name, &[3, side, side])
-    }
-
-    /// Bytes `[batch, S, S, 3]` as `(byte / 255 - mean) / std`, `[batch, 3, S, S]`: one factor and one summand a channel.
-    fn normalized(&self, preprocess: &Preprocess, bytes: &str) -> String {
-        let channels = preprocess.mean.iter().zip(&preprocess.std);
-        let factors = preprocess.std.iter().map(|std| (1.0 / (255.0 * f64::from(*std))) as f32).collect();
-        let summands = channels.map(|(mean, std)| (-f64::from(*mean) / f64::from(*std)) as f32).collect();
-        let each = |name: &str, numbers| self.constant(name.to_owned(), vec![3], Data::Float32(numbers));
-        let pixels = self.node("Cast", &[bytes], vec![("to", Int(Element::Float32 as i64))]);
-        let pixels = self.node("Mul", &[&pixels, &each("pixel_factor", factors)], vec![]);
-        let pixels = self.node("Add", &[&pixels, &each("pixel_summand", summands)], vec![]);
-        self.transpose(&pixels, &[0, 3, 1, 2])
     }
 
     /// Declares [`IDS`].

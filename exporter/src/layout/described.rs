@@ -1,7 +1,7 @@
 //! The descriptions of a model that several programs read, as Hugging Face's hub has them.
 
 use clip_checkpoint::{TOKENIZER, hugging_face};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::source::Source;
 
@@ -14,7 +14,7 @@ pub fn config(source: &Source<'_>) -> Value {
 }
 
 /// A file of JSON at `folder/name`.
-pub fn json(folder: &str, name: &str, fields: &Value) -> (String, String) {
+pub fn file(folder: &str, name: &str, fields: &Value) -> (String, String) {
     (path(folder, name), format!("{fields:#}\n"))
 }
 
@@ -25,9 +25,17 @@ pub fn tokenizer(source: &Source<'_>, folder: &str) -> Vec<(String, String)> {
     let named = roles.filter_map(|(role, name)| Some((role.to_owned(), Value::from(name?))));
     vec![
         (path(folder, TOKENIZER), tokenizer.to_json()),
-        (path(folder, "tokenizer_config.json"), tokenizer.to_config_json(source.context_length())),
-        json(folder, "special_tokens_map.json", &Value::from(named.collect::<Map<_, _>>())),
+        (path(folder, "tokenizer_config.json"), tokenizer_config(source)),
+        file(folder, "special_tokens_map.json", &Value::from(named.collect::<Map<_, _>>())),
     ]
+}
+
+/// What transformers wants to know besides. It would feed the kinds of tokens, too, if it were not told what there is.
+fn tokenizer_config(source: &Source<'_>) -> String {
+    let text = source.tokenizer.to_config_json(source.context_length());
+    let Ok(Value::Object(mut fields)) = serde_json::from_str(&text) else { return text };
+    fields.insert("model_input_names".to_owned(), json!(["input_ids", "attention_mask"]));
+    format!("{:#}\n", Value::Object(fields))
 }
 
 /// What is done to a picture.
@@ -39,7 +47,7 @@ pub fn preprocessor(source: &Source<'_>, folder: &str) -> (String, String) {
 
 /// All of it, in the folder itself, with this `config.json`.
 pub fn whole(source: &Source<'_>, config: &Value) -> Vec<(String, String)> {
-    let mut texts = vec![json("", hugging_face::CONFIG, config)];
+    let mut texts = vec![file("", hugging_face::CONFIG, config)];
     if source.text.is_some() {
         texts.extend(tokenizer(source, ""));
     }

@@ -27,11 +27,11 @@ pub fn lay_out(source: &Source<'_>) -> Laid {
         [graph::text(source, ("text", FILES), NAMES), graph::image(source, ("vision", FILES), NAMES)];
     let mut texts = Vec::new();
     if source.text.is_some() {
-        texts.push(described::json("text", "config.json", &described::config(source)));
+        texts.push(described::file("text", "config.json", &described::config(source)));
         texts.extend(described::tokenizer(source, "text"));
     }
     if source.image.is_some() {
-        texts.push(described::json("vision", "config.json", &described::config(source)));
+        texts.push(described::file("vision", "config.json", &described::config(source)));
         texts.push(described::preprocessor(source, "vision"));
     }
     Laid { graphs: graphs.into_iter().flatten().collect(), texts }

@@ -35,7 +35,7 @@ pub fn lay_out(source: &Source<'_>) -> Laid {
     if source.tokenizer.cleaning() == Cleaning::Canonicalize {
         fields["text_cfg"]["tokenizer_kwargs"] = json!({ "clean": "canonicalize" });
     }
-    let mut texts = vec![described::json("", "config.json", &fields)];
+    let mut texts = vec![described::file("", "config.json", &fields)];
     if source.text.is_some() {
         texts.extend(described::tokenizer(source, "textual"));
     }
@@ -48,7 +48,7 @@ pub fn lay_out(source: &Source<'_>) -> Laid {
             "interpolation": preprocess.interpolation,
             "resize_mode": preprocess.resize_mode,
         });
-        texts.push(described::json("visual", "preprocess_cfg.json", &fields));
+        texts.push(described::file("visual", "preprocess_cfg.json", &fields));
     }
     let graphs =
         [graph::text(source, ("textual", FILES), NAMES), graph::image(source, ("visual", FILES), NAMES)];

@@ -53,6 +53,7 @@ impl Program {
             (options.form.bytes, "packed bytes as the input of images"),
             (options.form.batch.is_some(), "a fixed batch"),
             (options.labels.is_some(), "stored labels"),
+            (options.classifier.is_some(), "a classifier"),
             (options.combined, "a combined graph under our names"),
             (options.plans.is_some(), "engines of TensorRT"),
         ];

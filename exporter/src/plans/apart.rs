@@ -10,10 +10,10 @@ use clip_model::manifest::Encoder;
 use clip_runtime::plan::PlanOptions;
 use serde::{Deserialize, Serialize};
 
-use super::builder::{Builder, encoder, here};
+use super::builder::{Builder, here};
+use crate::component::Component;
 use crate::error::{Error, Result};
 use crate::step::Step;
-use crate::tower::Tower;
 
 /// What [`check`] and [`build`] call their program with.
 pub const ARGUMENT: &str = "build-apart";
@@ -22,8 +22,8 @@ pub const ARGUMENT: &str = "build-apart";
 #[derive(Debug, Serialize, Deserialize)]
 struct Request {
     options: PlanOptions,
-    /// The model folder and which of its encoders; none when the question is only whether it could be built.
-    build: Option<(std::path::PathBuf, Tower)>,
+    /// The model folder and what of it; none when the question is only whether it could be built.
+    build: Option<(std::path::PathBuf, Component)>,
 }
 
 /// What it answers: lines of JSON on its standard output, the last of which is no progress.
@@ -46,19 +46,20 @@ pub fn check(program: &Path, options: &PlanOptions) -> Result<Builder> {
     }
 }
 
-/// Has `program` build the plan of an encoder in `folder`.
+/// Has `program` build the plan of a component of the model in `folder`.
 ///
 /// # Errors
 /// [`Error::PlanApart`].
 pub fn build(
     program: &Path,
     folder: &Path,
-    tower: Tower,
+    component: Component,
     options: &PlanOptions,
     steps: &mut dyn FnMut(Step),
 ) -> Result<Encoder> {
-    let request = Request { options: options.clone(), build: Some((folder.to_owned(), tower)) };
-    let mut progress = |phase, done, of| steps(Step::Build { file: tower.plan(), phase, done, steps: of });
+    let request = Request { options: options.clone(), build: Some((folder.to_owned(), component)) };
+    let mut progress =
+        |phase, done, of| steps(Step::Build { file: component.plan(), phase, done, steps: of });
     match ask(program, &request, &mut progress)? {
         Answer::Built(encoder) => Ok(*encoder),
         other => Err(Error::PlanApart(format!("{} answers {other:?}", program.display()))),
@@ -114,10 +115,10 @@ pub fn answer<R: BufRead>(mut input: R, out: &mut impl Write, then: impl FnOnce(
     then(input);
     let answer = match request.build {
         None => Answer::Builder(Builder::here(&request.options)?),
-        Some((folder, tower)) => {
+        Some((folder, component)) => {
             let manifest = Manifest::read(&folder)?;
             let missing = || Error::PlanApart(format!("{} has no such encoder", folder.display()));
-            let encoder = encoder(&manifest, tower).as_ref().ok_or_else(missing)?;
+            let encoder = component.of(&manifest).ok_or_else(missing)?;
             let mut steps = |step| {
                 if let Step::Build { phase, done, steps, .. } = step {
                     // Who reads it may have gone; the end of the input says so.
@@ -125,7 +126,7 @@ pub fn answer<R: BufRead>(mut input: R, out: &mut impl Write, then: impl FnOnce(
                 }
             };
             let options = &request.options;
-            Answer::Built(Box::new(here(&folder, &manifest, encoder, tower.plan(), options, &mut steps)?))
+            Answer::Built(Box::new(here(&folder, &manifest, encoder, component.plan(), options, &mut steps)?))
         }
     };
     write(out, &answer).map_err(failed)

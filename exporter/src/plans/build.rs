@@ -6,12 +6,12 @@ use clip_model::Manifest;
 use clip_model::manifest::{MAX_BATCH, Plan, Sizes};
 use clip_runtime::plan::PlanOptions;
 
-use super::builder::{Builder, encoder, here};
+use super::builder::{Builder, here};
 use super::{apart, trtexec};
+use crate::component::Component;
 use crate::error::{Conflict, Error, Result};
 use crate::run::Runner;
 use crate::step::Step;
-use crate::tower::Tower;
 
 /// Memory of a GPU up to which the text encoder stays a graph unless it is asked for, bytes: boards of 8 GB, on which the GPU's memory is
 /// everybody's. Texts are encoded once, and then wait for nobody.
@@ -22,8 +22,8 @@ const SMALL: u64 = 8_600_000_000;
 pub struct Plans {
     /// How they are built.
     pub options: PlanOptions,
-    /// The encoders; all that there are when it is `None`, but on boards with 8 GB or less the image encoder alone.
-    pub towers: Option<Vec<Tower>>,
+    /// What becomes one; all that there is when it is `None`, but on boards with 8 GB or less not the text encoder.
+    pub components: Option<Vec<Component>>,
     /// The program `trtexec`, to build by it, where TensorRT cannot be opened in a process of this program.
     pub trtexec: Option<PathBuf>,
 }
@@ -85,32 +85,31 @@ pub fn add(
 ) -> Result<bool> {
     let Builder { described, memory, runs_here } = check(plans, runner)?;
     steps(Step::Builder { described });
-    for tower in Tower::BOTH {
-        let Some(encoder) = encoder(manifest, tower).clone() else { continue };
-        let wanted = match &plans.towers {
-            Some(towers) => towers.contains(&tower),
-            None => tower == Tower::Image || memory.is_none_or(|memory| memory > SMALL),
+    for component in Component::ALL {
+        let Some(encoder) = component.of(manifest).cloned() else { continue };
+        let wanted = match &plans.components {
+            Some(components) => components.contains(&component),
+            None => component != Component::Text || memory.is_none_or(|memory| memory > SMALL),
         };
         if !wanted {
-            if let (None, Some(memory)) = (&plans.towers, memory) {
-                steps(Step::LeftAsGraph { tower, memory });
+            if let (None, Some(memory)) = (&plans.components, memory) {
+                steps(Step::LeftAsGraph { file: component.graph(), memory });
             }
             continue;
         }
-        let file = tower.plan();
+        let (file, options) = (component.plan(), &plans.options);
         steps(Step::Build { file, phase: String::new(), done: 0, steps: 0 });
         let built = match (&plans.trtexec, runner) {
-            (Some(program), _) => trtexec::build(program, folder, manifest, &encoder, file, &plans.options)?,
-            (None, Runner::Here) => here(folder, manifest, &encoder, file, &plans.options, steps)?,
-            (None, Runner::Apart(program)) => apart::build(program, folder, tower, &plans.options, steps)?,
+            (Some(program), _) => trtexec::build(program, folder, manifest, &encoder, file, options)?,
+            (None, Runner::Here) => here(folder, manifest, &encoder, file, options, steps)?,
+            (None, Runner::Apart(program)) => apart::build(program, folder, component, options, steps)?,
         };
         if let Some(Plan { build, .. }) = built.plan() {
             let bytes = folder.join(file).metadata().map_or(0, |metadata| metadata.len());
             steps(Step::Built { file, bytes, build: build.clone() });
         }
-        match tower {
-            Tower::Image => manifest.image = Some(built),
-            Tower::Text => manifest.text = Some(built),
+        if let Some(encoder) = component.of_mut(manifest) {
+            *encoder = built;
         }
     }
     Ok(runs_here)

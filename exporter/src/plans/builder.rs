@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::step::Step;
-use crate::tower::Tower;
 
 /// What builds plans on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,12 +70,4 @@ pub(super) fn here(
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
-}
-
-/// The encoder of a tower, where there is one.
-pub(super) fn encoder(manifest: &Manifest, tower: Tower) -> &Option<Encoder> {
-    match tower {
-        Tower::Image => &manifest.image,
-        Tower::Text => &manifest.text,
-    }
 }

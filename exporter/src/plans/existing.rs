@@ -8,6 +8,7 @@ use clip_model::manifest::{REPORT, verified};
 use super::build::{Plans, check};
 use super::complete::complete;
 use crate::compare::{Samples, Thresholds, precision};
+use crate::component::Component;
 use crate::contents::destination;
 use crate::error::{Error, Result};
 use crate::run::Runner;
@@ -27,10 +28,9 @@ pub fn add_to(
 ) -> Result<Manifest> {
     plans.validate()?;
     let mut manifest = Manifest::read(folder)?;
-    for encoder in [&mut manifest.image, &mut manifest.text] {
-        *encoder = encoder.as_ref().map(|encoder| encoder.without_plan());
-    }
-    for (_, encoder) in manifest.towers() {
+    for component in Component::ALL {
+        let Some(encoder) = component.of_mut(&mut manifest) else { continue };
+        *encoder = encoder.without_plan();
         for (file, sha256) in encoder.files() {
             verified(folder, file, sha256)?;
         }

@@ -8,6 +8,7 @@ use clip_model::Manifest;
 use super::build::{Plans, add};
 use super::verify::TIMED;
 use crate::compare::Samples;
+use crate::component::Component;
 use crate::contents::draft;
 use crate::error::Result;
 use crate::onnx::Graph;
@@ -32,7 +33,7 @@ pub fn compare_with_half(
     let Options { form, runner, .. } = options;
     let folder = draft(checkpoint, parent, &[Tower::Image], *form, Graph::into_half)?;
     let mut manifest = Manifest::read(folder.path())?;
-    let plans = Plans { towers: Some(vec![Tower::Image]), ..plans.clone() };
+    let plans = Plans { components: Some(vec![Component::Image]), ..plans.clone() };
     add(folder.path(), &mut manifest, &plans, runner, &mut |_| {})?;
     manifest.write(folder.path())?;
     let inputs = Inputs { images: samples.images.clone(), timed: TIMED, ..Inputs::default() };

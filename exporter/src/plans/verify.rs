@@ -7,8 +7,9 @@ use clip_model::manifest::{Encoder, Engine};
 use serde::Serialize;
 
 use crate::compare::{Report, Samples, Thresholds, precision};
+use crate::component::Component;
 use crate::error::Result;
-use crate::run::{Inputs, Runner};
+use crate::run::{Classified, Inputs, Runner};
 
 /// Images that the time of a run is taken of.
 pub(super) const TIMED: usize = 50;
@@ -27,7 +28,8 @@ pub struct Verified {
 ///
 /// # Errors
 /// [`Error::Trial`](crate::Error::Trial) and [`Error::TrialApart`](crate::Error::TrialApart) when they do not run here;
-/// [`Error::Model`](crate::Error::Model) when the manifest cannot be written.
+/// [`Error::Classifier`](crate::Error::Classifier) for one that gives no probabilities; [`Error::Model`](crate::Error::Model) when the
+/// manifest cannot be written.
 pub fn verify(
     folder: &Path,
     manifest: &mut Manifest,
@@ -36,14 +38,15 @@ pub fn verify(
     runner: &Runner,
 ) -> Result<Verified> {
     let (images, texts) = (samples.images.clone(), samples.texts.clone());
-    let inputs = Inputs { images, texts, timed: TIMED, ..Inputs::default() };
+    let inputs = Inputs { images, texts, timed: TIMED, classifier: true, ..Inputs::default() };
     let found = runner.run(folder, &inputs)?;
+    found.classified.iter().try_for_each(Classified::check)?;
     let exact = runner.run(folder, &Inputs { graphs: true, timed: 0, ..inputs })?;
     // The graph runs on the processor: its time says nothing about the engine's.
     let report = Report { speed: None, ..Report::new(&found, &exact, precision(manifest), thresholds) };
     if report.failures.is_empty() {
-        for Encoder { engine, .. } in [&mut manifest.image, &mut manifest.text].into_iter().flatten() {
-            if let Engine::TensorRt(plan) = engine {
+        for component in Component::ALL {
+            if let Some(Encoder { engine: Engine::TensorRt(plan), .. }) = component.of_mut(manifest) {
                 plan.verified = true;
             }
         }

@@ -34,12 +34,14 @@ pub struct Inputs {
     pub timed: usize,
     /// Whether nothing is wanted but the first number beyond float16, of graphs that give their peaks.
     pub peaks: bool,
+    /// Whether the folder's classifier, if it has one, is run too.
+    pub classifier: bool,
     /// Whether encoders that are plans are run by the graphs that these were built of.
     pub graphs: bool,
 }
 
-/// The line before the images: width and height of each, texts, labels and their templates, `timed`, `peaks`, `graphs`.
-type Header = (Vec<[usize; 2]>, Vec<String>, Option<(Vec<String>, Vec<String>)>, usize, bool, bool);
+/// What stands in the line before the images: width and height of each, and the rest as it is.
+type Header = (Vec<[usize; 2]>, Vec<String>, Option<(Vec<String>, Vec<String>)>, usize, bool, bool, bool);
 
 impl Inputs {
     /// Writes them for [`Inputs::read`]: a line of JSON, then the bytes of the images.
@@ -49,7 +51,8 @@ impl Inputs {
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let sizes = self.images.iter().map(|image| [image.width(), image.height()]).collect();
         let labels = self.labels.as_ref().map(|set| (set.labels.clone(), set.template_texts()));
-        let header: Header = (sizes, self.texts.clone(), labels, self.timed, self.peaks, self.graphs);
+        let header: Header =
+            (sizes, self.texts.clone(), labels, self.timed, self.peaks, self.classifier, self.graphs);
         serde_json::to_writer(&mut *out, &header)?;
         out.write_all(b"\n")?;
         self.images.iter().try_for_each(|image| out.write_all(image.rgb()))?;
@@ -63,7 +66,7 @@ impl Inputs {
     pub fn read(input: &mut impl BufRead) -> io::Result<Inputs> {
         let mut line = String::new();
         input.read_line(&mut line)?;
-        let (sizes, texts, labels, timed, peaks, graphs): Header = serde_json::from_str(&line)?;
+        let (sizes, texts, labels, timed, peaks, classifier, graphs): Header = serde_json::from_str(&line)?;
         let image = |[width, height]: [usize; 2]| {
             let mut rgb = vec![0; 3 * width * height];
             input.read_exact(&mut rgb)?;
@@ -75,7 +78,7 @@ impl Inputs {
             templates.map(|templates| Labels { labels, templates })
         });
         let labels = labels.transpose().map_err(io::Error::other)?;
-        Ok(Inputs { images, texts, labels, timed, peaks, graphs })
+        Ok(Inputs { images, texts, labels, timed, peaks, classifier, graphs })
     }
 }
 
@@ -90,7 +93,15 @@ mod tests {
         let images = vec![image(3, 2).unwrap(), image(1, 5).unwrap()];
         let labels = Labels { labels: vec!["cat".to_owned()], templates: vec!["a {}".parse().unwrap()] };
         let texts = vec!["a\n\"cat\"".to_owned(), String::new()];
-        let inputs = Inputs { images, texts, labels: Some(labels), timed: 7, peaks: true, graphs: true };
+        let inputs = Inputs {
+            images,
+            texts,
+            labels: Some(labels),
+            timed: 7,
+            peaks: true,
+            classifier: true,
+            graphs: true,
+        };
         let mut written = Vec::new();
         inputs.write(&mut written).unwrap();
         written.extend(b"rest");

@@ -1,12 +1,14 @@
 //! Running what was exported: whole folders, in this process or [`apart`] from it, and single graphs.
 
 pub mod apart;
+mod classified;
 mod inputs;
 mod outcome;
 mod peaks;
 mod runner;
 mod session;
 
+pub use classified::Classified;
 pub use inputs::{Inputs, Labels};
 pub use outcome::Outcome;
 pub use peaks::Overflow;

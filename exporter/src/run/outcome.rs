@@ -6,6 +6,7 @@ use std::time::Instant;
 use clip_runtime::{Clip, Embeddings, EngineKind, Options, Result};
 use serde::{Deserialize, Serialize};
 
+use super::classified::Classified;
 use super::inputs::Inputs;
 use super::peaks::{self, Overflow};
 
@@ -20,6 +21,8 @@ pub struct Outcome {
     pub labels: Option<Vec<Vec<f32>>>,
     /// Median of the time for one image, milliseconds.
     pub image_ms: f64,
+    /// What the classifier gave, where that was asked for and there is one.
+    pub classified: Option<Classified>,
     /// The first number beyond float16.
     pub overflow: Option<Overflow>,
 }
@@ -48,6 +51,11 @@ impl Outcome {
             texts: texts.as_ref().map(rows),
             labels: labels.as_ref().map(|set| rows(set.embeddings())),
             image_ms: if image.is_some() { time(&clip, inputs)? } else { 0.0 },
+            classified: if inputs.classifier {
+                Classified::of(folder, &clip, &inputs.images, inputs.graphs)?
+            } else {
+                None
+            },
             overflow: None,
         })
     }

@@ -31,14 +31,16 @@ impl Runner {
         }
     }
 
-    /// Runs each encoder of `folder` once, to see that it works.
+    /// Runs each encoder of `folder` once, and its classifier, to see that they work.
     ///
     /// # Errors
-    /// [`Error::Trial`] and [`Error::TrialApart`].
+    /// [`Error::Trial`] and [`Error::TrialApart`]; [`Error::Classifier`] for one that gives something else than its encoder and
+    /// its labels.
     pub fn try_out(&self, folder: impl AsRef<Path>) -> Result<()> {
         let texts = ["a photo of a cat", ""].map(str::to_owned).to_vec();
-        let inputs = Inputs { images: vec![gradient()?], texts, ..Inputs::default() };
-        self.run(folder.as_ref(), &inputs).map(drop)
+        let inputs = Inputs { images: vec![gradient()?], texts, classifier: true, ..Inputs::default() };
+        let outcome = self.run(folder.as_ref(), &inputs)?;
+        outcome.classified.map_or(Ok(()), |classified| classified.check())
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use clip_model::manifest::Encoder;
 use clip_model::{Preprocess, Tokenizer};
-use clip_runtime::{Image, Options, Result, engine};
+use clip_runtime::{EngineKind, Image, Options, Result, engine};
 
 /// What goes into a graph.
 pub type Tensor = engine::Tensor<'static>;
@@ -18,6 +19,21 @@ pub type Session = Box<dyn engine::Session>;
 pub fn open(file: &Path) -> Result<Session> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     Options::new().start_engine()?.open(file, threads)
+}
+
+/// Opens what an encoder of `folder` runs: its plan on the first GPU, or where `graphs` says so the graph that it was built of.
+///
+/// # Errors
+/// Those of [`clip_runtime::engine`].
+pub fn open_encoder(folder: &Path, encoder: &Encoder, graphs: bool) -> Result<Session> {
+    let Some(plan) = encoder.plan().filter(|_| !graphs) else {
+        return open(&folder.join(encoder.graph().file));
+    };
+    let kind = match plan.family.starts_with("rtx") {
+        true => EngineKind::TensorRtRtx,
+        false => EngineKind::TensorRt,
+    };
+    Options::new().engine(kind).start_engine()?.open_plan(&folder.join(&encoder.file), plan, 1)
 }
 
 /// Pictures of the model's size as its image encoder takes them, one by one: packed bytes, or normalised numbers.

@@ -20,6 +20,12 @@ typedef struct {
     size_t trust_unchanged;
 } second_options;
 
+typedef struct {
+    second_options second;
+    const char *engine;
+    const char *device;
+} third_options;
+
 /* Still older than any: the shortest that is taken. */
 typedef struct {
     size_t struct_size;
@@ -50,6 +56,7 @@ int main(int argc, char **argv)
 {
     first_options first;
     second_options second;
+    third_options third;
     shortest_options shortest;
     const clip_open_options current = CLIP_OPEN_OPTIONS_INIT;
 
@@ -61,10 +68,14 @@ int main(int argc, char **argv)
     memset(&second, 0, sizeof second);
     second.first.struct_size = sizeof second;
     second.max_pixels = 1000;
+    memset(&third, 0, sizeof third);
+    third.second.first.struct_size = sizeof third;
+    third.engine = "onnx";
+    third.device = "cpu";
     memset(&shortest, 0, sizeof shortest);
     shortest.struct_size = sizeof shortest;
     return opens(argv[1], &first, sizeof first) && opens(argv[1], &second, sizeof second)
-                   && opens(argv[1], &shortest, sizeof shortest) && opens(argv[1], &current, sizeof current)
+                   && opens(argv[1], &third, sizeof third) && opens(argv[1], &shortest, sizeof shortest) && opens(argv[1], &current, sizeof current)
                ? 0
                : 1;
 }

@@ -51,6 +51,8 @@ static void no_handles(void)
     TRUE(clip_model_engine(NULL) == NULL);
     TRUE(clip_model_engine_version(NULL) == NULL);
     TRUE(clip_model_device(NULL) == NULL);
+    TRUE(clip_model_text_engine(NULL) == NULL);
+    TRUE(clip_model_unverified(NULL) == 0);
     TRUE(clip_model_image_precision(NULL) == NULL);
     TRUE(clip_model_text_precision(NULL) == NULL);
     TRUE(clip_model_embed_dim(NULL) == 0);
@@ -79,7 +81,7 @@ static void versions_and_names(void)
 /* Options that are one of some words. */
 static void options_in_words(const char *folder, clip_open_options *options)
 {
-    static const char *const engines[] = {"", "ONNX", "onnx ", "tensorrt"};
+    static const char *const engines[] = {"", "ONNX", "onnx ", "TensorRT"};
     static const char *const devices[] = {"", "CPU", "cuda", "cuda:", "cuda:+1", "cuda:-1", "cuda:99999999999", "gpu"};
     clip_model *model;
     size_t i;
@@ -96,7 +98,7 @@ static void options_in_words(const char *folder, clip_open_options *options)
         MAKES_NONE(model, CLIP_ERROR_ARGUMENT, "\", expected \"cpu\"", clip_model_open(folder, options, &model));
     }
     options->device = "cuda:3";
-    MAKES_NONE(model, CLIP_ERROR_ARGUMENT, "CUDA device 3 was asked for", clip_model_open(folder, options, &model));
+    MAKES_NONE(model, CLIP_ERROR_DEVICE, "CUDA device 3 was asked for", clip_model_open(folder, options, &model));
     options->device = "cpu";
     WORKS(clip_model_open(folder, options, &model));
     TRUE(strcmp(clip_model_device(model), options->device) == 0);

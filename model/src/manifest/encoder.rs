@@ -36,6 +36,11 @@ impl Encoder {
         std::iter::once((self.file.as_str(), self.sha256.as_str())).chain(beside)
     }
 
+    /// Name and SHA-256 of all its files: those of [`Encoder::files`] and the graph that a plan was built of.
+    pub fn all_files(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.files().chain(self.plan().into_iter().flat_map(|plan| plan.graph.files()))
+    }
+
     /// The plan that runs, where it is one.
     pub fn plan(&self) -> Option<&Plan> {
         match &self.engine {

@@ -8,13 +8,18 @@
 
 pub mod onnx;
 mod start;
+mod tensorrt;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::error::Result;
-use crate::options::Device;
+use clip_model::manifest::Plan;
+
+pub(crate) use start::start;
+
+use crate::device::Device;
+use crate::error::{Error, Result};
 
 /// An engine that was started on a device.
 pub trait Engine: fmt::Debug + Send + Sync {
@@ -27,8 +32,22 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// Opens the graph in `file`, to be run with so many threads.
     ///
     /// # Errors
-    /// [`crate::Error::Engine`] when the engine refuses it.
+    /// [`Error::Engine`] when the engine refuses it; [`Error::NoPlan`] when it runs plans only.
     fn open(&self, file: &Path, threads: usize) -> Result<Box<dyn Session>>;
+
+    /// What of this machine a plan was not built for, a sentence each; nothing when it runs here.
+    fn misfits(&self, _plan: &Plan) -> Vec<String> {
+        vec![format!("it is a plan of TensorRT, and {} runs graphs", self.info().name)]
+    }
+
+    /// Opens the plan in `file`, to be run by so many threads at a time.
+    ///
+    /// # Errors
+    /// [`Error::Misfit`] for one that was built for another machine; [`Error::Plan`] when the engine refuses it.
+    fn open_plan(&self, file: &Path, plan: &Plan, _threads: usize) -> Result<Box<dyn Session>> {
+        let (file, graph) = (file.to_owned(), plan.graph.file.clone());
+        Err(Error::Misfit { file, differs: self.misfits(plan), graph })
+    }
 }
 
 /// What an engine is, and what it computes on. The number format is not the engine's to choose: it computes in that of the
@@ -44,12 +63,15 @@ pub struct EngineInfo {
     pub library: PathBuf,
     /// The device.
     pub device: Device,
+    /// What the device's maker calls it, as `Orin`, where the engine knows.
+    pub device_name: Option<String>,
 }
 
-/// `ONNX Runtime 1.31.0, CPU`
+/// `ONNX Runtime 1.31.0, CPU`, `TensorRT 10.3.0, CUDA device 0 (Orin)`
 impl fmt::Display for EngineInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}, {}", self.name, self.version, self.device)
+        write!(f, "{} {}, {}", self.name, self.version, self.device)?;
+        self.device_name.as_ref().map_or(Ok(()), |name| write!(f, " ({name})"))
     }
 }
 
@@ -64,7 +86,7 @@ pub trait Session: fmt::Debug + Send + Sync {
     /// Runs the graph on `inputs`, each with its name. Returns the outputs in their order.
     ///
     /// # Errors
-    /// [`crate::Error::Engine`] when the engine refuses an input or fails, or an output is not float32;
+    /// [`Error::Engine`] or [`Error::Plan`] when the engine refuses an input or fails, or an output is not float32;
     /// [`clip_model::Error::Memory`] when there is no room for an output.
     fn run(&self, inputs: &[(&str, &Tensor<'_>)]) -> Result<Vec<Output>>;
 }

@@ -21,14 +21,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use clip_model::memory;
+use clip_tensorrt::cuda;
 use ort::environment::Environment;
+use ort::ep::{CUDA, ExecutionProvider, ExecutionProviderDispatch};
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
 use super::{Engine, EngineInfo, Output, Port, Tensor};
+use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::options::{Device, Options};
+use crate::options::Options;
 use library::NAME;
 
 /// What a session takes besides weights, and a thread's stack where the system's limit is the usual 8 MB. Where ONNX Runtime
@@ -44,14 +47,37 @@ struct Onnx {
 
 /// Opens ONNX Runtime, or takes the one that this process has opened already.
 pub(super) fn start(options: &Options) -> Result<impl Engine + use<>> {
-    let runs_on = Device::Cpu;
-    let device = options.device.unwrap_or(runs_on);
-    if device != runs_on {
-        return Err(Error::Device { engine: NAME, device, runs_on });
-    }
+    let device = options.device.unwrap_or(Device::Cpu);
     let (library, environment) = library::load(options.library.as_deref())?;
-    let info = EngineInfo { name: NAME, version: library.version, library: library.path, device };
+    let device_name = match device {
+        Device::Cpu => None,
+        Device::Cuda(index) => Some(cuda_device(device, index, &library.path)?),
+    };
+    let (version, library) = (library.version, library.path);
+    let info = EngineInfo { name: NAME, version, library, device, device_name };
     Ok(Onnx { info, environment })
+}
+
+/// The name of the GPU, after a look whether this ONNX Runtime computes on GPUs. What its provider needs besides, as cuDNN, is found
+/// missing when it opens a graph.
+fn cuda_device(device: Device, index: u32, library: &Path) -> Result<String> {
+    if !CUDA::is_available().unwrap_or(false) {
+        let reason =
+            format!("{} is built without CUDA; the wheel onnxruntime-gpu has one with it", library.display());
+        return Err(Error::Device { engine: NAME, device, reason });
+    }
+    Ok(cuda::Device::open(index)?.name().to_owned())
+}
+
+/// The GPU instead of the processor, where it was asked for; an error where it cannot be had, and never the processor in its place.
+fn providers(device: Device) -> Vec<ExecutionProviderDispatch> {
+    match device {
+        Device::Cpu => Vec::new(),
+        Device::Cuda(index) => {
+            let index = i32::try_from(index).unwrap_or(i32::MAX);
+            vec![CUDA::default().with_device_id(index).build().error_on_failure()]
+        }
+    }
 }
 
 impl Engine for Onnx {
@@ -67,6 +93,7 @@ impl Engine for Onnx {
     fn open(&self, file: &Path, threads: usize) -> Result<Box<dyn super::Session>> {
         let session = || {
             Session::builder(&self.environment)?
+                .with_execution_providers(providers(self.info.device))?
                 .with_optimization_level(GraphOptimizationLevel::All)?
                 .with_intra_threads(threads)?
                 .with_inter_threads(1)?

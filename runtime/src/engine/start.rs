@@ -1,17 +1,28 @@
 //! Which engine runs a model.
 
-use super::{Engine, onnx};
+use clip_tensorrt::Kind;
+
+use super::{Engine, onnx, tensorrt};
+use crate::device::EngineKind;
 use crate::error::Result;
-use crate::options::{EngineKind, Options};
+use crate::options::Options;
 
 impl Options {
     /// Starts the engine that was asked for on its device, ONNX Runtime when none was.
     ///
     /// # Errors
-    /// The `Library` variants when the engine cannot be had; [`crate::Error::Device`] when it does not compute on the device.
+    /// The `Library` variants and [`crate::Error::TensorRt`] when the engine cannot be had; [`crate::Error::Device`] when it does not
+    /// compute on the device.
     pub fn start_engine(&self) -> Result<Box<dyn Engine>> {
-        match self.engine.unwrap_or(EngineKind::Onnx) {
-            EngineKind::Onnx => Ok(Box::new(onnx::start(self)?)),
-        }
+        start(self.engine.unwrap_or(EngineKind::Onnx), self, None)
+    }
+}
+
+/// Starts an engine; for plans of that `family` of TensorRT's versions, where there are some.
+pub(crate) fn start(kind: EngineKind, options: &Options, family: Option<&str>) -> Result<Box<dyn Engine>> {
+    match kind {
+        EngineKind::Onnx => Ok(Box::new(onnx::start(options)?)),
+        EngineKind::TensorRt => Ok(Box::new(tensorrt::start(Kind::TensorRt, options, family)?)),
+        EngineKind::TensorRtRtx => Ok(Box::new(tensorrt::start(Kind::Rtx, options, family)?)),
     }
 }

@@ -70,6 +70,12 @@ impl Family {
         matches!(self, Family::Rtx1_3 | Family::Rtx1_5)
     }
 
+    /// The compute capabilities that libraries of this family build engines for without such a GPU; none of TensorRT itself, which
+    /// builds for the GPU that it is on.
+    pub fn targets(self) -> &'static [u32] {
+        if self.is_rtx() { &RTX_TARGETS } else { &[] }
+    }
+
     pub(crate) fn table(self) -> &'static Table {
         match self {
             Family::TensorRt10 => &v10::TABLE,

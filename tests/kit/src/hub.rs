@@ -1,6 +1,6 @@
 //! A server on loopback that plays the hub, and the servers it redirects to.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
@@ -15,6 +15,15 @@ pub struct Request {
     pub authorization: Option<String>,
     /// The first byte that was asked for.
     pub start: Option<usize>,
+    /// All headers, their names in small letters.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// What is answered.
@@ -67,14 +76,18 @@ impl Server {
 
 /// One request per connection.
 fn serve(mut stream: &TcpStream, log: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request) -> Reply) {
-    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let mut reader = BufReader::new(stream);
+    let mut lines = reader.by_ref().lines().map_while(Result::ok);
     let Some(first) = lines.next() else { return };
     let mut words = first.split(' ').map(str::to_owned);
     let (method, path) = (words.next().unwrap(), words.next().unwrap());
-    let mut request = Request { method, path, authorization: None, start: None };
+    let (authorization, start, headers, body) = (None, None, vec![], vec![]);
+    let mut request = Request { method, path, authorization, start, headers, body };
     for line in lines.by_ref().take_while(|line| !line.is_empty()) {
         let (name, value) = line.split_once(": ").unwrap();
-        match name.to_lowercase().as_str() {
+        let name = name.to_lowercase();
+        request.headers.push((name.clone(), value.to_owned()));
+        match name.as_str() {
             "authorization" => request.authorization = Some(value.to_owned()),
             "range" => {
                 let start = value.strip_prefix("bytes=").and_then(|range| range.strip_suffix('-'));
@@ -83,6 +96,9 @@ fn serve(mut stream: &TcpStream, log: &Mutex<Vec<Request>>, answer: &dyn Fn(&Req
             _ => {}
         }
     }
+    drop(lines);
+    request.body = vec![0; request.header("content-length").map_or(0, |length| length.parse().unwrap())];
+    reader.read_exact(&mut request.body).unwrap();
     log.lock().unwrap().push(request.clone());
     let reply = answer(&request);
     let mut head = format!("HTTP/1.1 {} so\r\nConnection: close\r\n", reply.status);

@@ -9,12 +9,14 @@ use clip_model::Manifest;
 use clip_model::templates::{Template, parse_labels};
 use clip_program::{Usage, input};
 
+use crate::classifier::ClassifierArguments;
 use crate::convert::{To, convert};
 use crate::layout::{self, LayoutArguments};
 use crate::numbers::NumberArguments;
 use crate::remedy::with_remedy;
 use crate::screen::Screen;
 use crate::source::SourceArguments;
+use crate::triton::TritonArguments;
 use crate::trt::TrtArguments;
 
 /// Turn a checkpoint into a model folder that clip-run, libclip and clip-runtime open.
@@ -44,7 +46,9 @@ use crate::trt::TrtArguments;
         clip-export runs/mine -o mine --force --json\n  \
         clip-export inspect runs/mine --tensors\n  \
         clip-export verify small --against runs/mine\n  \
-        clip-export runs/mine -o camera --only visual --uint8-input --labels things.txt --template \"a photo of a {}.\"\n\n\
+        clip-export runs/mine -o camera --only visual --uint8-input --labels things.txt --template \"a photo of a {}.\"\n  \
+        clip-export runs/mine -o mine --labels things.txt --classifier\n  \
+        clip-export runs/mine -o mine --triton repository/\n\n\
         Exit status: 0 when all went well, 1 when something failed, 2 for wrong arguments."
 )]
 pub struct Arguments {
@@ -58,7 +62,7 @@ pub struct Arguments {
     /// Write no model folder but the checkpoint itself in another layout, in single precision. Who opens it cleans the texts:
     /// open_clip makes curly quotation marks straight, and repairs HTML and wrong encodings; transformers does not
     #[arg(long, value_name = "LAYOUT", conflicts_with_all = [
-        "name", "force", "only", "combined", "labels", "uint8_input", "batch", "external_data", "precision", "calibration_images", "calibration_texts"
+        "name", "force", "only", "combined", "classifier", "triton", "labels", "uint8_input", "batch", "external_data", "precision", "calibration_images", "calibration_texts"
     ])]
     to: Option<To>,
 
@@ -83,6 +87,9 @@ pub struct Arguments {
     /// text_embedding and logits_per_image out
     #[arg(long)]
     combined: bool,
+
+    #[command(flatten)]
+    classifier: ClassifierArguments,
 
     /// File of labels, one a line, to be encoded once, in single precision whatever the folder's is, and kept in it:
     /// pictures are then classified without a text encoder
@@ -113,6 +120,9 @@ pub struct Arguments {
     /// Write weights into files beside the graphs (visual.onnx.data); always done where a graph passes 2 GB
     #[arg(long)]
     external_data: bool,
+
+    #[command(flatten)]
+    triton: TritonArguments,
 
     /// Replace FOLDER if it is a model folder; the old one stays until the new one is complete
     #[arg(long)]
@@ -178,6 +188,7 @@ impl Arguments {
             external_data: self.external_data,
             combined: self.combined,
             plans: self.trt.plans(),
+            classifier: self.classifier.values(self.uint8_input),
             labels: self.labels()?,
             // In a process of its own, so that this one never holds a whole model.
             runner: std::env::current_exe().map_or(Runner::Here, Runner::Apart),
@@ -222,6 +233,7 @@ pub fn run(mut arguments: Arguments) -> anyhow::Result<()> {
             anyhow::anyhow!("{:?} cannot name the model: {reason}; give it one with --name", source.name)
         })?,
     };
+    arguments.triton.check(&folders, &options)?;
     options.samples = numbers.samples(&source.checkpoint.preprocess, options.only)?;
     let wanted: Vec<Options> = numbers.each(&options);
     let mut show = |step| screen.show(step);
@@ -244,22 +256,34 @@ pub fn run(mut arguments: Arguments) -> anyhow::Result<()> {
     };
     let manifests = manifests.map_err(refused)?;
     screen.finish();
-    print(&folders.into_iter().zip(manifests).collect::<Vec<_>>(), &arguments.trt, *json)
+    let mut models = Vec::new();
+    for folder in &folders {
+        models.extend(arguments.triton.add(folder, options.replace)?);
+    }
+    print(&folders.into_iter().zip(manifests).collect::<Vec<_>>(), &models, &arguments.trt, *json)
 }
 
-fn print(made: &[(PathBuf, Manifest)], trt: &TrtArguments, json: bool) -> anyhow::Result<()> {
-    let values: Vec<_> = made
-        .iter()
-        .map(|(folder, manifest)| {
-            let mut value = serde_json::json!({ "folder": folder, "manifest": manifest });
-            let lines = trt.command_lines(folder, manifest);
-            if !lines.is_empty() {
-                value["trtexec"] = lines.into();
-            }
-            value
-        })
-        .collect();
-    let folders = made.iter().map(|(folder, _)| folder.display().to_string()).collect::<Vec<_>>().join("\n");
+/// Prints the folders, and the models that were added to a repository; or the command lines that were asked for.
+fn print(
+    made: &[(PathBuf, Manifest)],
+    models: &[PathBuf],
+    trt: &TrtArguments,
+    json: bool,
+) -> anyhow::Result<()> {
+    let value = |(folder, manifest): &(PathBuf, Manifest)| {
+        let mut value = serde_json::json!({ "folder": folder, "manifest": manifest });
+        if !models.is_empty() {
+            value["models"] = serde_json::json!(models);
+        }
+        let lines = trt.command_lines(folder, manifest);
+        if !lines.is_empty() {
+            value["trtexec"] = lines.into();
+        }
+        value
+    };
+    let values: Vec<_> = made.iter().map(value).collect();
+    let paths = made.iter().map(|(folder, _)| folder).chain(models);
+    let folders = paths.map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n");
     let lines: Vec<String> =
         made.iter().flat_map(|(folder, manifest)| trt.command_lines(folder, manifest)).collect();
     let text = match values.as_slice() {

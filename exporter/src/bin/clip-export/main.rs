@@ -1,6 +1,7 @@
 //! `clip-export`: a checkpoint becomes a model folder; `clip-export inspect` says what one is.
 
 mod activation;
+mod classifier;
 mod convert;
 mod engines;
 mod export;
@@ -11,6 +12,7 @@ mod remedy;
 mod screen;
 mod source;
 mod thresholds;
+mod triton;
 mod trt;
 mod verify;
 
@@ -68,9 +70,11 @@ fn build() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Whoever asked says that an engine could not be built.
-            let reason =
-                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            clip_program::note(&reason);
+            let reason = match error {
+                clip_exporter::Error::Plan(reason) => anyhow::Error::from(reason),
+                other => other.into(),
+            };
+            clip_program::note(&format!("{reason:#}"));
             ExitCode::FAILURE
         }
     }

@@ -13,7 +13,10 @@ pub fn with_remedy(error: Error) -> anyhow::Error {
     };
     match error {
         Error::Conflict(_) | Error::Range { .. } | Error::FewSamples { .. } => Usage(said).into(),
-        Error::Exists(_) | Error::Overflow { .. } => anyhow::Error::msg(said),
+        Error::TritonNested { .. } => Usage(said).into(),
+        Error::Exists(_) | Error::Overflow { .. } | Error::TritonModel { .. } | Error::TritonName { .. } => {
+            anyhow::Error::msg(said)
+        }
         error => error.into(),
     }
 }
@@ -24,6 +27,9 @@ fn remedy(error: &Error) -> Option<&'static str> {
             "name another folder, or replace it with --force"
         }
         Error::Exists(_) => "name another folder",
+        Error::TritonModel { ours: true, .. } => "give another --name, or replace it with --force",
+        Error::TritonModel { ours: false, .. } => "give another --name",
+        Error::TritonName { .. } => "give one with --name",
         Error::Overflow { .. } => "export it with --precision fp32 or int8",
         Error::Conflict(Conflict::CombinedAlone) => "leave one of --combined and --only out",
         Error::Conflict(Conflict::CombinedInt8) => "leave --combined out",
@@ -31,6 +37,10 @@ fn remedy(error: &Error) -> Option<&'static str> {
         Error::Conflict(Conflict::LabelsOfTexts) => "leave one of --labels and --only text out",
         Error::Conflict(Conflict::PlanOfCpuIntegers) => "leave --dialect cpu out",
         Error::Conflict(Conflict::TrtexecRtx) => "leave one of --trtexec and --rtx out",
+        Error::Conflict(Conflict::ClassifierOfNothing) => "give --labels, or leave --classifier out",
+        Error::Conflict(Conflict::ClassifierOfBytes) => {
+            "leave one of --uint8-input and --classifier-input out"
+        }
         Error::FewSamples { tower: Tower::Image, .. } => "give --calibration-images",
         Error::FewSamples { tower: Tower::Text, .. } => "give --calibration-texts, or --only visual",
         _ => return None,

@@ -109,9 +109,8 @@ impl Screen {
                 }
                 self.note(&said);
             }
-            Step::LeftAsGraph { tower, memory } => self.note(&format!(
-                "{} stays a graph, to be run by ONNX Runtime: the GPU has {:.1} GB (--trt-encoders both builds both)",
-                tower.files()[0],
+            Step::LeftAsGraph { file, memory } => self.note(&format!(
+                "{file} stays a graph, to be run by ONNX Runtime: the GPU has {:.1} GB (--trt-encoders both builds both)",
                 memory as f64 / 1e9
             )),
             Step::Verified { image_ms } if image_ms > 0.0 => {

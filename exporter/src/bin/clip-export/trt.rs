@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use clip_exporter::Tower;
+use clip_exporter::Component;
 use clip_exporter::plans::{self, Plans};
 use clip_model::Manifest;
 use clip_model::manifest::Sizes;
@@ -84,7 +84,7 @@ pub struct PlanArguments {
 /// The encoders that become engines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Encoders {
-    /// The image encoder
+    /// The image encoder, and the classifier that is made of it
     Visual,
     /// The text encoder
     Text,
@@ -97,10 +97,10 @@ impl PlanArguments {
     pub fn plans(&self) -> Plans {
         Plans {
             options: self.options(),
-            towers: self.trt_encoders.map(|encoders| match encoders {
-                Encoders::Visual => vec![Tower::Image],
-                Encoders::Text => vec![Tower::Text],
-                Encoders::Both => Tower::BOTH.to_vec(),
+            components: self.trt_encoders.map(|encoders| match encoders {
+                Encoders::Visual => vec![Component::Image, Component::Classifier],
+                Encoders::Text => vec![Component::Text],
+                Encoders::Both => Component::ALL.to_vec(),
             }),
             trtexec: self.trtexec.clone(),
         }
@@ -111,6 +111,7 @@ impl PlanArguments {
         PlanOptions {
             rtx: self.rtx,
             library: self.trt_library.clone(),
+            device: usual.device,
             batch: self.trt_batch.unwrap_or(usual.batch),
             length: self.trt_text_length.unwrap_or(usual.length),
             targets: self.sm.clone(),
@@ -147,12 +148,11 @@ impl TrtArguments {
 
     /// The command lines of `trtexec` for the model in `folder`, where they are asked for.
     pub fn command_lines(&self, folder: &Path, manifest: &Manifest) -> Vec<String> {
-        let towers = [(Tower::Image, &manifest.image), (Tower::Text, &manifest.text)].into_iter();
-        let encoders = towers.filter_map(|(tower, encoder)| Some((tower, encoder.as_ref()?)));
-        let line = |(tower, encoder): (Tower, _)| {
-            plans::line(folder, manifest, encoder, tower.plan(), &self.plans.options())
+        let line = |component: Component| {
+            let encoder = component.of(manifest)?;
+            Some(plans::line(folder, manifest, encoder, component.plan(), &self.plans.options()))
         };
-        encoders.filter(|_| self.print_trtexec).map(line).collect()
+        Component::ALL.into_iter().filter(|_| self.print_trtexec).filter_map(line).collect()
     }
 }
 

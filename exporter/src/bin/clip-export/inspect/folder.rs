@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clip_model::Manifest;
-use clip_model::manifest::{self, Encoder, Plan, Sizes};
+use clip_model::manifest::{self, Classifier, Encoder, Plan, Sizes, Values};
 use serde::Serialize;
 use serde_json::json;
 
@@ -50,6 +50,7 @@ pub fn describe(path: &Path) -> Result<Inspection> {
     table.push(row("preprocessing", words::preprocess_text(&manifest.preprocess)));
     table.push(row("logit scale", words::logits_text(manifest.logit_scale, manifest.logit_bias)));
     table.extend(manifest.labels.iter().map(|set| row("labels", format!("{} in {}", set.count, set.file))));
+    table.extend(manifest.classifier.iter().map(|c| row("classifier", classifier_text(c))));
     let list: Vec<String> =
         files.iter().map(|File { file, bytes }| format!("{file} {}", size_text(*bytes))).collect();
     table.push(row("files", format!("{}; together {}", list.join(", "), size_text(total))));
@@ -83,6 +84,15 @@ fn plan_text(plan: &Plan) -> String {
     let verified = if plan.verified { "verified" } else { "unverified" };
     let Sizes { min, max, .. } = plan.batch;
     format!("; {name} {}, {gpus}, batches of {min} to {max}, {verified}", plan.version)
+}
+
+fn classifier_text(classifier: &Classifier) -> String {
+    let takes = match classifier.values {
+        Values::Normalised => "normalised numbers",
+        Values::Bytes => "packed bytes",
+        Values::Pixels => "numbers from 0 to 255",
+    };
+    format!("{}, {}, takes {takes}", classifier.encoder.file, classifier.encoder.precision.name())
 }
 
 /// A word of the manifest, as it is written there.

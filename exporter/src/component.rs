@@ -1,0 +1,80 @@
+//! The graphs of a model folder.
+
+use clip_model::Manifest;
+use clip_model::manifest::Encoder;
+use serde::{Deserialize, Serialize};
+
+use crate::options::Options;
+use crate::tower::Tower;
+
+/// A graph of a model folder that runs by itself: what becomes an engine, or a model on a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Component {
+    /// The image encoder.
+    Image,
+    /// The text encoder.
+    Text,
+    /// The classifier for other programs.
+    Classifier,
+}
+
+impl Component {
+    /// In the order in which they are built.
+    pub const ALL: [Component; 3] = [Component::Image, Component::Text, Component::Classifier];
+
+    /// What names that are made of its model's end with.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Component::Image => "visual",
+            Component::Text => "text",
+            Component::Classifier => "classifier",
+        }
+    }
+
+    /// Those that an export with `options` has.
+    pub(crate) fn of_options(options: &Options) -> Vec<Component> {
+        let has = |tower| options.only.is_none_or(|only| only == tower);
+        let components = [
+            (Component::Image, has(Tower::Image)),
+            (Component::Text, has(Tower::Text)),
+            (Component::Classifier, options.classifier.is_some()),
+        ];
+        components.into_iter().filter_map(|(component, there)| there.then_some(component)).collect()
+    }
+
+    /// Name of its graph's file.
+    pub fn graph(self) -> &'static str {
+        match self {
+            Component::Image => "visual.onnx",
+            Component::Text => "text.onnx",
+            Component::Classifier => "classifier.onnx",
+        }
+    }
+
+    /// Name of its plan's file.
+    pub fn plan(self) -> &'static str {
+        match self {
+            Component::Image => "visual.plan",
+            Component::Text => "text.plan",
+            Component::Classifier => "classifier.plan",
+        }
+    }
+
+    /// How a manifest describes it, where it is there.
+    pub fn of(self, manifest: &Manifest) -> Option<&Encoder> {
+        match self {
+            Component::Image => manifest.image.as_ref(),
+            Component::Text => manifest.text.as_ref(),
+            Component::Classifier => manifest.classifier.as_ref().map(|classifier| &classifier.encoder),
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn of_mut(self, manifest: &mut Manifest) -> Option<&mut Encoder> {
+        match self {
+            Component::Image => manifest.image.as_mut(),
+            Component::Text => manifest.text.as_mut(),
+            Component::Classifier => manifest.classifier.as_mut().map(|classifier| &mut classifier.encoder),
+        }
+    }
+}

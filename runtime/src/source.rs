@@ -1,0 +1,179 @@
+//! What a tower of a model runs: which file, and by which engine.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clip_model::Manifest;
+use clip_model::manifest::Encoder;
+
+use crate::device::EngineKind;
+use crate::engine::{self, Engine, EngineInfo, Session};
+use crate::error::{Error, Result};
+use crate::options::Options;
+use crate::rebuild::Rebuild;
+
+/// A model folder that is being opened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Opening<'a> {
+    pub folder: &'a Path,
+    pub manifest: &'a Manifest,
+    pub options: &'a Options,
+    pub threads: usize,
+}
+
+/// The engines that were started, each once.
+#[derive(Debug, Default)]
+pub(crate) struct Engines(Vec<(EngineKind, Arc<dyn Engine>)>);
+
+impl Engines {
+    /// The engine of that kind, which is started unless it was before; for plans of that `family`, where there are some.
+    pub fn start(
+        &mut self,
+        kind: EngineKind,
+        options: &Options,
+        family: Option<&str>,
+    ) -> Result<Arc<dyn Engine>> {
+        if let Some((_, engine)) = self.0.iter().find(|(known, _)| *known == kind) {
+            return Ok(engine.clone());
+        }
+        let engine: Arc<dyn Engine> = engine::start(kind, options, family)?.into();
+        self.0.push((kind, engine.clone()));
+        Ok(engine)
+    }
+}
+
+/// What a tower runs.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub kind: EngineKind,
+    /// As the manifest describes it.
+    described: Encoder,
+    /// As it is run.
+    encoder: Encoder,
+    place: Place,
+}
+
+/// Where its file is.
+#[derive(Debug)]
+enum Place {
+    /// In the model folder.
+    Model,
+    /// In the folder of the user's cache.
+    Cache(PathBuf),
+    /// It has to be built first.
+    Nowhere,
+}
+
+/// A file that an engine has opened.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub file: PathBuf,
+    pub session: Box<dyn Session>,
+    pub encoder: Encoder,
+    pub engine: EngineInfo,
+}
+
+impl Source {
+    /// Decides what the tower runs that the manifest describes so. A plan that does not fit this machine is refused, or, where that is
+    /// asked for, one of the cache is taken in its place, or will be built.
+    pub fn choose(opening: Opening<'_>, described: &Encoder, engines: &mut Engines) -> Result<Source> {
+        let Opening { folder, options, .. } = opening;
+        let plan = described.plan();
+        let own = match plan {
+            None => EngineKind::Onnx,
+            Some(plan) if plan.family.starts_with("rtx") => EngineKind::TensorRtRtx,
+            Some(_) => EngineKind::TensorRt,
+        };
+        let kind = options.engine.unwrap_or(own);
+        let source = |encoder, place| Source { kind, described: described.clone(), encoder, place };
+        if kind == EngineKind::Onnx {
+            return Ok(source(described.without_plan(), Place::Model));
+        }
+        let engine = engines.start(kind, options, plan.map(|plan| plan.family.as_str()))?;
+        let file = folder.join(&described.file);
+        let misfit = match plan {
+            None => Error::NoPlan { engine: engine.info().name, file },
+            Some(plan) => {
+                let differs = engine.misfits(plan);
+                if differs.is_empty() {
+                    return Ok(source(described.clone(), Place::Model));
+                }
+                Error::Misfit { file, differs, graph: plan.graph.file.clone() }
+            }
+        };
+        if !options.rebuild {
+            return Err(misfit);
+        }
+        let rebuild = opening.rebuild(described, kind, &*engine)?;
+        Ok(match rebuild.kept() {
+            Some(encoder) => source(encoder, Place::Cache(rebuild.folder().to_owned())),
+            None => source(described.clone(), Place::Nowhere),
+        })
+    }
+
+    /// Names and hashes of the files in the model folder that it takes.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let model = matches!(self.place, Place::Model);
+        self.encoder.files().filter(move |_| model)
+    }
+
+    /// Files that it opens, as far as they are there.
+    pub fn paths(&self, folder: &Path) -> Vec<PathBuf> {
+        let folder = match &self.place {
+            Place::Model => folder,
+            Place::Cache(folder) => folder,
+            Place::Nowhere => return Vec::new(),
+        };
+        self.encoder.files().map(|(file, _)| folder.join(file)).collect()
+    }
+
+    /// Builds it where that has to be done.
+    pub fn built(self, opening: Opening<'_>, engine: &dyn Engine) -> Result<Source> {
+        match self.place {
+            Place::Model | Place::Cache(_) => Ok(self),
+            Place::Nowhere => self.build(opening, engine, None),
+        }
+    }
+
+    /// `refused` is the hash of the plan that was not taken.
+    fn build(self, opening: Opening<'_>, engine: &dyn Engine, refused: Option<&str>) -> Result<Source> {
+        let rebuild = opening.rebuild(&self.described, self.kind, engine)?;
+        let (encoder, place) = (rebuild.build(refused)?, Place::Cache(rebuild.folder().to_owned()));
+        Ok(Source { encoder, place, ..self })
+    }
+
+    /// Opens it. A plan that fits, and that TensorRT refuses all the same, is built anew where that is asked for.
+    pub fn open(self, opening: Opening<'_>, engine: &dyn Engine) -> Result<Opened> {
+        match self.open_once(opening, engine) {
+            Err(error) if opening.options.rebuild && is_refused(&error) => {
+                let sha256 = self.encoder.sha256.clone();
+                self.build(opening, engine, Some(&sha256))?.open_once(opening, engine)
+            }
+            result => result,
+        }
+    }
+
+    fn open_once(&self, opening: Opening<'_>, engine: &dyn Engine) -> Result<Opened> {
+        let folder = match &self.place {
+            Place::Cache(folder) => folder,
+            Place::Model | Place::Nowhere => opening.folder,
+        };
+        let file = folder.join(&self.encoder.file);
+        let session = match self.encoder.plan() {
+            Some(plan) => engine.open_plan(&file, plan, opening.threads),
+            None => engine.open(&file, opening.threads),
+        }?;
+        Ok(Opened { file, session, encoder: self.encoder.clone(), engine: engine.info().clone() })
+    }
+}
+
+impl<'a> Opening<'a> {
+    fn rebuild(self, encoder: &'a Encoder, kind: EngineKind, engine: &'a dyn Engine) -> Result<Rebuild<'a>> {
+        Rebuild::new((self.folder, self.manifest, encoder), (kind, engine), self.options)
+    }
+}
+
+/// Whether TensorRT itself does not take a plan.
+fn is_refused(error: &Error) -> bool {
+    matches!(error, Error::Plan { source, .. } if matches!(**source, clip_tensorrt::Error::Plan { .. }))
+}
