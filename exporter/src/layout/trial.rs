@@ -263,3 +263,51 @@ impl Expected {
         Some(worst)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Options;
+    use clip_checkpoint::Checkpoint;
+    use clip_model::config::Activation;
+    use clip_testkit::{checkpoint, vit};
+
+    /// A model folder with one layer in each tower.
+    fn model(root: &Path, image: &str, activation: Activation) -> PathBuf {
+        let root = root.join(image);
+        std::fs::create_dir(&root).unwrap();
+        let config = vit(8, [16, 8, 8, 1, 4], [6, 49408, 8, 2, 1], 2.0, activation);
+        let checkpoint = Checkpoint::open(checkpoint(&root, &config)).unwrap();
+        crate::export(&checkpoint, root.join("model"), &Options::default(), &mut |_| {}).unwrap();
+        root.join("model")
+    }
+
+    #[test]
+    fn a_graph_that_gives_something_else_is_found() {
+        let root = tempfile::tempdir().unwrap();
+        let one = model(root.path(), "one", Activation::Gelu);
+        let other = model(root.path(), "other", Activation::QuickGelu);
+        let ids = Ids { name: "ids".to_owned(), long: false, mask: None, cuts_ends: false };
+        let named = |name: &str| Some(name.to_owned());
+        let image =
+            Ports { pixels: named("image"), images: named("embedding"), ..Ports::of("", "visual.onnx") };
+        let text = Ports { ids: Some(ids), texts: named("embedding"), ..Ports::of("", "text.onnx") };
+        let compare = |model: &Path, folder: &Path, graph: &Ports| {
+            run(&Runner::Here, model, folder, vec![graph.clone()])
+        };
+        for graph in [&image, &text] {
+            compare(&one, &one, graph).unwrap();
+            match compare(&one, &other, graph) {
+                Err(Error::Laid { file, difference: Some(difference) }) => {
+                    assert!(file == graph.file && difference > TOLERANCE, "{file} {difference}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let unknown = Ports { images: named("image_embeds"), ..image };
+        let error = compare(&one, &one, &unknown).unwrap_err();
+        assert!(matches!(error, Error::Laid { difference: None, .. }), "{error:?}");
+        let absent = Ports { file: "absent.onnx".to_owned(), ..text };
+        assert!(matches!(compare(&one, &one, &absent), Err(Error::Trial(_))));
+    }
+}
