@@ -3,6 +3,7 @@
 use clip_checkpoint::{TOKENIZER, hugging_face};
 use serde_json::{Map, Value, json};
 
+use super::ports::path;
 use super::source::Source;
 
 /// `config.json` of the whole model.
@@ -55,8 +56,4 @@ pub fn whole(source: &Source<'_>, config: &Value) -> Vec<(String, String)> {
         texts.push(preprocessor(source, ""));
     }
     texts
-}
-
-fn path(folder: &str, name: &str) -> String {
-    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use clip_model::{Manifest, files, manifest};
 
 use super::graph::LaidGraph;
+use super::ports::path;
 use super::program::Program;
 use super::record::Record;
 use super::source::Source;
@@ -35,7 +36,7 @@ impl LaidGraph {
             graph_file::write(&self.graph, self.files, external, checkpoint, &inside, steps)?;
         let beside = data.into_iter().map(|data| (data.file, data.sha256));
         for (file, sha256) in [(self.files[0].to_owned(), sha256)].into_iter().chain(beside) {
-            record.files.insert(trial::path(self.folder, &file), sha256);
+            record.files.insert(path(self.folder, &file), sha256);
         }
         Ok(())
     }
@@ -61,9 +62,9 @@ pub fn fill(
         graph.write(source, folder, &mut record, steps)?;
     }
     for (name, text) in laid.texts {
-        let path = folder.join(&name);
-        path.parent().map_or(Ok(()), create)?;
-        record.files.insert(name, files::write_hashed(&path, text.as_bytes())?);
+        let file = folder.join(&name);
+        file.parent().map_or(Ok(()), create)?;
+        record.files.insert(name, files::write_hashed(&file, text.as_bytes())?);
     }
     // What the comparison with single precision found stays with the graphs that it is about.
     let report = model.0.join(manifest::REPORT);

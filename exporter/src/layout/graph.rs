@@ -2,8 +2,8 @@
 
 use clip_model::config::Family;
 
+use super::ports::{Ids, Ports};
 use super::source::Source;
-use super::trial::{Ids, Ports};
 use crate::graph::{EMBEDDING, IDS, IMAGE};
 use crate::onnx::{Attribute, Axis, Data, Element, Graph, Node, Signature};
 
@@ -37,6 +37,14 @@ pub struct Integers {
     pub cuts_ends: bool,
 }
 
+impl Integers {
+    /// How a graph is fed so.
+    fn port(self) -> Ids {
+        let Integers { name, long, mask, cuts_ends } = self;
+        Ids { name: name.to_owned(), long, mask: mask.map(str::to_owned), cuts_ends }
+    }
+}
+
 /// A graph, and where it lies.
 pub struct LaidGraph {
     /// The folder in the folder; empty for the folder itself.
@@ -63,7 +71,7 @@ pub fn image(source: &Source<'_>, (folder, files): Place, names: Names) -> Optio
 /// The text tower, unless it is left out.
 pub fn text(source: &Source<'_>, (folder, files): Place, names: Names) -> Option<LaidGraph> {
     let graph = text_tower(source, source.text.as_ref()?, names);
-    let (ids, texts) = (Some(Ids::of(names.ids)), Some(names.texts.to_owned()));
+    let (ids, texts) = (Some(names.ids.port()), Some(names.texts.to_owned()));
     let ports = Ports { ids, texts, ..Ports::of(folder, files[0]) };
     Some(LaidGraph { folder, files, graph, ports })
 }
@@ -79,7 +87,7 @@ pub fn both(source: &Source<'_>, (folder, files): Place, names: Names) -> Option
     add_logits(&mut graph, source, names);
     let ports = Ports {
         pixels: Some(names.pixels.to_owned()),
-        ids: Some(Ids::of(names.ids)),
+        ids: Some(names.ids.port()),
         images: Some(names.images.to_owned()),
         texts: Some(names.texts.to_owned()),
         logits: LOGITS.map(str::to_owned).to_vec(),

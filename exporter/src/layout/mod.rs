@@ -7,11 +7,13 @@
 //! one does.
 
 mod described;
+mod expected;
 mod fastembed;
 mod fill;
 mod graph;
 mod immich;
 mod optimum;
+mod ports;
 mod program;
 mod record;
 mod source;
