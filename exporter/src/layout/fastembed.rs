@@ -1,4 +1,4 @@
-//! fastembed, in Python (read at 0.9.1) and in Rust (`UserDefinedEmbeddingModel`, `UserDefinedImageEmbeddingModel`).
+//! fastembed, in Python (read at 0.9.1) and in Rust (its `UserDefinedEmbeddingModel` and `UserDefinedImageEmbeddingModel`).
 //!
 //! Each tower is a model of its own, in a folder with `model.onnx`. Texts are fed as int64 with a mask, padded to the longest of
 //! a batch; pooling has to be switched off, as the graph does it. Pictures go to whatever the first input is called, and the first
