@@ -37,7 +37,7 @@ test: .deps/onnxruntime .deps/tensorrt .deps/tensorrt-headers .deps/tensorrt-lea
 	$(CARGO) test --release --workspace --no-fail-fast
 
 .PHONY: parity
-parity: .deps/python .deps/engines .deps/tensorrt build ## compare with open_clip, transformers, Pillow and PyTorch, in several engines
+parity: .deps/python .deps/engines .deps/runtimes .deps/tensorrt build ## compare with open_clip, transformers, Pillow and PyTorch, in several engines
 	$(BUILD) --workspace --examples
 	scripts/parity.sh
 
@@ -87,5 +87,7 @@ clean-deps: ## remove .deps/, to be fetched again when needed
 	@scripts/deps.sh tensorrt-headers
 .deps/tensorrt-lean: FORCE ## TensorRT's lean runtime, which tests see refused
 	@scripts/deps.sh tensorrt-lean
+.deps/runtimes: FORCE ## transformers.js, fastembed and optimum-onnx for `make parity`
+	@scripts/deps.sh runtimes
 .deps/optimum: FORCE ## optimum-onnx, beside which tests/bench/export.py measures
 	@scripts/deps.sh optimum

@@ -10,6 +10,8 @@
 #   scripts/deps.sh tensorrt-headers   TensorRT's C++ headers, for the doubles of tests/doubles/, into .deps/tensorrt-headers
 #   scripts/deps.sh tensorrt-lean      TensorRT's lean runtime, for a test, into .deps/tensorrt-lean where there is a package
 #   scripts/deps.sh optimum       optimum-onnx for tests/bench/export.py, into .deps/optimum, to be found before the reference
+#   scripts/deps.sh runtimes      programs that open folders of ours, for `make parity`: .deps/optimum, .deps/fastembed and, where
+#                                 there is npm, .deps/transformers-js
 #
 # Everything comes from PyPI by pip, from npm's registry or by cargo; a finished step leaves a copy of its version list in
 # .deps/stamps/.
@@ -91,20 +93,21 @@ apart() {
     finished "$1" "$list"
 }
 
-onnxruntime_web() {
-    local list=$pins/onnxruntime-web/package-lock.json to=$deps/onnxruntime-web
-    if done_already onnxruntime-web "$list" && [ -e "$to/node_modules" ]; then return; fi
+# A package of npm's registry into a folder of its own, where there is npm.
+from_npm() {
+    local list=$pins/$1/package-lock.json to=$deps/$1
+    if done_already "$1" "$list" && [ -e "$to/node_modules" ]; then return; fi
     if ! command -v npm > /dev/null; then
-        echo "note: npm not found, so onnxruntime-web is left out; it comes with Node.js 20 or newer" >&2
+        echo "note: npm not found, so $1 is left out; it comes with Node.js 20 or newer" >&2
         return
     fi
-    echo "fetching onnxruntime-web ($list)"
+    echo "fetching $1 ($list)"
     rm -rf "$to"
     mkdir -p "$to"
-    cp "$pins"/onnxruntime-web/package*.json "$to/"
+    cp "$pins/$1"/package*.json "$to/"
     npm ci --prefix "$to" --ignore-scripts --no-audit --no-fund --silent \
-        || fail "npm could not bring onnxruntime-web; check the network and run the same command again"
-    finished onnxruntime-web "$list"
+        || fail "npm could not bring $1; check the network and run the same command again"
+    finished "$1" "$list"
 }
 
 tensorrt() {
@@ -157,11 +160,16 @@ case ${1:-} in
         ;;
     engines)
         apart openvino openvino
-        onnxruntime_web
+        from_npm onnxruntime-web
         ;;
     tensorrt) tensorrt ;;
     tensorrt-headers) tensorrt_headers ;;
     tensorrt-lean) tensorrt_lean ;;
     optimum) apart optimum optimum ;;
-    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python|engines|tensorrt|tensorrt-headers|tensorrt-lean|optimum" ;;
+    runtimes)
+        apart optimum optimum
+        apart fastembed fastembed
+        from_npm transformers-js
+        ;;
+    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python|engines|tensorrt|tensorrt-headers|tensorrt-lean|optimum|runtimes" ;;
 esac

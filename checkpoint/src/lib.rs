@@ -24,6 +24,11 @@ mod torch;
 mod weights;
 mod write;
 
+/// What Hugging Face's layout says of a model besides its weights: also for programs that run graphs of it.
+pub mod hugging_face {
+    pub use crate::layout::hugging_face::{CONFIG, PREPROCESSOR, describe, write_preprocessor};
+}
+
 pub use checkpoint::Checkpoint;
 pub use error::{Error, Result, TensorMismatch};
 pub use layout::TOKENIZER;

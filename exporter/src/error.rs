@@ -41,6 +41,36 @@ pub enum Error {
         /// The name of a file in it that would be lost.
         file: PathBuf,
     },
+    /// What was to be replaced was not written for another program, or by a version that this one does not know.
+    #[error("{} is not replaced: it is no folder that was written here for another program", folder.display())]
+    NotLaidOut {
+        /// The folder.
+        folder: PathBuf,
+        /// What is missing, or unknown.
+        source: clip_model::Error,
+    },
+    /// Another program cannot run this model.
+    #[error("{program} cannot run this model: {reason}")]
+    Unsuited {
+        /// The program.
+        program: &'static str,
+        /// What it does otherwise.
+        reason: &'static str,
+    },
+    /// A graph for another program gives something else than the verified one that it was made of.
+    #[error(
+        "the folder was not kept: {file} gives {}",
+        difference.map_or_else(
+            || "what is no number".to_owned(),
+            |difference| format!("numbers that are {difference:e} from those of the model that was verified")
+        )
+    )]
+    Laid {
+        /// The graph's path in the folder.
+        file: String,
+        /// The largest difference; None where one is no number.
+        difference: Option<f32>,
+    },
     /// A model of that name is in the model repository already.
     #[error(
         "{} {}", model.display(),
@@ -193,6 +223,9 @@ pub enum Conflict {
     /// A combined graph, and 8-bit integers.
     #[error("a combined graph is not quantized")]
     CombinedInt8,
+    /// Something that has no place in a folder for another program.
+    #[error("a folder for another program has no place for {0}")]
+    NotLaidOut(&'static str),
     /// Packed bytes as the input of images, and the text tower alone.
     #[error("packed bytes are for the image encoder, which is left out")]
     BytesOfTexts,

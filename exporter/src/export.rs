@@ -4,13 +4,14 @@ use std::io::Write;
 use std::path::Path;
 
 use clip_checkpoint::Checkpoint;
-use clip_model::{Manifest, files, manifest};
+use clip_model::{Manifest, files, manifest, temporary};
 
 use crate::compare::{self, Samples, Thresholds};
-use crate::contents::{self, Folder, destination};
+use crate::contents::{self, Folder, destination, replacement};
 use crate::error::{Error, Result};
 use crate::graph::{self, Form};
 use crate::int8::{self, Dialect, Scratch, Sensitive};
+use crate::layout::{self, Source};
 use crate::onnx::Graph;
 use crate::options::{Numbers, Options};
 use crate::plans;
@@ -46,7 +47,7 @@ pub fn export(
     options.check()?;
     options.plans.iter().try_for_each(|plans| plans::check(plans, &options.runner).map(drop))?;
     let export = Export::new(checkpoint, options)?;
-    destination::write(folder, options.replace, |folder| export.fill(folder, steps))
+    destination::write(folder, options.replace, |folder| export.fill(folder, &mut |_, _| {}, steps))
 }
 
 /// [`export`] in several number formats: `folder` gets a model folder for each of `options`, named after its format
@@ -66,7 +67,38 @@ pub fn export_each(
     let names: Vec<&str> = options.iter().map(|options| options.numbers.precision().name()).collect();
     let replace = options.iter().all(|options| options.replace);
     destination::write_each(folder.as_ref(), &names, replace, |i, folder| {
-        Export::new(checkpoint, &options[i])?.fill(folder, steps)
+        Export::new(checkpoint, &options[i])?.fill(folder, &mut |_, _| {}, steps)
+    })
+}
+
+/// [`export`] as another program expects it: the same verified graphs in a folder for `program`, see [`layout`].
+///
+/// # Errors
+/// Those of [`export`]; [`Error::NotLaidOut`] for a destination that was not written so; [`Error::Unsuited`] for a model that the
+/// program cannot run; [`Error::Laid`] when a graph gives something else than the one it was made of.
+pub fn lay_out(
+    checkpoint: &Checkpoint,
+    folder: impl AsRef<Path>,
+    program: layout::Program,
+    options: &Options,
+    steps: &mut dyn FnMut(Step),
+) -> Result<layout::Record> {
+    let folder = folder.as_ref();
+    let check = |folder: &Path| layout::check(folder, options.replace);
+    check(folder)?;
+    options.check()?;
+    program.check(checkpoint, options)?;
+    let export = Export::new(checkpoint, options)?;
+    replacement::write(folder, check, |folder| {
+        // Where there is room for the result there is for this one, too.
+        let io = |e| clip_model::Error::io("create a folder in", folder, e);
+        let model = temporary::Folder::create_in(folder).map_err(io)?;
+        let mut towers = Vec::new();
+        let mut keep = |tower, graph| towers.push((tower, graph));
+        let manifest = export.fill(model.path(), &mut keep, steps)?;
+        let precision = options.numbers.precision();
+        let source = Source::new(checkpoint, &manifest, towers, precision, options.external_data)?;
+        layout::fill(folder, program, &source, (model.path(), &manifest), &options.runner, steps)
     })
 }
 
@@ -89,7 +121,13 @@ impl<'a> Export<'a> {
     }
 
     /// Fills the folder at `path`, and sees that the model in it works.
-    fn fill(&self, path: &Path, steps: &mut dyn FnMut(Step)) -> Result<Manifest> {
+    /// Each tower's graph goes to `keep` when it is written.
+    fn fill(
+        &self,
+        path: &Path,
+        keep: &mut dyn FnMut(Tower, Graph),
+        steps: &mut dyn FnMut(Step),
+    ) -> Result<Manifest> {
         let Export { checkpoint, options, .. } = *self;
         let mut folder = Folder::new(path, checkpoint, options.form, options.external_data, steps)?;
         folder.manifest.model.clone_from(&options.model);
@@ -97,9 +135,10 @@ impl<'a> Export<'a> {
         for tower in Tower::BOTH.into_iter().filter(|&tower| options.only.is_none_or(|only| only == tower)) {
             let graph = self.graph(tower, &mut folder, &mut left_in_float)?;
             folder.add_encoder(tower, &graph, options.numbers.precision())?;
-            if tower == Tower::Image {
-                image = Some(graph).filter(|_| options.classifier.is_some());
+            if tower == Tower::Image && options.classifier.is_some() {
+                image = Some(graph.clone());
             }
+            keep(tower, graph);
         }
         if options.combined {
             folder.add_combined(if options.numbers == Numbers::Fp16 {

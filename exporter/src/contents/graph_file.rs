@@ -14,7 +14,7 @@ use crate::step::Step;
 
 /// Whether the weights of `graph` go into a file of their own: when `external` asks for it or one file cannot hold them. (What
 /// is left without them is a few hundred kilobytes, however large the model.)
-fn has_file_beside(graph: &Graph, external: bool) -> bool {
+pub fn has_file_beside(graph: &Graph, external: bool) -> bool {
     external || graph.file_sizes(None)[0] > LIMIT
 }
 

@@ -5,7 +5,7 @@ mod deepstream;
 mod described;
 pub mod destination;
 mod folder;
-mod graph_file;
+pub mod graph_file;
 mod gstreamer;
 mod labels;
 pub mod replacement;

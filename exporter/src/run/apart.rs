@@ -3,9 +3,12 @@
 //! ONNX Runtime takes more than a model's weights, and twice as much as those in half precision, which it widens on a CPU (figures in
 //! BENCHMARKS.md).
 
-use std::io::BufWriter;
+use std::ffi::OsStr;
+use std::io::{self, BufWriter};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
+
+use serde::de::DeserializeOwned;
 
 use super::inputs::Inputs;
 use super::outcome::Outcome;
@@ -23,16 +26,26 @@ pub const ARGUMENT: &str = "run-apart";
 /// # Errors
 /// Why it failed, in words.
 pub fn run(program: &Path, folder: &Path, inputs: &Inputs) -> Result<Outcome, String> {
+    ask(program, &[ARGUMENT.as_ref(), folder.as_os_str()], |input| inputs.write(&mut BufWriter::new(input)))
+}
+
+/// What `program` answers in JSON, called with these arguments and given on standard input what `write` writes. The rest is as
+/// it is with [`run`].
+pub(crate) fn ask<T: DeserializeOwned>(
+    program: &Path,
+    arguments: &[&OsStr],
+    write: impl FnOnce(&mut ChildStdin) -> io::Result<()>,
+) -> Result<T, String> {
     let mut command = Command::new(program);
-    command.arg(ARGUMENT).arg(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|e| format!("{} does not start: {e}", program.display()))?;
     // Taken, since waiting would close it.
     let mut input = child.stdin.take();
     if let Some(input) = &mut input {
         // A program that does not read its input fails, and says below why.
-        let _ = inputs.write(&mut BufWriter::new(input));
+        let _ = write(input);
     }
-    let failed = |e: std::io::Error| format!("{}: {e}", program.display());
+    let failed = |e: io::Error| format!("{}: {e}", program.display());
     let output = child.wait_with_output().map_err(failed)?;
     drop(input);
     if output.status.success() {

@@ -55,14 +55,21 @@ fn in_order<S: Serializer>(tokens: &&[String], serializer: S) -> Result<S::Ok, S
 }
 
 /// A `tokenizer_config.json` for a tokenizer whose start, end and padding have these names.
-pub(super) fn config([start, end, pad]: [Option<String>; 3], context_length: usize) -> String {
-    let fields = json!({
+pub(super) fn config(
+    [start, end, pad]: [Option<String>; 3],
+    pads_in_front: bool,
+    context_length: usize,
+) -> String {
+    let mut fields = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": start,
         "eos_token": end,
         "pad_token": pad,
         "model_max_length": context_length,
     });
+    if pads_in_front {
+        fields["padding_side"] = "left".into();
+    }
     format!("{fields:#}\n")
 }
 

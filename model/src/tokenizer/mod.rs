@@ -149,7 +149,7 @@ impl Tokenizer {
     fn padded(&self, mut ids: Vec<i32>, length: usize) -> Vec<i32> {
         let missing = length.saturating_sub(ids.len());
         ids.resize(ids.len() + missing, self.pad_id());
-        if matches!(&self.kind, Kind::File(file) if file.pads_in_front) {
+        if self.pads_in_front() {
             ids.rotate_right(missing);
         }
         ids
@@ -207,14 +207,23 @@ impl Tokenizer {
     /// to know besides, above all what to pad with. After CLIP's texts that is the end once more, which is harmless, as the
     /// first end counts.
     pub fn to_config_json(&self, context_length: usize) -> String {
-        let names = match &self.kind {
+        json::config(self.special_names(), self.pads_in_front(), context_length)
+    }
+
+    /// What [`Tokenizer::to_config_json`] calls the tokens that begin a text, end it and pad it. SigLIP's begin with none.
+    pub fn special_names(&self) -> [Option<String>; 3] {
+        match &self.kind {
             Kind::OpenAi(_) => [json::START, json::END, json::END].map(|name| Some(name.to_owned())),
             Kind::File(file) => {
                 let pad = if file.start.is_some() { file.end } else { file.pad };
                 [file.start, Some(file.end), Some(pad)].map(|id| file.token(id?))
             }
-        };
-        json::config(names, context_length)
+        }
+    }
+
+    /// Whether padding goes in front of a text and not behind it; CLIP's always goes behind.
+    pub fn pads_in_front(&self) -> bool {
+        matches!(&self.kind, Kind::File(file) if file.pads_in_front)
     }
 
     /// A `tokenizer.json` of this tokenizer: the one it was read from, or one for the built-in vocabulary, which

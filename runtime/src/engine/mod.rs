@@ -96,7 +96,7 @@ pub trait Session: fmt::Debug + Send + Sync {
 pub struct Port {
     /// Its name.
     pub name: String,
-    /// What its elements are: `float32`, `uint8`, `int32`, or what the engine calls something else.
+    /// What its elements are: `float32`, `uint8`, `int32`, `int64`, or what the engine calls something else.
     pub element: String,
     /// Its sizes, outermost axis first; `None` where any size is taken.
     pub shape: Vec<Option<usize>>,
@@ -120,6 +120,8 @@ pub enum Tensor<'a> {
     UInt8(Vec<usize>, Cow<'a, [u8]>),
     /// Integers, such as token ids.
     Int32(Vec<usize>, Cow<'a, [i32]>),
+    /// The same in the width that programs in Python feed. No graph of a model folder takes it.
+    Int64(Vec<usize>, Cow<'a, [i64]>),
 }
 
 /// A tensor that came out of a graph.

@@ -147,6 +147,7 @@ fn value<'a>(tensor: &'a Tensor<'_>) -> ort::Result<SessionInputValue<'a>> {
         Tensor::Float32(shape, values) => TensorRef::from_array_view((shape.clone(), &values[..]))?.into(),
         Tensor::UInt8(shape, values) => TensorRef::from_array_view((shape.clone(), &values[..]))?.into(),
         Tensor::Int32(shape, values) => TensorRef::from_array_view((shape.clone(), &values[..]))?.into(),
+        Tensor::Int64(shape, values) => TensorRef::from_array_view((shape.clone(), &values[..]))?.into(),
     })
 }
 
@@ -157,6 +158,7 @@ fn port(outlet: &Outlet) -> Port {
                 TensorElementType::Float32 => "float32".to_owned(),
                 TensorElementType::Uint8 => "uint8".to_owned(),
                 TensorElementType::Int32 => "int32".to_owned(),
+                TensorElementType::Int64 => "int64".to_owned(),
                 other => format!("{other:?}").to_lowercase(),
             };
             // A size that the graph leaves free is -1.

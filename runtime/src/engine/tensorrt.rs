@@ -150,7 +150,10 @@ impl Session for Opened {
 }
 
 fn shape(tensor: &Tensor<'_>) -> Vec<i64> {
-    let (Tensor::Float32(shape, _) | Tensor::UInt8(shape, _) | Tensor::Int32(shape, _)) = tensor;
+    let (Tensor::Float32(shape, _)
+    | Tensor::UInt8(shape, _)
+    | Tensor::Int32(shape, _)
+    | Tensor::Int64(shape, _)) = tensor;
     shape.iter().map(|&n| i64::try_from(n).unwrap_or(i64::MAX)).collect()
 }
 

@@ -217,11 +217,17 @@ fn end_of_text(eos_token_id: &Value, vocab_size: usize) -> Result<EndOfText> {
 /// # Errors
 /// [`Error::Config`] when transformers has no such image tower.
 pub(crate) fn write(config: &Config, tokenizer: &Tokenizer) -> Result<String> {
-    let ImageTower::ViT(v) = &config.image else {
+    if let ImageTower::ResNet(_) = &config.image {
         return Err(Error::Config(
             "Hugging Face's CLIP has no ResNet: this checkpoint can only be written as open-clip".to_owned(),
         ));
-    };
+    }
+    Ok(format!("{:#}\n", describe(config, tokenizer)))
+}
+
+/// The fields of a `config.json` of this network and tokenizer. Of a ResNet, for which transformers has no words, the image
+/// tower's are those that say what it takes and gives: enough for a program that runs graphs and builds no network.
+pub fn describe(config: &Config, tokenizer: &Tokenizer) -> Value {
     let t = &config.text;
     let name = |activation| ACTIVATIONS.iter().find(|(_, a)| *a == activation).map(|(name, _)| *name);
     let end = match t.end {
@@ -245,15 +251,18 @@ pub(crate) fn write(config: &Config, tokenizer: &Tokenizer) -> Result<String> {
             "layer_norm_eps": in_few_digits(t.norm_epsilon),
             "eos_token_id": end,
         },
-        "vision_config": {
-            "image_size": v.image_size,
-            "patch_size": v.patch_size,
-            "hidden_size": v.width,
-            "intermediate_size": v.hidden(),
-            "num_hidden_layers": v.layers,
-            "num_attention_heads": v.heads(),
-            "hidden_act": name(v.activation),
-            "layer_norm_eps": in_few_digits(v.norm_epsilon),
+        "vision_config": match &config.image {
+            ImageTower::ViT(v) => json!({
+                "image_size": v.image_size,
+                "patch_size": v.patch_size,
+                "hidden_size": v.width,
+                "intermediate_size": v.hidden(),
+                "num_hidden_layers": v.layers,
+                "num_attention_heads": v.heads(),
+                "hidden_act": name(v.activation),
+                "layer_norm_eps": in_few_digits(v.norm_epsilon),
+            }),
+            ImageTower::ResNet(r) => json!({ "image_size": r.image_size }),
         },
     });
     match config.family {
@@ -278,5 +287,5 @@ pub(crate) fn write(config: &Config, tokenizer: &Tokenizer) -> Result<String> {
             fields["vision_config"]["model_type"] = "siglip_vision_model".into();
         }
     }
-    Ok(format!("{fields:#}\n"))
+    fields
 }

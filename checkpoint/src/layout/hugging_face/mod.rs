@@ -21,11 +21,12 @@ use clip_model::config::Family;
 use clip_model::shapes::summarize;
 use clip_model::tokenizer::Cleaning;
 
+pub use config::describe;
 pub(crate) use names::origin;
-pub(crate) use preprocessor::{FILE as PREPROCESSOR, write as write_preprocessor};
+pub use preprocessor::{FILE as PREPROCESSOR, write as write_preprocessor};
 
 /// The name of the configuration.
-pub(crate) const CONFIG: &str = "config.json";
+pub const CONFIG: &str = "config.json";
 
 /// The name of the weights, when they are in one safetensors file.
 pub(crate) const WEIGHTS: &str = "model.safetensors";

@@ -10,7 +10,7 @@ use clip_model::config::Family;
 use clip_model::preprocess::{Interpolation, Preprocess, ResizeMode};
 
 /// The file's name.
-pub(crate) const FILE: &str = "preprocessor_config.json";
+pub const FILE: &str = "preprocessor_config.json";
 
 /// Where newer versions of transformers put the same fields, under `image_processor`.
 const PROCESSOR: &str = "processor_config.json";
@@ -122,7 +122,7 @@ impl Size {
 }
 
 /// A `preprocessor_config.json` of this preprocessing.
-pub(crate) fn write(p: &Preprocess, family: Family) -> String {
+pub fn write(p: &Preprocess, family: Family) -> String {
     let square = json!({"height": p.size, "width": p.size});
     let shortest = p.resize_mode == ResizeMode::Shortest;
     let filter = FILTERS.iter().find(|(_, filter)| *filter == p.interpolation).map(|(number, _)| number);

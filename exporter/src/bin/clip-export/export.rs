@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use clip_exporter::run::Runner;
-use clip_exporter::{Form, Labels, OPSETS, Options, Tower, check_destination, export, export_each};
+use clip_exporter::{Form, Labels, OPSETS, Options, Tower, export, export_each, lay_out};
 use clip_model::Manifest;
 use clip_model::templates::{Template, parse_labels};
 use clip_program::{Usage, input};
 
 use crate::classifier::ClassifierArguments;
 use crate::convert::{To, convert};
+use crate::layout::{self, LayoutArguments};
 use crate::numbers::NumberArguments;
 use crate::remedy::with_remedy;
 use crate::screen::Screen;
@@ -41,6 +42,7 @@ use crate::trt::TrtArguments;
         clip-export runs/mine -o small --precision int8 --calibration-images photos/ --calibration-texts captions.txt\n  \
         clip-export runs/mine -o engine --trt fp16 --labels things.txt\n  \
         clip-export runs/mine -o rtx --trt fp16 --rtx --sm 86,89,120\n  \
+        clip-export runs/mine -o web/models/mine --layout transformers-js\n  \
         clip-export runs/mine -o mine --force --json\n  \
         clip-export inspect runs/mine --tensors\n  \
         clip-export verify small --against runs/mine\n  \
@@ -63,6 +65,9 @@ pub struct Arguments {
         "name", "force", "only", "combined", "classifier", "triton", "labels", "uint8_input", "batch", "external_data", "precision", "calibration_images", "calibration_texts"
     ])]
     to: Option<To>,
+
+    #[command(flatten)]
+    layout: LayoutArguments,
 
     /// Name of the model, kept in clip.json [default: the checkpoint's file name, or its name on the hub]
     #[arg(long, value_name = "NAME", value_parser = model_name)]
@@ -218,7 +223,9 @@ pub fn run(mut arguments: Arguments) -> anyhow::Result<()> {
     numbers.check()?;
     let mut options = arguments.options()?;
     let folders = arguments.folders();
-    folders.iter().try_for_each(|folder| check_destination(folder, options.replace)).map_err(with_remedy)?;
+    arguments.layout.check(numbers.precision.len())?;
+    let check = |folder: &PathBuf| arguments.layout.check_destination(folder, options.replace);
+    folders.iter().try_for_each(check).map_err(with_remedy)?;
     let source = source.open(&mut screen)?;
     options.model = match name {
         Some(name) => name.clone(),
@@ -230,18 +237,24 @@ pub fn run(mut arguments: Arguments) -> anyhow::Result<()> {
     options.samples = numbers.samples(&source.checkpoint.preprocess, options.only)?;
     let wanted: Vec<Options> = numbers.each(&options);
     let mut show = |step| screen.show(step);
-    let manifests = match wanted.as_slice() {
-        [one] => export(&source.checkpoint, output, one, &mut show).map(|manifest| vec![manifest]),
-        several => export_each(&source.checkpoint, output, several, &mut show),
-    };
-    let manifests = manifests.map_err(|error| {
+    let refused = |error| {
         let error = with_remedy(error);
         if error.is::<Usage>() {
             error
         } else {
             error.context(format!("cannot export {}", source.path.display()))
         }
-    })?;
+    };
+    if let (Some(program), [options]) = (arguments.layout.program(), wanted.as_slice()) {
+        let record = lay_out(&source.checkpoint, output, program, options, &mut show).map_err(refused)?;
+        screen.finish();
+        return layout::print(output, &record, *json);
+    }
+    let manifests = match wanted.as_slice() {
+        [one] => export(&source.checkpoint, output, one, &mut show).map(|manifest| vec![manifest]),
+        several => export_each(&source.checkpoint, output, several, &mut show),
+    };
+    let manifests = manifests.map_err(refused)?;
     screen.finish();
     let mut models = Vec::new();
     for folder in &folders {

@@ -6,6 +6,7 @@ mod convert;
 mod engines;
 mod export;
 mod inspect;
+mod layout;
 mod numbers;
 mod remedy;
 mod screen;
@@ -42,6 +43,9 @@ fn main() -> ExitCode {
     if std::env::args_os().skip(1).eq([plans::apart::ARGUMENT]) {
         return build();
     }
+    if std::env::args_os().skip(1).eq([clip_exporter::layout::ARGUMENT]) {
+        return compare();
+    }
     clip_program::finish(dispatch())
 }
 
@@ -71,6 +75,18 @@ fn build() -> ExitCode {
                 other => other.into(),
             };
             clip_program::note(&format!("{reason:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The other side of [`clip_exporter::lay_out`]'s trial.
+fn compare() -> ExitCode {
+    match clip_exporter::layout::answer(BufReader::new(stdin()), clip_program::end_with) {
+        Ok(answer) => clip_program::finish(clip_program::print(&answer, "")),
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            clip_program::note(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

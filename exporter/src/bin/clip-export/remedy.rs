@@ -1,5 +1,6 @@
 //! The library's errors as this program says them: with the option that helps.
 
+use clip_exporter::layout::Record;
 use clip_exporter::{Conflict, Error, Tower};
 use clip_model::Manifest;
 use clip_program::Usage;
@@ -22,7 +23,7 @@ pub fn with_remedy(error: Error) -> anyhow::Error {
 
 fn remedy(error: &Error) -> Option<&'static str> {
     Some(match error {
-        Error::Exists(folder) if Manifest::read(folder).is_ok() => {
+        Error::Exists(folder) if Manifest::read(folder).is_ok() || Record::read(folder).is_ok() => {
             "name another folder, or replace it with --force"
         }
         Error::Exists(_) => "name another folder",

@@ -12,6 +12,7 @@ pub fn bytes<'a>(tensor: &'a Tensor<'_>) -> &'a [u8] {
         Tensor::Float32(_, values) => of(values),
         Tensor::UInt8(_, values) => values,
         Tensor::Int32(_, values) => of(values),
+        Tensor::Int64(_, values) => of(values),
     }
 }
 
@@ -70,6 +71,7 @@ mod tests {
         let tensor = Tensor::Float32(vec![3], (&numbers[..]).into());
         assert_eq!(singles(bytes(&tensor)).collect::<Vec<_>>(), numbers);
         assert_eq!(bytes(&Tensor::Int32(vec![1], vec![-2].into())), (-2i32).to_ne_bytes());
+        assert_eq!(bytes(&Tensor::Int64(vec![1], vec![-2].into())), (-2i64).to_ne_bytes());
         assert_eq!(bytes(&Tensor::UInt8(vec![2], vec![7, 9].into())), [7, 9]);
     }
 }

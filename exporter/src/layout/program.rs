@@ -1,0 +1,80 @@
+//! The programs, and what each of them is laid out as.
+
+use clip_checkpoint::Checkpoint;
+use clip_model::config::Family;
+use serde::{Deserialize, Serialize};
+
+use super::graph::LaidGraph;
+use super::source::Source;
+use super::{fastembed, immich, optimum, transformers_js};
+use crate::error::{Conflict, Error, Result};
+use crate::options::Options;
+
+/// A program that has folders of its own for models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Program {
+    /// transformers.js, in browsers and Node.js.
+    TransformersJs,
+    /// The machine learning service of Immich.
+    Immich,
+    /// fastembed, in Python and Rust.
+    Fastembed,
+    /// optimum-onnx, in Python.
+    Optimum,
+}
+
+/// What lies in a folder for a program.
+pub struct Laid {
+    /// Its graphs.
+    pub graphs: Vec<LaidGraph>,
+    /// Its other files: path in the folder, and content.
+    pub texts: Vec<(String, String)>,
+}
+
+impl Program {
+    /// As it calls itself.
+    pub fn name(self) -> &'static str {
+        match self {
+            Program::TransformersJs => "transformers.js",
+            Program::Immich => "Immich",
+            Program::Fastembed => "fastembed",
+            Program::Optimum => "optimum",
+        }
+    }
+
+    /// Refuses, before anything is exported, options that have no place in such a folder, and models that the program cannot
+    /// run.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] and [`Error::Unsuited`].
+    pub fn check(self, checkpoint: &Checkpoint, options: &Options) -> Result<()> {
+        let conflicts = [
+            (options.form.bytes, "packed bytes as the input of images"),
+            (options.form.batch.is_some(), "a fixed batch"),
+            (options.labels.is_some(), "stored labels"),
+            (options.classifier.is_some(), "a classifier"),
+            (options.combined, "a combined graph under our names"),
+            (options.plans.is_some(), "engines of TensorRT"),
+        ];
+        if let Some((_, what)) = conflicts.into_iter().find(|(there, _)| *there) {
+            return Err(Error::Conflict(Conflict::NotLaidOut(what)));
+        }
+        let refused = |reason| Err(Error::Unsuited { program: self.name(), reason });
+        match self {
+            Program::Fastembed if checkpoint.config.family == Family::SigLip => refused(fastembed::SIGLIP),
+            Program::Immich if checkpoint.tokenizer()?.pads_in_front() => refused(immich::PADDING),
+            _ => Ok(()),
+        }
+    }
+
+    /// What lies in the folder.
+    pub(super) fn lay_out(self, source: &Source<'_>) -> Laid {
+        match self {
+            Program::TransformersJs => transformers_js::lay_out(source),
+            Program::Immich => immich::lay_out(source),
+            Program::Fastembed => fastembed::lay_out(source),
+            Program::Optimum => optimum::lay_out(source),
+        }
+    }
+}
