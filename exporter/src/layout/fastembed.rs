@@ -6,7 +6,7 @@
 
 use super::described;
 use super::graph::{self, Integers, Names};
-use super::program::Laid;
+use super::laid::Laid;
 use super::source::Source;
 
 /// Why a SigLIP is refused.

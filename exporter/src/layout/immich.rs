@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::described;
 use super::graph::{self, Integers, Names};
-use super::program::Laid;
+use super::laid::Laid;
 use super::source::Source;
 
 /// Why a model is refused whose texts are padded in front.

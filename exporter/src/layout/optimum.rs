@@ -8,7 +8,7 @@ use clip_model::config::Family;
 
 use super::described;
 use super::graph::{self, Integers, Names};
-use super::program::Laid;
+use super::laid::Laid;
 use super::source::Source;
 
 const IDS: Integers =

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::described;
 use super::graph::{self, Integers, LaidGraph, Names};
-use super::program::Laid;
+use super::laid::Laid;
 use super::source::Source;
 
 const FOLDER: &str = "onnx";
