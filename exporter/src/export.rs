@@ -163,7 +163,7 @@ impl<'a> Export<'a> {
             self.verify(path, left_in_float, steps)?;
         }
         steps(Step::Trial);
-        options.runner.try_out(path)?;
+        options.runner.try_out(path, None)?;
         if let Some(plans) = &options.plans {
             let judged = (&self.samples, self.thresholds);
             let image_ms = plans::complete(path, &mut manifest, plans, judged, &options.runner, steps)?;

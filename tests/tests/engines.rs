@@ -285,3 +285,33 @@ fn eight_bits_are_timed_beside_half_precision() {
     assert!(stderr(&output).contains("faster than fp16"), "{}", stderr(&output));
     assert!(Manifest::read(&out).unwrap().image.unwrap().plan().unwrap().verified);
 }
+
+/// TensorRT where the system does not look for it, as where it was unpacked from an archive.
+#[test]
+fn a_library_in_a_folder_of_its_own_builds_and_verifies() {
+    let Some(work) = Work::new() else { return };
+    let (driver, library) = (work.path("driver"), work.path("tensorrt"));
+    for (folder, files) in
+        [(&driver, &["libcuda.so.1"][..]), (&library, &["libnvinfer.so.11", "libnvonnxparser.so.11"][..])]
+    {
+        std::fs::create_dir(folder).unwrap();
+        for file in files {
+            std::fs::copy(work.doubles.folder.join(file), folder.join(file)).unwrap();
+        }
+    }
+    let (driver, library) = (driver.to_str().unwrap(), library.to_str().unwrap());
+    let only_driver = [("LD_LIBRARY_PATH", driver)];
+    let out = work.path("model").to_str().unwrap().to_owned();
+    let checkpoint = repository().join("models/emoji-tiny");
+    let export = [checkpoint.to_str().unwrap(), "-o", &out, "--trt", "fp32", "--trt-library"];
+    let output = work.run("clip-export", &[&export[..], &[library]].concat(), &only_driver);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the engines give what their graphs do"), "{}", stderr(&output));
+    for (program, command) in [("clip-export", "verify"), ("clip-run", "info")] {
+        let output = work.run(program, &[command, &out, "--trt-library", library], &only_driver);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let output = work.run(program, &[command, &out], &only_driver);
+        assert!(stderr(&output).contains("libnvinfer.so.11"), "{}", stderr(&output));
+        assert_eq!(output.status.code(), Some(1));
+    }
+}

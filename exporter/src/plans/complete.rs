@@ -31,7 +31,8 @@ pub fn complete(
         return Ok(None);
     }
     steps(Step::Verify);
-    let Verified { report, image_ms } = verify(path, manifest, samples, thresholds, runner)?;
+    let Verified { report, image_ms } =
+        verify(path, manifest, (samples, thresholds), plans.options.library.as_deref(), runner)?;
     if !report.failures.is_empty() {
         return Err(Error::Gate { precision: report.precision, failures: report.failures });
     }

@@ -18,7 +18,8 @@ use crate::step::Step;
 /// runs them. The folder stays as it is until all is well. Engines that it has already are built anew.
 ///
 /// # Errors
-/// [`Error::Model`] when it is no model folder or a file is another one; those of [`complete`].
+/// [`Error::Model`] when it is no model folder or a file is another one; [`Error::Plan`], [`Error::PlanApart`] and [`Error::Trtexec`] for
+/// what TensorRT refuses; [`Error::Gate`] for engines that are too far from their graphs.
 pub fn add_to(
     folder: &Path,
     plans: &Plans,

@@ -36,7 +36,8 @@ pub fn compare_with_half(
     let plans = Plans { components: Some(vec![Component::Image]), ..plans.clone() };
     add(folder.path(), &mut manifest, &plans, runner, &mut |_| {})?;
     manifest.write(folder.path())?;
-    let inputs = Inputs { images: samples.images.clone(), timed: TIMED, ..Inputs::default() };
+    let (images, tensorrt) = (samples.images.clone(), plans.options.library.clone());
+    let inputs = Inputs { images, timed: TIMED, tensorrt, ..Inputs::default() };
     let fp16_ms = runner.run(folder.path(), &inputs)?.image_ms;
     steps(Step::BesideHalf { int8_ms, fp16_ms });
     Ok(())

@@ -24,7 +24,7 @@ pub struct Verified {
 }
 
 /// Compares what the plans in `folder` give for `samples` with what their graphs do, which an export has compared with the
-/// checkpoint. Where all is well, the manifest says so afterwards.
+/// checkpoint. Where all is well, the manifest says so afterwards. `tensorrt` is the library or its folder, where the system does not find it.
 ///
 /// # Errors
 /// [`Error::Trial`](crate::Error::Trial) and [`Error::TrialApart`](crate::Error::TrialApart) when they do not run here;
@@ -33,12 +33,13 @@ pub struct Verified {
 pub fn verify(
     folder: &Path,
     manifest: &mut Manifest,
-    samples: &Samples,
-    thresholds: Thresholds,
+    (samples, thresholds): (&Samples, Thresholds),
+    tensorrt: Option<&Path>,
     runner: &Runner,
 ) -> Result<Verified> {
     let (images, texts) = (samples.images.clone(), samples.texts.clone());
-    let inputs = Inputs { images, texts, timed: TIMED, classifier: true, ..Inputs::default() };
+    let tensorrt = tensorrt.map(Path::to_owned);
+    let inputs = Inputs { images, texts, timed: TIMED, classifier: true, tensorrt, ..Inputs::default() };
     let found = runner.run(folder, &inputs)?;
     found.classified.iter().try_for_each(Classified::check)?;
     let exact = runner.run(folder, &Inputs { graphs: true, timed: 0, ..inputs })?;

@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn another_process_says_how_it_went() {
         let outcome = apart(
-            r#"read inputs; [ "$*" = "run-apart /models/cat" ] && [ "$inputs" = '[[],["cat"],null,0,false,false,false]' ] &&
+            r#"read inputs; [ "$*" = "run-apart /models/cat" ] && case $inputs in *'"texts":["cat"]'*) true;; *) false;; esac &&
                echo '{"images":null,"texts":[[0.6,0.8]],"image_ms":0}'"#,
         );
         assert_eq!(outcome.unwrap().texts.unwrap(), [[0.6, 0.8]]);

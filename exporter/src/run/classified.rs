@@ -7,6 +7,7 @@ use clip_model::{Manifest, Preprocess};
 use clip_runtime::{Clip, Image, Result};
 use serde::{Deserialize, Serialize};
 
+use super::inputs::Inputs;
 use super::session::{self, Tensor};
 use crate::error::{self, Error};
 
@@ -34,12 +35,11 @@ pub struct Classified {
 }
 
 impl Classified {
-    /// Runs the classifier of `folder`, which is open as `clip`; its graph and not its plan where `graphs` says so. None when there is
-    /// none.
+    /// Runs the classifier of `folder`, which is open as `clip`, on the images of `inputs`. None when there is none.
     ///
     /// # Errors
     /// Those of [`Clip`], and of the classifier's files.
-    pub fn of(folder: &Path, clip: &Clip, images: &[Image], graphs: bool) -> Result<Option<Classified>> {
+    pub fn of(folder: &Path, clip: &Clip, inputs: &Inputs) -> Result<Option<Classified>> {
         let Manifest { classifier: Some(classifier), preprocess, image: Some(tower), logit_bias, .. } =
             clip.manifest()
         else {
@@ -49,16 +49,16 @@ impl Classified {
         for (file, sha256) in classifier.all_files() {
             manifest::verified(folder, file, sha256)?;
         }
-        let session = session::open_encoder(folder, &classifier.encoder, graphs)?;
+        let session = session::open_encoder(folder, &classifier.encoder, inputs)?;
         let input = &classifier.encoder.input;
         // TensorRT chooses other kernels for either.
-        let plan = !graphs && classifier.encoder.plan().is_some();
+        let plan = !inputs.graphs && classifier.encoder.plan().is_some();
         let same = !plan
             && (tower.precision == Precision::Fp32
                 || tower.input == *input && classifier.values != Values::Pixels);
         let mut classified =
             Classified { labels: labels.len(), softmax: logit_bias.is_none(), same, ..Classified::default() };
-        for image in images {
+        for image in &inputs.images {
             let pixels = pixels(image, preprocess, classifier)?;
             let outputs = session.run(&[(&input.name, &pixels)])?;
             let given = outputs.first().map_or(&[][..], |output| &output.values);

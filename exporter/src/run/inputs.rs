@@ -1,9 +1,11 @@
 //! What encoders are run on, here or in another process.
 
 use std::io::{self, BufRead, Write};
+use std::path::PathBuf;
 
 use clip_model::preprocess::Image;
 use clip_model::templates::Template;
+use serde::{Deserialize, Serialize};
 
 /// Labels, and the templates that they are put into.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,10 +40,24 @@ pub struct Inputs {
     pub classifier: bool,
     /// Whether encoders that are plans are run by the graphs that these were built of.
     pub graphs: bool,
+    /// The library of TensorRT, or its folder, that runs plans; the one that the system finds when it is None.
+    pub tensorrt: Option<PathBuf>,
 }
 
-/// What stands in the line before the images: width and height of each, and the rest as it is.
-type Header = (Vec<[usize; 2]>, Vec<String>, Option<(Vec<String>, Vec<String>)>, usize, bool, bool, bool);
+/// The line before the images.
+#[derive(Debug, Serialize, Deserialize)]
+struct Header {
+    /// Width and height of each image.
+    sizes: Vec<[usize; 2]>,
+    texts: Vec<String>,
+    /// The labels and their templates.
+    labels: Option<(Vec<String>, Vec<String>)>,
+    timed: usize,
+    peaks: bool,
+    classifier: bool,
+    graphs: bool,
+    tensorrt: Option<PathBuf>,
+}
 
 impl Inputs {
     /// Writes them for [`Inputs::read`]: a line of JSON, then the bytes of the images.
@@ -49,10 +65,16 @@ impl Inputs {
     /// # Errors
     /// Those of `out`.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let sizes = self.images.iter().map(|image| [image.width(), image.height()]).collect();
-        let labels = self.labels.as_ref().map(|set| (set.labels.clone(), set.template_texts()));
-        let header: Header =
-            (sizes, self.texts.clone(), labels, self.timed, self.peaks, self.classifier, self.graphs);
+        let header = Header {
+            sizes: self.images.iter().map(|image| [image.width(), image.height()]).collect(),
+            texts: self.texts.clone(),
+            labels: self.labels.as_ref().map(|set| (set.labels.clone(), set.template_texts())),
+            timed: self.timed,
+            peaks: self.peaks,
+            classifier: self.classifier,
+            graphs: self.graphs,
+            tensorrt: self.tensorrt.clone(),
+        };
         serde_json::to_writer(&mut *out, &header)?;
         out.write_all(b"\n")?;
         self.images.iter().try_for_each(|image| out.write_all(image.rgb()))?;
@@ -66,7 +88,8 @@ impl Inputs {
     pub fn read(input: &mut impl BufRead) -> io::Result<Inputs> {
         let mut line = String::new();
         input.read_line(&mut line)?;
-        let (sizes, texts, labels, timed, peaks, classifier, graphs): Header = serde_json::from_str(&line)?;
+        let Header { sizes, texts, labels, timed, peaks, classifier, graphs, tensorrt } =
+            serde_json::from_str(&line)?;
         let image = |[width, height]: [usize; 2]| {
             let mut rgb = vec![0; 3 * width * height];
             input.read_exact(&mut rgb)?;
@@ -78,7 +101,7 @@ impl Inputs {
             templates.map(|templates| Labels { labels, templates })
         });
         let labels = labels.transpose().map_err(io::Error::other)?;
-        Ok(Inputs { images, texts, labels, timed, peaks, classifier, graphs })
+        Ok(Inputs { images, texts, labels, timed, peaks, classifier, graphs, tensorrt })
     }
 }
 
@@ -101,6 +124,7 @@ mod tests {
             peaks: true,
             classifier: true,
             graphs: true,
+            tensorrt: Some("/opt/tensorrt".into()),
         };
         let mut written = Vec::new();
         inputs.write(&mut written).unwrap();

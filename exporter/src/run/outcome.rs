@@ -39,7 +39,7 @@ impl Outcome {
             return Ok(Outcome { overflow, ..Outcome::default() });
         }
         let engine = inputs.graphs.then_some(EngineKind::Onnx);
-        let clip = Clip::open_with(folder, &Options::new().engine(engine))?;
+        let clip = Clip::open_with(folder, &Options::new().engine(engine).tensorrt(inputs.tensorrt.clone()))?;
         let (image, text) = (&clip.manifest().image, &clip.manifest().text);
         let labels =
             inputs.labels.as_ref().map(|set| clip.label_set(&set.labels, &set.templates)).transpose()?;
@@ -51,11 +51,7 @@ impl Outcome {
             texts: texts.as_ref().map(rows),
             labels: labels.as_ref().map(|set| rows(set.embeddings())),
             image_ms: if image.is_some() { time(&clip, inputs)? } else { 0.0 },
-            classified: if inputs.classifier {
-                Classified::of(folder, &clip, &inputs.images, inputs.graphs)?
-            } else {
-                None
-            },
+            classified: if inputs.classifier { Classified::of(folder, &clip, inputs)? } else { None },
             overflow: None,
         })
     }

@@ -31,14 +31,16 @@ impl Runner {
         }
     }
 
-    /// Runs each encoder of `folder` once, and its classifier, to see that they work.
+    /// Runs each encoder of `folder` once, and its classifier, to see that they work: plans by the library `tensorrt`, or by the one that
+    /// the system finds.
     ///
     /// # Errors
     /// [`Error::Trial`] and [`Error::TrialApart`]; [`Error::Classifier`] for one that gives something else than its encoder and
     /// its labels.
-    pub fn try_out(&self, folder: impl AsRef<Path>) -> Result<()> {
+    pub fn try_out(&self, folder: impl AsRef<Path>, tensorrt: Option<&Path>) -> Result<()> {
         let texts = ["a photo of a cat", ""].map(str::to_owned).to_vec();
-        let inputs = Inputs { images: vec![gradient()?], texts, classifier: true, ..Inputs::default() };
+        let (images, tensorrt) = (vec![gradient()?], tensorrt.map(Path::to_owned));
+        let inputs = Inputs { images, texts, classifier: true, tensorrt, ..Inputs::default() };
         let outcome = self.run(folder.as_ref(), &inputs)?;
         outcome.classified.map_or(Ok(()), |classified| classified.check())
     }

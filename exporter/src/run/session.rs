@@ -6,6 +6,8 @@ use clip_model::manifest::Encoder;
 use clip_model::{Preprocess, Tokenizer};
 use clip_runtime::{EngineKind, Image, Options, Result, engine};
 
+use super::inputs::Inputs;
+
 /// What goes into a graph.
 pub type Tensor = engine::Tensor<'static>;
 
@@ -21,19 +23,20 @@ pub fn open(file: &Path) -> Result<Session> {
     Options::new().start_engine()?.open(file, threads)
 }
 
-/// Opens what an encoder of `folder` runs: its plan on the first GPU, or where `graphs` says so the graph that it was built of.
+/// Opens what an encoder of `folder` runs: its plan on the first GPU, or where the inputs say so the graph that it was built of.
 ///
 /// # Errors
 /// Those of [`clip_runtime::engine`].
-pub fn open_encoder(folder: &Path, encoder: &Encoder, graphs: bool) -> Result<Session> {
-    let Some(plan) = encoder.plan().filter(|_| !graphs) else {
+pub fn open_encoder(folder: &Path, encoder: &Encoder, inputs: &Inputs) -> Result<Session> {
+    let Some(plan) = encoder.plan().filter(|_| !inputs.graphs) else {
         return open(&folder.join(encoder.graph().file));
     };
     let kind = match plan.family.starts_with("rtx") {
         true => EngineKind::TensorRtRtx,
         false => EngineKind::TensorRt,
     };
-    Options::new().engine(kind).start_engine()?.open_plan(&folder.join(&encoder.file), plan, 1)
+    let options = Options::new().engine(kind).tensorrt(inputs.tensorrt.clone());
+    options.start_engine()?.open_plan(&folder.join(&encoder.file), plan, 1)
 }
 
 /// Pictures of the model's size as its image encoder takes them, one by one: packed bytes, or normalised numbers.

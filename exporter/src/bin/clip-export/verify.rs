@@ -41,6 +41,10 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 64)]
     count: usize,
 
+    /// The library of TensorRT, or the folder that it is in [default: the newest one that the system finds]
+    #[arg(long, value_name = "PATH")]
+    trt_library: Option<PathBuf>,
+
     #[command(flatten)]
     thresholds: ThresholdArguments,
 
@@ -63,14 +67,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Err(Usage(reason.to_owned()).into());
     }
     // Opening checks every hash.
-    Runner::Here.try_out(folder).with_context(|| format!("{} cannot be used", folder.display()))?;
+    let tensorrt = arguments.trt_library.as_deref();
+    Runner::Here.try_out(folder, tensorrt).with_context(|| format!("{} cannot be used", folder.display()))?;
     let mut lines = vec![format!("{}: hashes are right, and its encoders run", folder.display())];
     let mut json = json!({ "folder": folder, "whole": true });
     let mut far = Vec::new();
     let samples = arguments.samples(&manifest.preprocess)?;
     if plans {
         let thresholds = arguments.thresholds.of(compare::precision(&manifest));
-        let found = plans::verify(folder, &mut manifest, &samples, thresholds, &Runner::Here);
+        let found = plans::verify(folder, &mut manifest, (&samples, thresholds), tensorrt, &Runner::Here);
         let found = found.map_err(with_remedy)?;
         lines.push(found.report.summary("its graph"));
         lines.extend((found.image_ms > 0.0).then(|| format!("{:.2} ms an image", found.image_ms)));
