@@ -5,8 +5,7 @@
 //! output is normalised, which changes nothing here.
 
 use super::described;
-use super::graph::{self, Integers, Names};
-use super::program::Laid;
+use super::graph::{self, Integers, Laid, Names};
 use super::source::Source;
 
 /// Why a SigLIP is refused.

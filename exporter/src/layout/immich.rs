@@ -8,8 +8,7 @@ use clip_model::tokenizer::Cleaning;
 use serde_json::json;
 
 use super::described;
-use super::graph::{self, Integers, Names};
-use super::program::Laid;
+use super::graph::{self, Integers, Laid, Names};
 use super::source::Source;
 
 /// Why a model is refused whose texts are padded in front.

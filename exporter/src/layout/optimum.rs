@@ -7,8 +7,7 @@
 use clip_model::config::Family;
 
 use super::described;
-use super::graph::{self, Integers, Names};
-use super::program::Laid;
+use super::graph::{self, Integers, Laid, Names};
 use super::source::Source;
 
 const IDS: Integers =

@@ -4,7 +4,7 @@ use clip_checkpoint::Checkpoint;
 use clip_model::config::Family;
 use serde::{Deserialize, Serialize};
 
-use super::graph::LaidGraph;
+use super::graph::Laid;
 use super::source::Source;
 use super::{fastembed, immich, optimum, transformers_js};
 use crate::error::{Conflict, Error, Result};
@@ -22,14 +22,6 @@ pub enum Program {
     Fastembed,
     /// optimum-onnx, in Python.
     Optimum,
-}
-
-/// What lies in a folder for a program.
-pub struct Laid {
-    /// Its graphs.
-    pub graphs: Vec<LaidGraph>,
-    /// Its other files: path in the folder, and content.
-    pub texts: Vec<(String, String)>,
 }
 
 impl Program {

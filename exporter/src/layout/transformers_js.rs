@@ -11,8 +11,7 @@ use clip_model::manifest::Precision;
 use serde_json::json;
 
 use super::described;
-use super::graph::{self, Integers, LaidGraph, Names};
-use super::program::Laid;
+use super::graph::{self, Integers, Laid, LaidGraph, Names};
 use super::source::Source;
 
 const FOLDER: &str = "onnx";
