@@ -47,8 +47,8 @@ bench: .deps/python build ## measure beside PyTorch and ONNX Runtime, side by si
 	.deps/venv/bin/python tests/bench/compare.py $(TARGET)/release/examples --json $(TARGET)/bench.json
 
 .PHONY: gpu
-gpu: ## on a machine with an NVIDIA GPU: train there, compare it with the CPU, measure beside open_clip
-	scripts/gpu.sh
+gpu: ## on a machine with an NVIDIA GPU: train there, check CUDA and embeddings, measure beside PyTorch
+	scripts/gpu-check.sh
 
 .PHONY: fuzz
 fuzz: ## fuzz what reads foreign bytes, each target for two minutes
@@ -73,6 +73,8 @@ clean-deps: ## remove .deps/, to be fetched again when needed
 .PHONY: FORCE
 .deps/onnxruntime: FORCE ## libonnxruntime.so
 	@scripts/deps.sh onnxruntime
+.deps/onnxruntime-gpu: FORCE ## the one with CUDA, for `make gpu`
+	@scripts/deps.sh onnxruntime-gpu
 .deps/libtorch: FORCE ## libtorch, for the trainer; with its CUDA libraries where there is an NVIDIA GPU
 	@scripts/deps.sh libtorch
 .deps/cuda: FORCE ## libtorch's CUDA libraries, also where no GPU was found

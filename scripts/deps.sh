@@ -2,6 +2,7 @@
 # Brings one pinned dependency into .deps/, unless that very version is there already.
 #
 #   scripts/deps.sh onnxruntime   .deps/onnxruntime/lib/libonnxruntime.so
+#   scripts/deps.sh onnxruntime-gpu   the one with CUDA, for scripts/gpu-check.sh, .deps/onnxruntime-gpu/lib/libonnxruntime.so
 #   scripts/deps.sh libtorch      .deps/libtorch, a link to the torch package inside .deps/venv
 #   scripts/deps.sh cuda          the libraries that libtorch needs on a GPU, into .deps/venv
 #   scripts/deps.sh python        the Python reference of `make parity` and `make bench`, into .deps/venv
@@ -57,11 +58,12 @@ install() {
     finished "$1" "$2"
 }
 
+# The shared library out of one of its wheels: onnxruntime or onnxruntime-gpu.
 onnxruntime() {
-    local list=$pins/onnxruntime.txt to=$deps/onnxruntime
-    if done_already onnxruntime "$list" && [ -e "$to/lib/libonnxruntime.so" ]; then return; fi
+    local list=$pins/$1.txt to=$deps/$1
+    if done_already "$1" "$list" && [ -e "$to/lib/libonnxruntime.so" ]; then return; fi
     make_venv
-    echo "fetching onnxruntime ($list)"
+    echo "fetching $1 ($list)"
     rm -rf "$to" "$to.tmp"
     mkdir -p "$to.tmp/lib"
     # The library is the same in the wheels of all Python versions, so that any of them will do.
@@ -72,7 +74,7 @@ onnxruntime() {
     ln -s "$(cd "$to.tmp/lib" && ls libonnxruntime.so.*)" "$to.tmp/lib/libonnxruntime.so"
     rm -rf "$to.tmp/wheel" "$to.tmp"/*.whl
     mv "$to.tmp" "$to"
-    finished onnxruntime "$list"
+    finished "$1" "$list"
 }
 
 libtorch() {
@@ -145,7 +147,7 @@ tensorrt_headers() {
 }
 
 case ${1:-} in
-    onnxruntime) onnxruntime ;;
+    onnxruntime | onnxruntime-gpu) onnxruntime "$1" ;;
     libtorch) libtorch ;;
     cuda)
         libtorch
@@ -171,5 +173,5 @@ case ${1:-} in
         apart fastembed fastembed
         from_npm transformers-js
         ;;
-    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python|engines|tensorrt|tensorrt-headers|tensorrt-lean|optimum|runtimes" ;;
+    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python|engines|tensorrt|tensorrt-headers|tensorrt-lean|optimum|runtimes|onnxruntime-gpu" ;;
 esac

@@ -1,17 +1,18 @@
-//! Times one model folder on request, for tests/bench/compare.py.
+//! Times one model folder on request, for tests/bench/compare.py and tests/gpu/speed.py.
 //!
-//!     time_runtime DIR THREADS < requests > replies
+//!     time_runtime DIR THREADS [ENGINE DEVICE] < requests > replies
 //!
 //! Each line of the requests is `{"images": N}` (N pictures of the tower's size through preprocessing and the image
 //! tower), `{"texts": [TEXT...]}` (through the tokenizer and the text tower) or `{"file": PATH}` (decoded, resized,
-//! cropped and normalised). Each line of the replies is the time that took, in seconds.
+//! cropped and normalised). Each line of the replies is the time that took, in seconds. ENGINE and DEVICE are clip-run's
+//! `--engine` and `--device`.
 
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use clip_runtime::{Clip, Image, Options};
+use clip_runtime::{Clip, Device, EngineKind, Image, Options};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -24,10 +25,15 @@ enum Request {
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let usage = "usage: time_runtime DIR THREADS < requests > replies";
+    let usage = "usage: time_runtime DIR THREADS [ENGINE DEVICE] < requests > replies";
     let folder = arguments.next().context(usage)?;
     let threads = arguments.next().context(usage)?.parse::<usize>()?;
-    let clip = Clip::open_with(folder, &Options::new().threads(threads))?;
+    let mut options = Options::new().threads(threads);
+    if let Some(engine) = arguments.next() {
+        let device = arguments.next().context(usage)?;
+        options = options.engine(engine.parse::<EngineKind>()?).device(device.parse::<Device>()?);
+    }
+    let clip = Clip::open_with(folder, &options)?;
     let preprocess = &clip.manifest().preprocess;
     let size = preprocess.size;
 

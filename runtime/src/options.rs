@@ -32,9 +32,12 @@ pub struct Options {
     pub(crate) watch: Option<Watch>,
 }
 
+/// What is told of a graph how far the build of its plan is.
+type Told = dyn Fn(&Path, PlanProgress<'_>) -> ControlFlow<()> + Send + Sync;
+
 /// What is told how far a rebuild is. Two are equal when they are the same.
 #[derive(Clone)]
-pub(crate) struct Watch(pub Arc<dyn Fn(&Path, PlanProgress<'_>) -> ControlFlow<()> + Send + Sync>);
+pub(crate) struct Watch(pub Arc<Told>);
 
 impl PartialEq for Watch {
     fn eq(&self, other: &Watch) -> bool {

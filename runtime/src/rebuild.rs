@@ -20,9 +20,6 @@ use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::plan::{PlanBuilder, PlanOptions, PlanProgress};
 
-/// Largest description of a plan that is read, bytes.
-const LIMIT: u64 = 1 << 20;
-
 /// How often a process that waits for another one looks whether it is done.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -70,8 +67,14 @@ impl<'a> Rebuild<'a> {
         };
         let graph = encoder.graph();
         let hashes: Vec<&str> = graph.files().map(|(_, sha256)| sha256).collect();
+        let PlanOptions { batch, length, targets, level, .. } = &plan;
         // A version's family follows from it.
-        let depends_on = (hashes, kind.name(), &info.version, sm, encoder.precision, &plan);
+        let depends_on = format!(
+            "{} {} {sm} {} {batch:?} {length:?} {targets:?} {level:?} {hashes:?}",
+            kind.name(),
+            info.version,
+            encoder.precision.name()
+        );
         let key = hash(&depends_on).map_err(|e| no_cache(Path::new("libclip/plans"), e))?;
         let missing = || io::Error::new(io::ErrorKind::NotFound, "neither XDG_CACHE_HOME nor HOME is set");
         let folder = cache::folder().map(|folder| folder.join("plans"));
@@ -87,8 +90,7 @@ impl<'a> Rebuild<'a> {
 
     /// The encoder that runs it, where it was built before and is whole.
     pub fn kept(&self) -> Option<Encoder> {
-        let description = files::read(&self.file("json"), LIMIT).ok()?;
-        let kept: Encoder = serde_json::from_slice(&description).ok()?;
+        let kept = Encoder::read(&self.file("json")).ok()?;
         let plan = kept.plan().filter(|plan| self.engine.misfits(plan).is_empty())?;
         // Whatever the description says, no other file is taken.
         let name = format!("{}.plan", self.key);
@@ -118,8 +120,7 @@ impl<'a> Rebuild<'a> {
         let builder = PlanBuilder::new(self.plan.clone())?;
         let mut watch = |progress: PlanProgress<'_>| self.tell(progress);
         let built = builder.build(self.model, self.manifest, self.encoder, &self.file("plan"), &mut watch)?;
-        let description = serde_json::to_vec_pretty(&built).map_err(|e| unusable(e.into()))?;
-        files::write_atomically(&self.file("json"), |out| out.write_all(&description))?;
+        built.write(&self.file("json"))?;
         Ok(built)
     }
 
@@ -147,10 +148,10 @@ impl<'a> Rebuild<'a> {
     }
 }
 
-/// SHA-256 of a value's JSON, lower-case hex.
-fn hash(value: &impl serde::Serialize) -> io::Result<String> {
+/// SHA-256 of a text, lower-case hex.
+fn hash(text: &str) -> io::Result<String> {
     let mut hashing = files::Hashing::new(io::sink());
-    serde_json::to_writer(&mut hashing, value)?;
+    hashing.write_all(text.as_bytes())?;
     Ok(hashing.finish().1)
 }
 

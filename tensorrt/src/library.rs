@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::ffi::c_void;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -55,7 +56,7 @@ pub struct Library {
     path: PathBuf,
     family: Family,
     number: i32,
-    handle: &'static libloading::Library,
+    handle: ManuallyDrop<libloading::Library>,
 }
 
 impl Library {
@@ -181,11 +182,11 @@ impl Library {
     }
 }
 
-/// Opens a file, or a bare name that the system searches for.
-fn open(path: &Path) -> Result<&'static libloading::Library> {
+/// Opens a file, or a bare name that the system searches for. It is not closed again.
+fn open(path: &Path) -> Result<ManuallyDrop<libloading::Library>> {
     // SAFETY: opening a library runs its initialisers; that is what the user asks for.
     match unsafe { libloading::Library::new(path) } {
-        Ok(library) => Ok(Box::leak(Box::new(library))),
+        Ok(library) => Ok(ManuallyDrop::new(library)),
         Err(error) => {
             // The dynamic linker's own words, where there are some, without the path that stands before them.
             let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);

@@ -356,14 +356,23 @@ fn memory_streams_and_events_do_what_they_say() {
 #[test]
 #[ignore = "run by the test above"]
 fn gpu() {
-    assert_eq!(Device::count().unwrap(), 1);
-    assert!(matches!(Device::open(1), Err(Error::NoDevice { index: 1, count: 1 })));
+    let count = Device::count().unwrap();
+    assert!(
+        matches!(Device::open(count), Err(Error::NoDevice { index, count: n }) if index == count && n == count)
+    );
     let device = Device::open(0).unwrap();
-    assert_eq!((device.name(), device.memory()), ("Orin", 100_000_000));
+    // tests/gpu/driver.py reads it, where this runs on the real driver.
+    println!("device: {}, compute capability {}, {} bytes", device.name(), device.sm(), device.memory());
+    if std::env::var_os("DOUBLE_CUDA_NAME").is_some() {
+        assert_eq!((device.name(), device.memory(), count), ("Orin", 100_000_000, 1));
+    }
+    // A real driver reserves more than it is asked for, and gives large pieces back at once.
+    const LARGE: u64 = 64 << 20;
+    const SLACK: u64 = 16 << 20;
     let free = device.free_memory().unwrap();
-    let buffer = DeviceBuffer::new(&device, 1000).unwrap();
-    assert!(device.free_memory().unwrap() <= free - 1000);
-    let error = DeviceBuffer::new(&device, 200_000_000).unwrap_err();
+    let buffer = DeviceBuffer::new(&device, LARGE as usize).unwrap();
+    assert!(device.free_memory().unwrap() <= free - LARGE + SLACK);
+    let error = DeviceBuffer::new(&device, device.memory() as usize + 1).unwrap_err();
     assert!(error.to_string().contains("cannot reserve memory of the GPU"), "{error}");
     let (mut from, mut to) =
         (PinnedBuffer::new(&device, 1000).unwrap(), PinnedBuffer::new(&device, 1000).unwrap());
@@ -391,7 +400,7 @@ fn gpu() {
         assert!(to.iter().all(|&byte| byte == value));
     }
     drop(buffer);
-    assert_eq!(device.free_memory().unwrap(), free);
+    assert!(device.free_memory().unwrap() + SLACK >= free);
 }
 
 /// The doubles of the other families, where their headers are.

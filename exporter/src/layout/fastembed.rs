@@ -5,7 +5,8 @@
 //! output is normalised, which changes nothing here.
 
 use super::described;
-use super::graph::{self, Integers, Laid, Names};
+use super::graph::{self, Integers, Names};
+use super::laid::Laid;
 use super::source::Source;
 
 /// Why a SigLIP is refused.

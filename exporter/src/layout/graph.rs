@@ -45,14 +45,6 @@ impl Integers {
     }
 }
 
-/// What lies in a folder for a program.
-pub struct Laid {
-    /// Its graphs.
-    pub graphs: Vec<LaidGraph>,
-    /// Its other files: path in the folder, and content.
-    pub texts: Vec<(String, String)>,
-}
-
 /// A graph, and where it lies.
 pub struct LaidGraph {
     /// The folder in the folder; empty for the folder itself.

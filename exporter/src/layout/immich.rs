@@ -8,7 +8,8 @@ use clip_model::tokenizer::Cleaning;
 use serde_json::json;
 
 use super::described;
-use super::graph::{self, Integers, Laid, Names};
+use super::graph::{self, Integers, Names};
+use super::laid::Laid;
 use super::source::Source;
 
 /// Why a model is refused whose texts are padded in front.

@@ -12,6 +12,7 @@ mod fastembed;
 mod fill;
 mod graph;
 mod immich;
+mod laid;
 mod optimum;
 mod ports;
 mod program;

@@ -7,7 +7,8 @@
 use clip_model::config::Family;
 
 use super::described;
-use super::graph::{self, Integers, Laid, Names};
+use super::graph::{self, Integers, Names};
+use super::laid::Laid;
 use super::source::Source;
 
 const IDS: Integers =

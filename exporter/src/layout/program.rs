@@ -4,7 +4,7 @@ use clip_checkpoint::Checkpoint;
 use clip_model::config::Family;
 use serde::{Deserialize, Serialize};
 
-use super::graph::Laid;
+use super::laid::Laid;
 use super::source::Source;
 use super::{fastembed, immich, optimum, transformers_js};
 use crate::error::{Conflict, Error, Result};

@@ -11,7 +11,8 @@ use clip_model::manifest::Precision;
 use serde_json::json;
 
 use super::described;
-use super::graph::{self, Integers, Laid, LaidGraph, Names};
+use super::graph::{self, Integers, LaidGraph, Names};
+use super::laid::Laid;
 use super::source::Source;
 
 const FOLDER: &str = "onnx";

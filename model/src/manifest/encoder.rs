@@ -1,6 +1,12 @@
 //! How a manifest describes one tower: the file, what runs it, and what goes in and comes out.
 
+use std::io::Write;
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::files;
 
 use super::graph::{DataFile, Graph};
 use super::plan::Plan;
@@ -30,6 +36,23 @@ pub struct Encoder {
 }
 
 impl Encoder {
+    /// Reads what [`Encoder::write`] has written.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and its like, and [`Error::Json`] for what is none.
+    pub fn read(path: &Path) -> Result<Encoder> {
+        serde_json::from_slice(&files::read(path, files::TEXT_LIMIT)?).map_err(|e| Error::json(path, e))
+    }
+
+    /// Writes the description of an encoder that is kept by itself, beside its file, as the manifest has it; atomically.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let json = serde_json::to_vec_pretty(self).map_err(|e| Error::json(path, e))?;
+        files::write_atomically(path, |out| out.write_all(&json))
+    }
+
     /// Name and SHA-256 of the file that runs and of those beside it.
     pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
         let beside = self.data.iter().map(|data| (data.file.as_str(), data.sha256.as_str()));

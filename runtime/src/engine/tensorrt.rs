@@ -56,10 +56,10 @@ pub(super) fn start(kind: Kind, options: &Options, family: Option<&str>) -> Resu
 /// A machine may have TensorRT 10 beside 11, and a plan runs only with the one that built it.
 fn library(kind: Kind, path: Option<&Path>, family: Option<&str>) -> Result<Library> {
     // Of what a manifest says, only a name that is known becomes that of a file.
-    let families = Family::ALL.iter().filter(|known| path.is_none() && Some(known.name()) == family);
-    let name =
-        families.filter(|known| !known.is_rtx()).map(|known| format!("libnvinfer.so.{}", known.name()));
-    match name.last().map(|name| Library::open(kind, Some(Path::new(&name)))) {
+    let mut families = Family::ALL.iter().filter(|known| !known.is_rtx() && Some(known.name()) == family);
+    let known =
+        families.next().filter(|_| path.is_none()).map(|known| format!("libnvinfer.so.{}", known.name()));
+    match known.map(|name| Library::open(kind, Some(Path::new(&name)))) {
         Some(Ok(library)) => Ok(library),
         _ => Ok(Library::open(kind, path)?),
     }

@@ -22,10 +22,14 @@ struct State {
     limit: usize,
 }
 
-/// An execution in use. One that is not given back has failed, and goes.
-struct Taken<'a> {
-    pool: &'a Pool,
-    execution: Option<Execution>,
+/// The place of an execution that is in use. Dropped, it is free for another one.
+struct Place<'a>(&'a Pool);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.state().made -= 1;
+        self.0.given_back.notify_one();
+    }
 }
 
 impl Pool {
@@ -40,35 +44,36 @@ impl Pool {
     /// Runs `work` with an execution that nobody else has meanwhile. One that fails is not used again: what it left on the GPU is not
     /// known.
     pub fn with<T>(&self, work: impl FnOnce(&mut Execution) -> Result<T>) -> Result<T> {
-        let mut taken = self.take()?;
-        let done = taken.execution.as_mut().map(work);
-        match done {
-            Some(done) => done.inspect(|_| taken.give_back()),
-            None => unreachable!("an execution was taken"),
-        }
+        let (place, mut execution) = self.take()?;
+        let done = work(&mut execution)?;
+        std::mem::forget(place);
+        self.state().idle.push(execution);
+        self.given_back.notify_one();
+        Ok(done)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> Result<Taken<'_>> {
+    fn take(&self) -> Result<(Place<'_>, Execution)> {
         let mut state = self.state();
         loop {
             // The last one that was given back: its graphs and buffers were used last.
             if let Some(execution) = state.idle.pop() {
-                return Ok(Taken { pool: self, execution: Some(execution) });
+                return Ok((Place(self), execution));
             }
             if state.made < state.limit {
                 state.made += 1;
                 drop(state);
-                match Execution::new(&self.engine, self.graphs) {
-                    Ok(execution) => return Ok(Taken { pool: self, execution: Some(execution) }),
+                // Not under the lock: it takes a while.
+                let (place, made) = (Place(self), Execution::new(&self.engine, self.graphs));
+                match made {
+                    Ok(execution) => return Ok((place, execution)),
                     Err(error) => {
+                        drop(place);
                         state = self.state();
-                        state.made -= 1;
                         if state.made == 0 {
-                            self.given_back.notify_one();
                             return Err(error);
                         }
                         // The GPU has no room for one more beside these: callers take turns.
@@ -78,24 +83,6 @@ impl Pool {
             } else {
                 state = self.given_back.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
-        }
-    }
-}
-
-impl Taken<'_> {
-    fn give_back(&mut self) {
-        self.pool.state().idle.extend(self.execution.take());
-        self.pool.given_back.notify_one();
-    }
-}
-
-impl Drop for Taken<'_> {
-    fn drop(&mut self) {
-        // Not under the lock: it waits for the GPU.
-        if let Some(execution) = self.execution.take() {
-            drop(execution);
-            self.pool.state().made -= 1;
-            self.pool.given_back.notify_one();
         }
     }
 }
