@@ -216,6 +216,8 @@ mod tests {
         let config = r#"{"eos_token": "<eos>", "pad_token": "<pad>", "padding_side": "left"}"#;
         let left = open(&gemma(), config, Cleaning::None).unwrap();
         assert_eq!(left.encode_padded("AB", 4), [0, 0, 7, 1]);
+        let written: Value = serde_json::from_str(&left.to_config_json(4)).unwrap();
+        assert_eq!((&written["padding_side"], left.pads_in_front()), (&"left".into(), true));
         assert_eq!(
             open(&gemma(), config, Cleaning::Canonicalize).unwrap().encode(" AB ab!", 6),
             [7, 6, 7, 1]

@@ -504,9 +504,20 @@ fn what_has_no_place_there_is_refused() {
     let work = siglip();
     let error = work.try_out(Program::Fastembed, &work.options).unwrap_err();
     assert!(matches!(error, Error::Unsuited { program: "fastembed", .. }), "{error:?}");
+    // Padding in front of texts is said where it can be, and refused where it cannot.
+    let path = work.root.path().join("siglip");
+    let config = siglip::CONFIG.replacen('{', "{\"padding_side\": \"left\", ", 1);
+    std::fs::write(path.join("tokenizer_config.json"), config).unwrap();
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let folder = |program: Program| work.folder(program);
+    let lay_out = |program| lay_out(&checkpoint, folder(program), program, &work.options, &mut |_| {});
+    let error = lay_out(Program::Immich).unwrap_err();
+    assert!(matches!(error, Error::Unsuited { program: "Immich", .. }), "{error:?}");
     for program in PROGRAMS {
-        assert!(!work.folder(program).exists());
+        assert!(!folder(program).exists());
     }
+    lay_out(Program::Optimum).unwrap();
+    assert_eq!(read_json(&folder(Program::Optimum).join("tokenizer_config.json"))["padding_side"], "left");
 }
 
 #[test]

@@ -27,6 +27,7 @@ sys.path.append(str(DEPS / "fastembed"))
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from PIL import Image
@@ -254,6 +255,8 @@ def check(ours: Ours, model: Model, precision: str, options: list) -> None:
         # fastembed pads to the longest text; the class that it has for SigLIP opens what transformers.js does.
         layout = "transformers-js" if model.siglip and name == "fastembed" else name
         folder = ours.export(model.checkpoint, "--layout", layout, "--precision", precision, *options)
+        for path in folder.rglob("*.onnx"):
+            onnx.checker.check_model(str(path), full_check=True)
         found = run(model, known, folder)
         differences = known.compare(found)
         if precision == "fp32" and "classes" in found:

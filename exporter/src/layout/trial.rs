@@ -10,7 +10,7 @@ use super::ports::Ports;
 use crate::error::{Error, Result};
 use crate::run::{Runner, apart};
 
-/// What [`run`] calls its program with.
+/// What a program is called with, as [`Runner::Apart`], to compare graphs by [`answer`].
 pub const ARGUMENT: &str = "compare-apart";
 
 /// The largest difference of two numbers. They come out of the same nodes; what is different is the length of texts.
