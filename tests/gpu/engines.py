@@ -35,17 +35,19 @@ def run(arguments, figures: dict) -> None:
     sys.path.insert(0, str(place.BASE / "tests" / "bench"))
     from compare import Program
 
-    for precision in ("fp16", "fp32"):
+    for precision in ("fp16", "int8-trt", "fp32"):
         source = models.folder(speed.NAME, precision, arguments.out)
         folder = arguments.out / "engines" / precision
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(source, folder)
-        options = ["--rtx"] if engine == "rtx" else []
+        # Asked for by name, an engine runs both encoders.
+        options = ["--trt-encoders", "both", *(["--rtx"] if engine == "rtx" else [])]
         said = check.output([place.PROGRAMS / "clip-export", "engines", folder, "--json", *options], env=environment)
-        build = json.loads(said)["manifest"]["visual"]["plan"]["build"]
-        figures.setdefault("builds", {})[precision] = build
+        plan = json.loads(said)["manifest"]["image"]["engine"]
+        figures["version"] = plan["version"]
+        figures.setdefault("builds", {})[precision] = plan["build"]
         check.output([place.PROGRAMS / "clip-export", "verify", folder], env=environment)
-        print(f"  {precision}: built by {engine} ({library}), and verified", flush=True)
+        print(f"  {precision}: built by {engine} {plan['version']} in {plan['build']['milliseconds'] / 1000:.1f} s, and verified", flush=True)
         programs[precision] = Program(place.EXAMPLES / "time_runtime", folder, 2, engine, device)
     try:
         for batch, rounds in BATCHES.items():

@@ -10,11 +10,13 @@ SEED = 2103_00020
 
 
 def folder(name: str, precision: str, out: Path) -> Path:
-    """The model folder of an architecture in a number format, made once."""
+    """The model folder of an architecture in a number format, made once: fp32, fp16, int8, or int8-trt, as TensorRT takes it."""
     to = out / "models" / name / precision
     if not to.exists():
+        precision, _, dialect = precision.partition("-")
         options = ["--precision", precision]
         if precision == "int8":
+            options += ["--dialect", dialect or "cpu"]
             options += ["--calibration-images", place.PICTURES, "--calibration-texts", place.LABELS, "--calibration-count", "8"]
             # Random weights and a few pictures say nothing about accuracy.
             options += ["--min-cosine=-1", "--min-mean-cosine=-1", "--min-top1=0"]

@@ -7,7 +7,6 @@ mode is reduce-overhead, which keeps CUDA graphs, each shape compiled by itself.
 """
 
 import random
-import statistics
 import sys
 import time
 
@@ -15,6 +14,7 @@ import check
 import embeddings
 import models
 import place
+import section
 
 sys.path.insert(0, str(place.BASE / "tests" / "bench"))
 
@@ -27,6 +27,7 @@ SEED = 2103_00020
 COMPILING = 45
 # Of the host, for decoding and normalising.
 THREADS = 8
+INT8 = "int8: ONNX Runtime leaves integers on GPUs to TensorRT; these are times of what its CUDA provider does instead"
 
 
 def run(arguments, figures: dict) -> None:
@@ -46,7 +47,7 @@ def run(arguments, figures: dict) -> None:
             try:
                 ours[name] = program(models.folder(NAME, precision, arguments.out), arguments.device)
                 if precision == "int8":
-                    print("  int8 is in ONNX Runtime's own QDQ form; which operations its CUDA provider has in integers is its affair")
+                    print(f"  {INT8}")
             except (check.Failed, RuntimeError) as error:
                 without(name, error)
                 continue
@@ -57,9 +58,9 @@ def run(arguments, figures: dict) -> None:
                 # INT8 is of use where it is faster than fp16.
                 names = [name, "libclip fp16"] if precision == "int8" else [name]
                 candidates = {n: lambda n=n: ours[n].time({"images": batch}) for n in names if n in ours}
-                if precision != "int8":
-                    candidates |= peers.candidates(precision, batch, without)
                 try:
+                    if precision != "int8":
+                        candidates |= peers.candidates(precision, batch, without)
                     times = take_turns(candidates, rounds, arguments.deadline)
                 except (RuntimeError, OSError) as error:
                     without(f"{precision}, batch {batch}", error)
@@ -102,6 +103,8 @@ class Peers:
         self.size = config["vision_cfg"]["image_size"]
         self.visual = model.visual
         self.statistics = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+        # A shape of a number format each; beyond its limit it would run eager without a word.
+        torch._dynamo.config.recompile_limit = 64
         self.compiles = True
         self.towers = {}
 
@@ -172,14 +175,8 @@ def take_turns(candidates: dict, rounds: int, deadline: float) -> dict[str, list
 
 
 def show(precision: str, batch: int, times: dict[str, list[float]]) -> None:
-    cells = [f"{name} {median_and_rate(seconds, batch)}" for name, seconds in times.items()]
+    cells = [f"{name} {section.cell(seconds, batch)}" for name, seconds in times.items()]
     print(f"  {precision}, batch {batch}, {len(next(iter(times.values())))} rounds: {'; '.join(cells)}", flush=True)
-
-
-def median_and_rate(seconds: list[float], batch: int) -> str:
-    """`1.52 ms (1.48 to 1.9), 660/s`"""
-    low, middle, high = (1000 * value for value in (min(seconds), statistics.median(seconds), max(seconds)))
-    return f"{middle:.3g} ms ({low:.3g} to {high:.3g}), {1000 * batch / middle:.0f}/s"
 
 
 if __name__ == "__main__":
