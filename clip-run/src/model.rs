@@ -20,8 +20,8 @@ pub struct ModelOptions {
     /// the others]
     #[arg(long, value_name = "DEVICE")]
     device: Option<Device>,
-    /// Build an engine of TensorRT that does not fit this machine anew of its graph, or with --engine tensorrt or rtx one that is
-    /// missing; it is kept in the user's cache folder
+    /// Build an engine of TensorRT that does not fit this machine anew of its graph, or with --engine tensorrt or rtx one of
+    /// an encoder that is a graph; it is kept in the user's cache folder
     #[arg(long)]
     rebuild: bool,
     /// The library of TensorRT, or the folder that it is in [default: the one that the system finds]

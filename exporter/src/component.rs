@@ -4,9 +4,6 @@ use clip_model::Manifest;
 use clip_model::manifest::Encoder;
 use serde::{Deserialize, Serialize};
 
-use crate::options::Options;
-use crate::tower::Tower;
-
 /// A graph of a model folder that runs by itself: what becomes an engine, or a model on a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Component {
@@ -29,17 +26,6 @@ impl Component {
             Component::Text => "text",
             Component::Classifier => "classifier",
         }
-    }
-
-    /// Those that an export with `options` has.
-    pub(crate) fn of_options(options: &Options) -> Vec<Component> {
-        let has = |tower| options.only.is_none_or(|only| only == tower);
-        let components = [
-            (Component::Image, has(Tower::Image)),
-            (Component::Text, has(Tower::Text)),
-            (Component::Classifier, options.classifier.is_some()),
-        ];
-        components.into_iter().filter_map(|(component, there)| there.then_some(component)).collect()
     }
 
     /// Name of its graph's file.

@@ -235,6 +235,9 @@ pub enum Conflict {
     /// An engine of TensorRT, of 8-bit integers as CPUs want them.
     #[error("TensorRT takes symmetric 8-bit integers alone, and these are written for CPUs")]
     PlanOfCpuIntegers,
+    /// Engines of none of the encoders that are exported.
+    #[error("engines were asked for of an encoder that is left out")]
+    PlanOfNothing,
     /// The program `trtexec`, and TensorRT-RTX.
     #[error("trtexec builds with TensorRT, not with TensorRT-RTX")]
     TrtexecRtx,

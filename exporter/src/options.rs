@@ -3,6 +3,7 @@
 use clip_model::manifest::{MAX_BATCH, Precision, Values};
 
 use crate::compare::{Samples, Thresholds};
+use crate::component::Component;
 use crate::error::{Conflict, Error, Result};
 use crate::graph::Form;
 use crate::int8::{Dialect, Int8, Method};
@@ -73,6 +74,24 @@ impl Numbers {
 const INT8_SAMPLES: usize = 2;
 
 impl Options {
+    /// The graphs that run by themselves.
+    pub(crate) fn components(&self) -> Vec<Component> {
+        let has = |tower| self.only.is_none_or(|only| only == tower);
+        let components = [
+            (Component::Image, has(Tower::Image)),
+            (Component::Text, has(Tower::Text)),
+            (Component::Classifier, self.classifier.is_some()),
+        ];
+        components.into_iter().filter_map(|(component, there)| there.then_some(component)).collect()
+    }
+
+    /// Whether engines are asked for, and of nothing that is exported.
+    fn plans_of_nothing(&self) -> bool {
+        let wanted = self.plans.as_ref().and_then(|plans| plans.components.as_ref());
+        let exported = self.components();
+        wanted.is_some_and(|wanted| !wanted.iter().any(|component| exported.contains(component)))
+    }
+
     /// Refuses options that contradict each other or are out of range.
     ///
     /// # Errors
@@ -115,6 +134,7 @@ impl Options {
             (text_alone && bytes, Conflict::BytesOfTexts),
             (text_alone && self.labels.is_some(), Conflict::LabelsOfTexts),
             (self.plans.is_some() && self.numbers.is_for_cpus(), Conflict::PlanOfCpuIntegers),
+            (self.plans_of_nothing(), Conflict::PlanOfNothing),
             (self.classifier.is_some() && self.labels.is_none(), Conflict::ClassifierOfNothing),
             (
                 bytes && self.classifier.is_some_and(|values| values != Values::Bytes),

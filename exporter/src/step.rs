@@ -25,6 +25,8 @@ pub enum Step {
     Labels,
     /// The encoders are compared with those in single precision.
     Verify,
+    /// Engines are compared with the graphs that they were built of.
+    VerifyPlans,
     /// The comparison rests on few pictures, each of which is a large share of them.
     FewPictures {
         /// How many.

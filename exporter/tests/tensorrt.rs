@@ -121,6 +121,12 @@ fn what_cannot_be_built_is_refused_before_anything_is_written() {
         (vec!["--trt", "fp16", "--trt-workspace", "12"], 2, "write it as 512M or 2G"),
         (vec!["--trt", "int8", "--dialect", "cpu"], 2, "leave --dialect cpu out"),
         (vec!["--trt", "fp16", "--sm", "86"], 2, "--rtx"),
+        (
+            vec!["--trt", "fp16", "--only", "text", "--trt-encoders", "visual"],
+            2,
+            "leave one of --only and --trt-encoders out",
+        ),
+        (vec!["--trt", "fp16", "--rtx", "--sm", "8"], 2, "as 86 or 8.6"),
         (vec!["--rtx"], 2, "--trt"),
         (vec!["--trt", "fp16", "--precision", "fp32"], 2, "--precision"),
         (vec!["--trt", "fp16", "--rtx", "--trt-version-compatible"], 2, "--trt-version-compatible"),

@@ -53,7 +53,7 @@ pub struct clip_open_options {
     /// Pixels of the largest image that is decoded. The default, and the most, is what the model folder allows,
     /// usually 179 million.
     pub max_pixels: usize,
-    /// By default, the SHA-256 of every file in the folder is checked each time. If this is not 0, files are skipped
+    /// By default, the SHA-256 of every file that is used is checked each time. If this is not 0, files are skipped
     /// whose size, times and inode number are as when they were last checked with this option. That is remembered in
     /// the folder, in .checked.json, or, if it cannot be written, under $XDG_CACHE_HOME or ~/.cache.
     pub trust_unchanged: usize,
@@ -63,8 +63,8 @@ pub struct clip_open_options {
     /// What is computed on: "cpu", or "cuda:0", the first CUDA device. The default is "cpu" for "onnx", else "cuda:0".
     /// When an engine or a device cannot be had, opening fails: no other takes its place.
     pub device: *const c_char,
-    /// If this is not 0, an engine of TensorRT that was built for another machine, or that is asked for and missing, is
-    /// built anew of its graph, which takes minutes, and kept under $XDG_CACHE_HOME or ~/.cache for the next time.
+    /// If this is not 0, an engine of TensorRT that was built for another machine, or that `engine` asks for of a graph, is
+    /// built anew of that graph, which takes minutes, and kept under $XDG_CACHE_HOME or ~/.cache for the next time.
     pub rebuild: usize,
     /// Path of TensorRT's library or of the folder that it is in. The default is the one that the system finds.
     pub tensorrt: *const c_char,

@@ -51,6 +51,8 @@ pub(crate) struct Source {
     /// As it is run.
     encoder: Encoder,
     place: Place,
+    /// Whether it was built just now: were it refused, the same again would be.
+    fresh: bool,
 }
 
 /// Where its file is.
@@ -85,7 +87,8 @@ impl Source {
             Some(_) => EngineKind::TensorRt,
         };
         let kind = options.engine.unwrap_or(own);
-        let source = |encoder, place| Source { kind, described: described.clone(), encoder, place };
+        let source =
+            |encoder, place| Source { kind, described: described.clone(), encoder, place, fresh: false };
         if kind == EngineKind::Onnx {
             return Ok(source(described.without_plan(), Place::Model));
         }
@@ -139,13 +142,13 @@ impl Source {
     fn build(self, opening: Opening<'_>, engine: &dyn Engine, refused: Option<&str>) -> Result<Source> {
         let rebuild = opening.rebuild(&self.described, self.kind, engine)?;
         let (encoder, place) = (rebuild.build(refused)?, Place::Cache(rebuild.folder().to_owned()));
-        Ok(Source { encoder, place, ..self })
+        Ok(Source { encoder, place, fresh: true, ..self })
     }
 
     /// Opens it. A plan that fits, and that TensorRT refuses all the same, is built anew where that is asked for.
     pub fn open(self, opening: Opening<'_>, engine: &dyn Engine) -> Result<Opened> {
         match self.open_once(opening, engine) {
-            Err(error) if opening.options.rebuild && is_refused(&error) => {
+            Err(error) if opening.options.rebuild && !self.fresh && is_refused(&error) => {
                 let sha256 = self.encoder.sha256.clone();
                 self.build(opening, engine, Some(&sha256))?.open_once(opening, engine)
             }

@@ -99,7 +99,7 @@ impl Library {
     /// it to plans whose origin you know.
     ///
     /// # Errors
-    /// [`Error::Plan`] when it is damaged, or was built for another version or GPU, in TensorRT's own words.
+    /// [`Error::Plan`] when it is damaged, or was built for another version or GPU, in TensorRT's own words; [`Error::NoRoom`].
     pub fn deserialize(&self, device: &Device, plan: &[u8], host_code: bool) -> Result<Arc<Engine>> {
         let (table, version) = (self.family().table(), self.version());
         let create = self.create_runtime()?;
@@ -121,7 +121,15 @@ impl Library {
                 plan.as_ptr().cast(),
                 plan.len()
             );
-            let engine = Owned::new(raw).ok_or_else(refused)?;
+            let engine = Owned::new(raw).ok_or_else(|| {
+                // A full GPU says nothing against the plan.
+                match (device.free_memory(), plan.len() as u64) {
+                    (Ok(free), bytes) if free < bytes => {
+                        Error::NoRoom { free, bytes, reason: logger::errors() }
+                    }
+                    _ => refused(),
+                }
+            })?;
             let io = ports(&engine, table, version)?;
             Ok(Arc::new(Engine {
                 engine,

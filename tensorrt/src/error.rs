@@ -106,7 +106,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// TensorRT's parser does not take a graph.
-    #[error("TensorRT {version} does not take {}: {reason}", path.display())]
+    #[error("{} {version} does not take {}: {reason}", name(*version), path.display())]
     Parse {
         /// Version of the library.
         version: Version,
@@ -136,7 +136,7 @@ pub enum Error {
         reason: String,
     },
     /// An engine could not be built.
-    #[error("TensorRT {version} cannot build an engine of {}: {reason}", path.display())]
+    #[error("{} {version} cannot build an engine of {}: {reason}", name(*version), path.display())]
     Build {
         /// Version of the library.
         version: Version,
@@ -149,10 +149,20 @@ pub enum Error {
     #[error("the build was cancelled")]
     Cancelled,
     /// A plan is not taken.
-    #[error("TensorRT {version} does not take the plan: {reason}")]
+    #[error("{} {version} does not take the plan: {reason}", name(*version))]
     Plan {
         /// Version of the library.
         version: Version,
+        /// TensorRT's words.
+        reason: String,
+    },
+    /// An engine finds no room on the GPU.
+    #[error("the GPU has {free} bytes free, and the engine's plan alone has {bytes}: {reason}")]
+    NoRoom {
+        /// Bytes of the GPU's memory that nobody uses.
+        free: u64,
+        /// Bytes of the plan.
+        bytes: u64,
         /// TensorRT's words.
         reason: String,
     },
@@ -182,6 +192,11 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+}
+
+/// The versions of TensorRT-RTX begin with 1.
+fn name(version: Version) -> &'static str {
+    if version.major == 1 { "TensorRT-RTX" } else { "TensorRT" }
 }
 
 fn list(tried: &[(PathBuf, String)]) -> String {

@@ -166,6 +166,10 @@ fn an_engine_gives_the_labels_of_its_graph_to_rust_and_to_c() {
     let output = classify(&[("DOUBLE_CUDA_SM", "86")], "-");
     assert!(!output.status.success());
     assert!(stderr(&output).contains("8.7") && stderr(&output).contains("8.6"), "{}", stderr(&output));
+    // A full GPU says nothing against the engine.
+    let output = classify(&[("DOUBLE_CUDA_MEMORY", "1000")], "-");
+    let said = stderr(&output);
+    assert!(said.contains("the GPU has 1000 bytes free") && !said.contains("CLIP_ERROR_PLAN"), "{said}");
 }
 
 #[test]

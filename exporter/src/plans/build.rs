@@ -85,11 +85,12 @@ pub fn add(
 ) -> Result<bool> {
     let Builder { described, memory, runs_here } = check(plans, runner)?;
     steps(Step::Builder { described });
+    let alone = manifest.image.is_none();
     for component in Component::ALL {
         let Some(encoder) = component.of(manifest).cloned() else { continue };
         let wanted = match &plans.components {
             Some(components) => components.contains(&component),
-            None => component != Component::Text || memory.is_none_or(|memory| memory > SMALL),
+            None => component != Component::Text || alone || memory.is_none_or(|memory| memory > SMALL),
         };
         if !wanted {
             if let (None, Some(memory)) = (&plans.components, memory) {

@@ -30,7 +30,7 @@ pub fn complete(
         steps(Step::Unverified);
         return Ok(None);
     }
-    steps(Step::Verify);
+    steps(Step::VerifyPlans);
     let Verified { report, image_ms } =
         verify(path, manifest, (samples, thresholds), plans.options.library.as_deref(), runner)?;
     if !report.failures.is_empty() {

@@ -7,7 +7,6 @@ use clip_model::{Manifest, files};
 use super::Device;
 use super::config::{self, MARK};
 use super::model::{Backend, Model};
-use crate::component::Component;
 use crate::contents::replacement;
 use crate::error::{Error, Result};
 use crate::options::Options;
@@ -37,7 +36,7 @@ impl Repository {
     pub fn check(&self, folder: impl AsRef<Path>, options: &Options) -> Result<()> {
         self.check_apart(folder.as_ref())?;
         let name = model_name(&options.model)?;
-        let names = Component::of_options(options).into_iter().map(|c| format!("{name}_{}", c.suffix()));
+        let names = options.components().into_iter().map(|c| format!("{name}_{}", c.suffix()));
         names.map(|name| self.path.join(name)).try_for_each(|model| self.check_model(&model))
     }
 

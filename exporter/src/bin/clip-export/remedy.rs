@@ -36,6 +36,7 @@ fn remedy(error: &Error) -> Option<&'static str> {
         Error::Conflict(Conflict::BytesOfTexts) => "leave one of --uint8-input and --only text out",
         Error::Conflict(Conflict::LabelsOfTexts) => "leave one of --labels and --only text out",
         Error::Conflict(Conflict::PlanOfCpuIntegers) => "leave --dialect cpu out",
+        Error::Conflict(Conflict::PlanOfNothing) => "leave one of --only and --trt-encoders out",
         Error::Conflict(Conflict::TrtexecRtx) => "leave one of --trtexec and --rtx out",
         Error::Conflict(Conflict::ClassifierOfNothing) => "give --labels, or leave --classifier out",
         Error::Conflict(Conflict::ClassifierOfBytes) => {

@@ -82,6 +82,7 @@ impl Screen {
             }
             Step::Labels => self.stage("labels", "encoding the labels"),
             Step::Verify => self.stage("verification", "comparing with single precision"),
+            Step::VerifyPlans => self.stage("verification", "comparing the engines with their graphs"),
             Step::Trial => self.stage("trial run", "trial run"),
             Step::Builder { described } => self.note(&format!("engines are built by {described}")),
             Step::Build { file, phase, done, steps } => {
@@ -124,7 +125,7 @@ impl Screen {
                 ));
             }
             Step::Unverified => self.note(
-                "the engines were not run, since no GPU here does: they are marked as unverified, until clip-export verify is run on the device",
+                "no GPU that the engines are for is here, so they were not run: they are marked as unverified until clip-export verify is run on the device",
             ),
             Step::FewPictures { count } => self.note(&format!(
                 "only {count} of the pictures were left to compare by: give more with --calibration-images"

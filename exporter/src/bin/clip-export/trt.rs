@@ -36,7 +36,7 @@ pub struct PlanArguments {
     rtx: bool,
 
     /// Compute capabilities that --rtx builds for, as 86,89,120 [default: a portable engine for all of its own]
-    #[arg(long, value_name = "SM", value_delimiter = ',', requires = "rtx")]
+    #[arg(long, value_name = "SM", value_delimiter = ',', value_parser = capability, requires = "rtx")]
     sm: Vec<u32>,
 
     /// Images or texts in a run: the least, the usual and the greatest number [default: 1:8:32]
@@ -156,6 +156,14 @@ impl TrtArguments {
     }
 }
 
+/// `86` or `8.6`.
+fn capability(text: &str) -> Result<u32, String> {
+    let digits = text.replacen('.', "", 1);
+    let known = text.split_once('.').is_none_or(|(major, minor)| !major.is_empty() && minor.len() == 1);
+    let number = digits.parse().ok().filter(|_| known && digits.len() >= 2);
+    number.ok_or_else(|| format!("{text:?} is not a compute capability, as 86 or 8.6"))
+}
+
 /// `1:8:32`, or one number for all three.
 fn sizes(text: &str) -> Result<Sizes, String> {
     let bad = || format!("{text:?} is not MIN:OPT:MAX, as 1:8:32");
@@ -191,6 +199,14 @@ mod tests {
         assert_eq!(sizes("4"), Ok(Sizes::fixed(4)));
         for text in ["", "1:2", "1:2:3:4", "a:b:c", "-1:2:3", "1: 2:3"] {
             assert!(sizes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn compute_capabilities_are_written_with_a_point_or_without() {
+        assert_eq!((capability("86"), capability("8.6"), capability("12.0")), (Ok(86), Ok(86), Ok(120)));
+        for text in ["", "8", "8.", ".6", "8.60", "8.6.1", "sm86"] {
+            assert!(capability(text).is_err(), "{text}");
         }
     }
 
