@@ -140,13 +140,17 @@ fn an_engine_gives_the_labels_of_its_graph_to_rust_and_to_c() {
     let cc = std::env::var_os("CC").unwrap_or("cc".into());
     let mut compile = Command::new(cc);
     compile.arg("-I").arg(repository().join("include")).arg(repository().join("examples/c/classify.c"));
-    compile.arg("-o").arg(&program).arg("-L").arg(built()).arg("-lclip");
-    compile.arg(format!("-Wl,-rpath,{}", built().display()));
+    // Where cargo puts it before it runs this; the one beside the programs may be older, or not there.
+    let libraries = built().join("deps");
+    compile.arg("-o").arg(&program).arg("-L").arg(&libraries).arg("-lclip");
+    compile.arg(format!("-Wl,-rpath,{}", libraries.display()));
     assert!(compile.status().unwrap().success());
     let labels = work.path("labels.txt");
     std::fs::write(&labels, "apple\nhouse\nstar\nfish\n").unwrap();
     let classify = |variables: &[(&str, &str)], labels: &str| {
         let mut command = work.command(&program);
+        // Without cargo's search path, in whose first folder an older libclip.so may lie.
+        command.env("LD_LIBRARY_PATH", &work.doubles.folder);
         command.args([&folder, labels]).args(&pictures).envs(variables.iter().copied()).output().unwrap()
     };
     for labels in [labels.to_str().unwrap(), "-"] {

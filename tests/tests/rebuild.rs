@@ -48,7 +48,8 @@ impl Machine {
 
     /// The C program of the examples.
     fn c_program(&self) -> PathBuf {
-        let (program, built) = (self.folder.path().join("classify"), built());
+        // Where cargo puts the library before it runs this; the one beside the programs may be older, or not there.
+        let (program, built) = (self.folder.path().join("classify"), built().join("deps"));
         let mut cc = Command::new(std::env::var_os("CC").unwrap_or("cc".into()));
         cc.arg("-I").arg(repository().join("include")).arg(repository().join("examples/c/classify.c"));
         cc.arg("-o").arg(&program).arg("-L").arg(&built).arg("-lclip");
@@ -103,7 +104,9 @@ fn an_engine_of_another_gpu_is_refused_and_built_anew_once() {
     );
     let picture = repository().join("examples/images/apple.png");
     std::fs::write(machine.path("labels.txt"), "apple\nhouse\n").unwrap();
-    let in_c = machine.run(machine.c_program(), &["engine", "labels.txt", picture.to_str().unwrap()], &orin);
+    // Without cargo's search path, in whose first folder an older libclip.so may lie.
+    let alone = [orin[0], ("LD_LIBRARY_PATH", machine.doubles.folder.to_str().unwrap())];
+    let in_c = machine.run(machine.c_program(), &["engine", "labels.txt", picture.to_str().unwrap()], &alone);
     refused(&in_c, &[differs, "CLIP_ERROR_PLAN"]);
     let rebuild = ["classify", "engine", picture.to_str().unwrap(), "--labels", "apple,house", "--rebuild"];
     let output = machine.run("clip-run", &rebuild, &orin);

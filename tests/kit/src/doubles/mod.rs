@@ -96,6 +96,8 @@ impl Doubles {
             path.push(":");
             path.push(rest);
         }
+        // The double opens ONNX Runtime itself, which would send usage data.
+        command.env("ORT_DISABLE_TELEMETRY", "1");
         command.env("LD_LIBRARY_PATH", path).env("DOUBLE_ONNXRUNTIME", onnxruntime())
     }
 
