@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use clap::builder::RangedU64ValueParser;
 use clip_program::{Progress, note};
-use clip_runtime::plan::PlanProgress;
+use clip_runtime::plan;
 use clip_runtime::{Clip, Device, EngineKind, MAX_THREADS, Options, Result};
 
 /// Options of every command.
@@ -20,7 +20,7 @@ pub struct ModelOptions {
     /// the others]
     #[arg(long, value_name = "DEVICE")]
     device: Option<Device>,
-    /// Build an engine of TensorRT that does not fit this machine anew of its graph, or with --engine tensorrt or rtx one of
+    /// Build an engine of TensorRT that does not fit this machine, or is damaged, anew of its graph, or with --engine tensorrt or rtx one of
     /// an encoder that is a graph; it is kept in the user's cache folder
     #[arg(long)]
     rebuild: bool,
@@ -86,7 +86,7 @@ struct Building {
 }
 
 impl Building {
-    fn show(&mut self, graph: &Path, progress: PlanProgress<'_>) {
+    fn show(&mut self, graph: &Path, progress: plan::Progress<'_>) {
         if self.graph != graph {
             self.bar = None;
             note(&format!("building an engine of {}, to be kept for the next time", graph.display()));

@@ -63,7 +63,7 @@ pub struct clip_open_options {
     /// What is computed on: "cpu", or "cuda:0", the first CUDA device. The default is "cpu" for "onnx", else "cuda:0".
     /// When an engine or a device cannot be had, opening fails: no other takes its place.
     pub device: *const c_char,
-    /// If this is not 0, an engine of TensorRT that was built for another machine, or that `engine` asks for of a graph, is
+    /// If this is not 0, an engine of TensorRT that was built for another machine, is damaged, or that `engine` asks for of a graph, is
     /// built anew of that graph, which takes minutes, and kept under $XDG_CACHE_HOME or ~/.cache for the next time.
     pub rebuild: usize,
     /// Path of TensorRT's library or of the folder that it is in. The default is the one that the system finds.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::device::{Device, EngineKind};
-use crate::plan::PlanProgress;
+use crate::plan::Progress;
 
 /// The largest number of [`Options::threads`] that is accepted.
 pub const MAX_THREADS: usize = 1024;
@@ -33,7 +33,7 @@ pub struct Options {
 }
 
 /// What is told of a graph how far the build of its plan is.
-type Told = dyn Fn(&Path, PlanProgress<'_>) -> ControlFlow<()> + Send + Sync;
+type Told = dyn Fn(&Path, Progress<'_>) -> ControlFlow<()> + Send + Sync;
 
 /// What is told how far a rebuild is. Two are equal when they are the same.
 #[derive(Clone)]
@@ -102,7 +102,7 @@ impl Options {
         Options { trust_unchanged, ..self }
     }
 
-    /// Whether a plan that does not fit this machine is built anew of its graph, by this machine's TensorRT; and, where TensorRT is asked
+    /// Whether a plan that does not fit this machine, or is damaged, is built anew of its graph, by this machine's TensorRT; and, where TensorRT is asked
     /// for by [`Options::engine`], also the plan of a graph that has none. That takes minutes. The plan is kept in the user's cache folder
     /// (`libclip/plans` in `$XDG_CACHE_HOME` or `~/.cache`) and found there the next time.
     pub fn rebuild(self, rebuild: bool) -> Options {
@@ -113,7 +113,7 @@ impl Options {
     /// [`ControlFlow::Break`] cancels.
     pub fn watch_rebuild(
         self,
-        watch: impl Fn(&Path, PlanProgress<'_>) -> ControlFlow<()> + Send + Sync + 'static,
+        watch: impl Fn(&Path, Progress<'_>) -> ControlFlow<()> + Send + Sync + 'static,
     ) -> Options {
         Options { watch: Some(Watch(Arc::new(watch))), ..self }
     }

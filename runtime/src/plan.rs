@@ -1,13 +1,13 @@
 //! Plans: TensorRT builds an engine of a tower's graph, and the manifest says what it is.
 
 use std::io::Write;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clip_model::manifest::{self, Build, Element, Encoder, Layout, Plan, Sizes};
 use clip_model::{Manifest, files};
 use clip_tensorrt::{BuildOptions, Kind, Library, Range, cuda};
+pub use clip_tensorrt::{Progress, Watch};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -58,22 +58,6 @@ impl Default for PlanOptions {
         }
     }
 }
-
-/// How far a build is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PlanProgress<'a> {
-    /// What is being done, in TensorRT's words.
-    pub phase: &'a str,
-    /// How many phases that is inside of; 0 for the whole.
-    pub depth: usize,
-    /// Steps of it that are done.
-    pub done: usize,
-    /// Steps that it has.
-    pub steps: usize,
-}
-
-/// Is told how far a build is, from several threads, and may break it off.
-pub type WatchPlan<'a> = &'a mut (dyn FnMut(PlanProgress<'_>) -> ControlFlow<()> + Send);
 
 /// A library that builds plans, and the GPU that it builds them on, if it needs one.
 #[derive(Debug)]
@@ -138,7 +122,7 @@ impl PlanBuilder {
         manifest: &Manifest,
         encoder: &Encoder,
         path: &Path,
-        watch: WatchPlan<'_>,
+        watch: Watch<'_>,
     ) -> Result<Encoder> {
         let PlanOptions { targets, level, version_compatible, hardware_compatible, .. } =
             self.options.clone();
@@ -150,10 +134,7 @@ impl PlanBuilder {
         let ranges = vec![(encoder.input.name.clone(), Range { min, opt, max })];
         let options = BuildOptions { timing_cache: self.timings()?, ..self.build_options(ranges, workspace) };
         let started = Instant::now();
-        let built = self.library.build(&folder.join(&graph.file), &options, &mut |progress| {
-            let clip_tensorrt::Progress { phase, depth, done, steps } = progress;
-            watch(PlanProgress { phase, depth, done, steps })
-        })?;
+        let built = self.library.build(&folder.join(&graph.file), &options, watch)?;
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if let (Some(file), Some(timings)) = (&self.options.timing_cache, &built.timing_cache) {
             files::write_atomically(file, |out| out.write_all(timings))?;

@@ -18,7 +18,7 @@ use crate::device::{Device, EngineKind};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::options::Options;
-use crate::plan::{PlanBuilder, PlanOptions, PlanProgress};
+use crate::plan::{PlanBuilder, PlanOptions, Progress};
 
 /// How often a process that waits for another one looks whether it is done.
 const LOOK: Duration = Duration::from_millis(100);
@@ -52,8 +52,7 @@ impl<'a> Rebuild<'a> {
         let sm = cuda::Device::open(device)?.sm();
         let of_old = encoder.plan();
         let rtx = kind == EngineKind::TensorRtRtx;
-        let portable =
-            of_old.is_some_and(|old| old.family.starts_with("rtx") && old.compute_capabilities.is_empty());
+        let portable = of_old.is_some_and(|old| old.is_of_rtx() && old.compute_capabilities.is_empty());
         let usual = PlanOptions::default();
         let context = manifest.tokenizer.as_ref().map_or(usual.length.max, |t| t.context_length);
         // What the old plan says of memory was that of another machine.
@@ -118,7 +117,7 @@ impl<'a> Rebuild<'a> {
             manifest::verified(self.model, file, sha256)?;
         }
         let builder = PlanBuilder::new(self.plan.clone())?;
-        let mut watch = |progress: PlanProgress<'_>| self.tell(progress);
+        let mut watch = |progress: Progress<'_>| self.tell(progress);
         let built = builder.build(self.model, self.manifest, self.encoder, &self.file("plan"), &mut watch)?;
         built.write(&self.file("json"))?;
         Ok(built)
@@ -128,7 +127,7 @@ impl<'a> Rebuild<'a> {
     fn wait_for(&self, lock: &File) -> Result<()> {
         while let Err(TryLockError::WouldBlock) = lock.try_lock() {
             let phase = "waiting for another process that builds it";
-            if self.tell(PlanProgress { phase, depth: 0, done: 0, steps: 0 }).is_break() {
+            if self.tell(Progress { phase, depth: 0, done: 0, steps: 0 }).is_break() {
                 return Err(clip_tensorrt::Error::Cancelled.into());
             }
             std::thread::sleep(LOOK);
@@ -136,7 +135,7 @@ impl<'a> Rebuild<'a> {
         Ok(())
     }
 
-    fn tell(&self, progress: PlanProgress<'_>) -> ControlFlow<()> {
+    fn tell(&self, progress: Progress<'_>) -> ControlFlow<()> {
         match &self.options.watch {
             Some(watch) => (watch.0)(&self.model.join(self.encoder.graph().file), progress),
             None => ControlFlow::Continue(()),

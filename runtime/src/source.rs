@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clip_model::Manifest;
-use clip_model::manifest::Encoder;
+use clip_model::manifest::{self, Encoder};
 
 use crate::device::EngineKind;
 use crate::engine::{self, Engine, EngineInfo, Session};
@@ -77,13 +77,13 @@ pub(crate) struct Opened {
 
 impl Source {
     /// Decides what the tower runs that the manifest describes so. A plan that does not fit this machine is refused, or, where that is
-    /// asked for, one of the cache is taken in its place, or will be built.
+    /// asked for, and for a damaged one too, one of the cache is taken in its place, or will be built.
     pub fn choose(opening: Opening<'_>, described: &Encoder, engines: &mut Engines) -> Result<Source> {
         let Opening { folder, options, .. } = opening;
         let plan = described.plan();
         let own = match plan {
             None => EngineKind::Onnx,
-            Some(plan) if plan.family.starts_with("rtx") => EngineKind::TensorRtRtx,
+            Some(plan) if plan.is_of_rtx() => EngineKind::TensorRtRtx,
             Some(_) => EngineKind::TensorRt,
         };
         let kind = options.engine.unwrap_or(own);
@@ -98,7 +98,9 @@ impl Source {
             None => Error::NoPlan { engine: engine.info().name, file },
             Some(plan) => {
                 let differs = engine.misfits(plan);
-                if differs.is_empty() {
+                // Where plans are built anew, one that is damaged or gone is, too.
+                let usable = || manifest::verified(folder, &described.file, &described.sha256).is_ok();
+                if differs.is_empty() && (!options.rebuild || usable()) {
                     return Ok(source(described.clone(), Place::Model));
                 }
                 Error::Misfit { file, differs, graph: plan.graph.file.clone() }

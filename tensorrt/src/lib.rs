@@ -38,6 +38,6 @@ pub use error::{Error, Result};
 pub use execution::{Execution, Input, Output};
 pub use family::Family;
 pub use library::{Kind, Library, mapped_file};
-pub use monitor::Progress;
+pub use monitor::{Progress, Watch};
 pub use shape::{Range, Shape};
 pub use version::Version;

@@ -209,3 +209,16 @@ pub fn mapped_file(address: usize) -> Option<PathBuf> {
         range.contains(&address).then(|| PathBuf::from(path))
     })
 }
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_that_of_a_file_or_of_none() {
+        let program = std::env::current_exe().unwrap();
+        assert_eq!(mapped_file(mapped_file as *const () as usize), Some(program));
+        assert_eq!(mapped_file(0), None);
+    }
+}

@@ -437,3 +437,27 @@ fn family() {
     (0..5).for_each(|i| check(&mut execution, 1, i as f32));
     assert_eq!(execution.graphs(), 1);
 }
+
+/// TensorRT-RTX itself beside a driver that has no GPU: it builds, and nothing is run.
+#[test]
+fn tensorrt_for_rtx_builds_where_a_driver_finds_no_gpu() {
+    let _ = run("rtx_builds", &[("DOUBLE_CUDA_DEVICES", "0")]);
+}
+
+#[test]
+#[ignore = "run by the test above"]
+fn rtx_builds() {
+    assert!(matches!(Device::open(0), Err(Error::NoDevice { index: 0, count: 0 })));
+    let library = match Library::open(Kind::Rtx, None) {
+        Ok(library) => library,
+        Err(Error::NotFound { .. }) => {
+            return eprintln!("skipped: there is no TensorRT-RTX, `make .deps/tensorrt` brings it");
+        }
+        Err(other) => panic!("{other}"),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let onnx = graph::write(folder.path());
+    let options = BuildOptions { targets: vec![86], ..rows(1, 8) };
+    let built = library.build(&onnx, &options, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert!(built.plan.len() > 1_000);
+}

@@ -117,6 +117,17 @@ fn an_engine_of_another_gpu_is_refused_and_built_anew_once() {
     assert_eq!(noted.matches(".plan is unverified: it was built here").count(), 2, "{noted}");
     let output = machine.run("clip-run", &rebuild, &orin);
     assert!(succeeded(&output).contains("apple") && !stderr(&output).contains("building"), "{output:?}");
+
+    // So is one that is damaged, or gone.
+    let plan = machine.path("engine/visual.plan");
+    let whole = std::fs::read(&plan).unwrap();
+    std::fs::write(&plan, &whole[..whole.len() / 2]).unwrap();
+    refused(&machine.run("clip-run", &["info", "engine"], &[]), &["engine/visual.plan has sha256"]);
+    let output = machine.run("clip-run", &rebuild, &[]);
+    assert!(succeeded(&output).contains("apple") && stderr(&output).contains(building), "{output:?}");
+    std::fs::remove_file(&plan).unwrap();
+    let output = machine.run("clip-run", &rebuild, &[]);
+    assert!(succeeded(&output).contains("apple") && !stderr(&output).contains("building"), "{output:?}");
 }
 
 /// Ctrl-C ends the program at once: the plan is written when it is whole, and what waits for the build goes on.

@@ -13,12 +13,8 @@ use crate::error::{Error, Result};
 /// [`Error::Exists`], [`Error::NotAModelFolder`] and [`Error::ForeignFile`].
 pub fn check(folder: impl AsRef<Path>, replace: bool) -> Result<()> {
     let folder = folder.as_ref();
-    // Also a dangling link is in the way.
-    if folder.symlink_metadata().is_err() {
+    if replacement::is_free(folder, replace)? {
         return Ok(());
-    }
-    if !replace {
-        return Err(Error::Exists(folder.to_owned()));
     }
     // Only what a manifest knows may be removed; anything else in there is the user's.
     let refused = |source| Error::NotAModelFolder { folder: folder.to_owned(), source };

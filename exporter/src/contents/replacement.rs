@@ -6,6 +6,16 @@ use clip_model::{files, temporary};
 
 use crate::error::{Error, Result};
 
+/// Whether there is nothing at a destination; what is there must be one that may be replaced.
+///
+/// # Errors
+/// [`Error::Exists`] when it is there and `replace` does not allow it.
+pub fn is_free(folder: &Path, replace: bool) -> Result<bool> {
+    // Also a dangling link is in the way.
+    let free = folder.symlink_metadata().is_err();
+    if free || replace { Ok(free) } else { Err(Error::Exists(folder.to_owned())) }
+}
+
 /// Creates `folder` with the files that `fill` writes. An older folder, which `check` lets pass, stays untouched until the new
 /// one is complete, and is then removed.
 pub fn write<T>(

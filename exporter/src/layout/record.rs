@@ -8,6 +8,7 @@ use clip_model::{Manifest, files};
 use serde::{Deserialize, Serialize};
 
 use super::program::Program;
+use crate::contents::replacement;
 use crate::error::{Error, Result};
 
 /// The file's name; no program looks for it.
@@ -98,12 +99,8 @@ impl Record {
 /// [`Error::Exists`], [`Error::NotLaidOut`] and [`Error::ForeignFile`].
 pub fn check(folder: impl AsRef<Path>, replace: bool) -> Result<()> {
     let folder = folder.as_ref();
-    // Also a dangling link is in the way.
-    if folder.symlink_metadata().is_err() {
+    if replacement::is_free(folder, replace)? {
         return Ok(());
-    }
-    if !replace {
-        return Err(Error::Exists(folder.to_owned()));
     }
     let record = Record::read(folder)?;
     check_files(folder, Path::new(""), &record)

@@ -7,7 +7,7 @@ use std::thread;
 
 use clip_model::Manifest;
 use clip_model::manifest::Encoder;
-use clip_runtime::plan::{PlanBuilder, PlanOptions, PlanProgress};
+use clip_runtime::plan::{PlanBuilder, PlanOptions, Progress};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -53,8 +53,8 @@ pub(super) fn here(
     // TensorRT tells its progress from threads of its own; whoever is told here stays in this one.
     thread::scope(|scope| {
         let building = scope.spawn(move || {
-            let mut watch = |progress: PlanProgress<'_>| {
-                let PlanProgress { phase, depth, done, steps } = progress;
+            let mut watch = |progress: Progress<'_>| {
+                let Progress { phase, depth, done, steps } = progress;
                 // The phase that has all others in it is the bar; the names of those below say what is being done.
                 let (done, steps) = if depth == 0 { (done, steps) } else { (0, 0) };
                 match tell.send(Step::Build { file, phase: phase.to_owned(), done, steps }) {

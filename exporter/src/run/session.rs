@@ -31,7 +31,7 @@ pub fn open_encoder(folder: &Path, encoder: &Encoder, inputs: &Inputs) -> Result
     let Some(plan) = encoder.plan().filter(|_| !inputs.graphs) else {
         return open(&folder.join(encoder.graph().file));
     };
-    let kind = match plan.family.starts_with("rtx") {
+    let kind = match plan.is_of_rtx() {
         true => EngineKind::TensorRtRtx,
         false => EngineKind::TensorRt,
     };

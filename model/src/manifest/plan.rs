@@ -34,6 +34,13 @@ pub struct Plan {
     pub verified: bool,
 }
 
+impl Plan {
+    /// Whether TensorRT-RTX runs it, and not TensorRT.
+    pub fn is_of_rtx(&self) -> bool {
+        self.family.starts_with("rtx")
+    }
+}
+
 /// The sizes that an engine is built for: any from the least to the greatest, fastest at the usual one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -151,7 +151,7 @@ fn open(path: &Path) -> Result<Library> {
     let path = if path.is_absolute() {
         path.to_owned()
     } else {
-        search::mapped_file(base as usize).unwrap_or(path.into())
+        clip_tensorrt::mapped_file(base as usize).unwrap_or(path.into())
     };
     let mut numbers = version.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
     let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));

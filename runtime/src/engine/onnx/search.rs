@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use clip_tensorrt::mapped_file;
+
 /// The library's names: as wheels and archives are unpacked, and as distributions install it.
 #[cfg(not(target_os = "macos"))]
 const NAMES: [&str; 2] = ["libonnxruntime.so", "libonnxruntime.so.1"];
@@ -35,25 +37,6 @@ fn folders(own: Option<&Path>, program: Option<&Path>, source_tree: Option<&Path
         }
     }
     folders
-}
-
-/// The file that is mapped at an address of this process. `/proc` gives its absolute path, where `dladdr` gives
-/// the name it was opened by, which says nothing once the working folder has changed.
-#[cfg(target_os = "linux")]
-pub fn mapped_file(address: usize) -> Option<PathBuf> {
-    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
-    maps.lines().find_map(|line| {
-        // start-end permissions offset device inode path
-        let (start, end) = line.split(' ').next()?.split_once('-')?;
-        let range = usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?;
-        let path = &line[line.find('/')?..];
-        range.contains(&address).then(|| PathBuf::from(path))
-    })
-}
-
-#[cfg(not(target_os = "linux"))]
-pub fn mapped_file(_: usize) -> Option<PathBuf> {
-    None
 }
 
 #[cfg(test)]
@@ -93,6 +76,5 @@ mod tests {
         let exe = std::env::current_exe().unwrap();
         assert_eq!(mapped_file(candidates as *const () as usize), Some(exe.clone()));
         assert_eq!(candidates()[0].parent(), exe.parent());
-        assert_eq!(mapped_file(0), None);
     }
 }

@@ -8,7 +8,7 @@ const AMPERE: u32 = 80;
 
 /// What differs, a sentence each; nothing when the plan fits.
 pub fn misfits(plan: &Plan, library: &Library, device: &cuda::Device) -> Vec<String> {
-    let of_rtx = plan.family.starts_with("rtx");
+    let of_rtx = plan.is_of_rtx();
     let built_by = if of_rtx { Kind::Rtx } else { Kind::TensorRt };
     if built_by != library.kind() {
         let [built_by, found] = [built_by, library.kind()].map(Kind::name);

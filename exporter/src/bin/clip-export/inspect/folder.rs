@@ -74,7 +74,7 @@ fn encoder_text(encoder: Option<&Encoder>) -> Result<String> {
 
 /// What an engine depends on.
 fn plan_text(plan: &Plan) -> String {
-    let name = if plan.family.starts_with("rtx") { "TensorRT-RTX" } else { "TensorRT" };
+    let name = if plan.is_of_rtx() { "TensorRT-RTX" } else { "TensorRT" };
     let sm = |sm: &u32| format!("{}.{}", sm / 10, sm % 10);
     let capabilities: Vec<String> = plan.compute_capabilities.iter().map(sm).collect();
     let gpus = match capabilities.as_slice() {
