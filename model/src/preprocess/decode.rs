@@ -4,11 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::exif;
 use super::formats::{FORMATS, Format};
-use super::orientation::Orientation;
 use super::raster::{Pixels, Raster};
 use super::{RgbaImage, bmp, gif, jpeg, png, pnm, tiff, webp};
 use crate::error::{Error, Result};
 use crate::memory;
+use crate::orientation::Orientation;
 
 /// Decodes a picture of one of the [`FORMATS`], known by its first bytes.
 ///

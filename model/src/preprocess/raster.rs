@@ -1,9 +1,9 @@
 //! Decoded pixels before they are an [`Image`]: grey or RGB, with or without alpha, 8 bits a sample.
 
-use super::orientation::Orientation;
 use super::{Image, RgbaImage};
 use crate::error::{Error, Result};
 use crate::memory;
+use crate::orientation::Orientation;
 
 /// Packed 8-bit samples, rows top-down.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ mod tests {
         ];
         for (value, width, samples) in expected {
             let raster = Raster::new(3, 2, 1, vec![1, 2, 3, 4, 5, 6]).unwrap();
-            let turned = raster.oriented(Orientation::of(u64::from(value))).unwrap();
+            let turned = raster.oriented(Orientation::from_exif(u64::from(value)).unwrap()).unwrap();
             assert_eq!((turned.width, &turned.samples[..]), (width, samples), "{value}");
         }
     }

@@ -1,9 +1,10 @@
 //! How a picture is to be turned.
 
 /// How a stored picture becomes the one to look at: Exif 2.3's values 1 to 8 of tag 274.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Orientation {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Orientation {
     /// 1: as it is.
+    #[default]
     Normal,
     /// 2: left and right change places.
     MirroredSideways,
@@ -22,9 +23,10 @@ pub(super) enum Orientation {
 }
 
 impl Orientation {
-    /// Of the tag's value; any but 2 to 8 changes nothing.
-    pub(super) fn of(value: u64) -> Orientation {
-        match value {
+    /// Of the tag's value; `None` for any but 1 to 8.
+    pub fn from_exif(value: u64) -> Option<Orientation> {
+        Some(match value {
+            1 => Orientation::Normal,
             2 => Orientation::MirroredSideways,
             3 => Orientation::UpsideDown,
             4 => Orientation::MirroredUpDown,
@@ -32,12 +34,12 @@ impl Orientation {
             6 => Orientation::TurnedRight,
             7 => Orientation::Transversed,
             8 => Orientation::TurnedLeft,
-            _ => Orientation::Normal,
-        }
+            _ => return None,
+        })
     }
 
     /// Whether width and height change places.
-    pub(super) fn swaps_sides(self) -> bool {
+    pub fn swaps_sides(self) -> bool {
         use Orientation::{Transposed, Transversed, TurnedLeft, TurnedRight};
         matches!(self, Transposed | TurnedRight | Transversed | TurnedLeft)
     }
