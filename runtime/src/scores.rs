@@ -88,9 +88,13 @@ fn set_probabilities(logits: Logits, scores: &mut [Score]) {
     }
     // The largest exponent is 0, so that nothing overflows whatever the scale is.
     let largest = scores.iter().map(|score| score.similarity).fold(f32::NEG_INFINITY, f32::max);
-    let weight = |score: &Score| (scale * f64::from(score.similarity - largest)).exp();
-    let total: f64 = scores.iter().map(weight).sum();
-    scores.iter_mut().for_each(|score| score.probability = (weight(score) / total) as f32);
+    let mut total = 0.0;
+    for score in &mut *scores {
+        let weight = (scale * f64::from(score.similarity - largest)).exp();
+        total += weight;
+        score.probability = weight as f32;
+    }
+    scores.iter_mut().for_each(|score| score.probability = (f64::from(score.probability) / total) as f32);
 }
 
 #[cfg(test)]
