@@ -343,11 +343,7 @@ impl Clip {
             let expected = embeddings.len().next_multiple_of(dim);
             return Err(Error::Count { what: "whole embeddings", expected, found: embeddings.len() });
         }
-        let mut values = memory::copy("embeddings", embeddings)?;
-        for (row, values) in values.chunks_exact_mut(dim).enumerate() {
-            normalize(values).ok_or(Error::Row { row })?;
-        }
-        self.matches(&Embeddings::new(values, dim), labels, top)
+        self.matches(&Embeddings::normalized(embeddings, dim)?, labels, top)
     }
 
     fn matches<'a>(

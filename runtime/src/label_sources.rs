@@ -35,16 +35,8 @@ impl Clip {
         labels: &[impl AsRef<str>],
         embeddings: &[f32],
     ) -> Result<LabelSet> {
-        let dim = self.embed_dim();
-        let (expected, found) = (labels.len().saturating_mul(dim), embeddings.len());
-        if found != expected {
-            return Err(Error::Count { what: "the embeddings of labels", expected, found });
-        }
-        let mut values = memory::copy("labels", embeddings)?;
-        for (row, values) in values.chunks_exact_mut(dim).enumerate() {
-            normalize(values).ok_or(Error::Row { row })?;
-        }
-        LabelSet::new(labels, Vec::new(), Embeddings::new(values, dim), self.id().clone())
+        let rows = self.rows(labels.len(), embeddings)?;
+        LabelSet::new(labels, Vec::new(), rows, self.id().clone())
     }
 
     /// Labels that are shown instead of described: `labels[i]` is what `images[i]` shows. The embeddings of all images with the same
@@ -62,14 +54,37 @@ impl Clip {
         images: &[I],
     ) -> Result<LabelSet> {
         if labels.len() != images.len() {
-            return Err(Error::Count {
-                what: "the labels of images",
-                expected: images.len(),
-                found: labels.len(),
-            });
+            let (expected, found) = (images.len(), labels.len());
+            return Err(Error::Count { what: "the labels of images", expected, found });
         }
-        let (names, values) = mean(labels, &self.encode_images(images)?)?;
-        LabelSet::new(&names, Vec::new(), Embeddings::new(values, self.embed_dim()), self.id().clone())
+        self.of_examples(labels, &self.encode_images(images)?)
+    }
+
+    /// [`Clip::label_set_from_images`] by the normalised embeddings of the images, `[labels, dim]`, which were computed before.
+    ///
+    /// # Errors
+    /// [`Error::NoLabels`]; [`Error::Count`]; [`Error::Row`]; [`Error::LabelWithoutDirection`].
+    pub fn label_set_from_image_embeddings(
+        &self,
+        labels: &[impl AsRef<str>],
+        embeddings: &[f32],
+    ) -> Result<LabelSet> {
+        self.of_examples(labels, &self.rows(labels.len(), embeddings)?)
+    }
+
+    /// Normalised copies of embeddings from outside, one for each of `n` labels.
+    fn rows(&self, n: usize, embeddings: &[f32]) -> Result<Embeddings> {
+        let dim = self.embed_dim();
+        let (expected, found) = (n.saturating_mul(dim), embeddings.len());
+        if found != expected {
+            return Err(Error::Count { what: "the embeddings of labels", expected, found });
+        }
+        Embeddings::normalized(embeddings, dim)
+    }
+
+    fn of_examples(&self, labels: &[impl AsRef<str>], rows: &Embeddings) -> Result<LabelSet> {
+        let (names, values) = mean(labels, rows)?;
+        LabelSet::new(&names, Vec::new(), Embeddings::new(values, rows.dim()), self.id().clone())
     }
 }
 

@@ -84,7 +84,7 @@ fn files_of_other_models_and_of_none_are_refused() {
     assert_eq!(clip.open_label_set(&own).unwrap(), *clip.stored_labels().unwrap());
 
     refused(
-        open().open_label_set(&colours::folder().join("clip.json")),
+        open().open_label_set(colours::folder().join("clip.json")),
         &["not a well-formed safetensors file"],
     );
     let error = open().open_label_set(Path::new("/no/such/file")).unwrap_err();
