@@ -33,9 +33,10 @@
  * Arguments: Pointers must not be NULL unless the function says so, except arrays of length 0. Strings, paths too, are
  *   UTF-8 and end with a zero byte.
  * Threads: A handle never changes once it is made, so any number of threads may use it at the same time. Free it once,
- *   after the last call that uses it has returned. Threads with small stacks, from 64 KiB, may call: a call that finds
- *   less than 256 KiB of stack takes 1 MiB for itself. When the library cannot start threads, it does the work on the
- *   calling thread; when the engine cannot, opening a model fails with CLIP_ERROR_ENGINE, unless `threads` is 1.
+ *   after the last call that uses it has returned; labels can have several owners, see clip_labels_retain. Threads with
+ *   small stacks, from 64 KiB, may call: a call that finds less than 256 KiB of stack takes 1 MiB for itself. When the
+ *   library cannot start threads, it does the work on the calling thread; when the engine cannot, opening a model fails
+ *   with CLIP_ERROR_ENGINE, unless `threads` is 1.
  * Forks: The engine's threads do not exist in a fork, so a model that the parent process opened cannot run there: the
  *   call fails with CLIP_ERROR_ENGINE. Open the model again. The old handle may be freed; its memory is kept.
  *
@@ -96,6 +97,8 @@ const char *clip_version(void);
 #define CLIP_ERROR_HASH 23
 /// The model folder was written without what the call needs: an encoder, or labels.
 #define CLIP_ERROR_MISSING 24
+/// The file is not a label set, or another model encoded its labels.
+#define CLIP_ERROR_LABELS 25
 /// The data is not an image that can be decoded.
 #define CLIP_ERROR_IMAGE 30
 /// The image has more pixels than the model folder or clip_open_options allow.
@@ -227,7 +230,15 @@ clip_status clip_labels_new(const clip_model *model, const char *const *labels, 
 /// The labels that clip-export stored in the model folder, already encoded. CLIP_ERROR_MISSING when there are none.
 clip_status clip_labels_stored(const clip_model *model, clip_labels **out);
 
-/// Frees the labels. NULL is allowed.
+/// Writes the labels to the file `path`, whole or not at all: their names and embeddings, and which model encoded
+/// them. A file that is there is replaced.
+clip_status clip_labels_save(const clip_labels *labels, const char *path);
+
+/// Reads a file that clip_labels_save or `clip-run labels` wrote, which takes no text encoder. CLIP_ERROR_LABELS when it
+/// is no such file, or when another model encoded the labels.
+clip_status clip_labels_load(const clip_model *model, const char *path, clip_labels **out);
+
+/// Frees the labels; if clip_labels_retain was called, the last of so many calls does. NULL is allowed.
 void clip_labels_free(clip_labels *labels);
 
 /// The number of labels; 0 for NULL.
@@ -292,6 +303,85 @@ clip_status clip_embed_images(const clip_model *model, const clip_image *const *
 /// Does the same for `n` texts. Texts of more than clip_model_context_length tokens are cut.
 clip_status clip_embed_texts(const clip_model *model, const char *const *texts, size_t n, float *embeddings,
                              size_t capacity);
+
+/* ---- 8. None of the labels ------------------------------------------------------------------------------------- */
+
+/// No label: the image shows none of them.
+#define CLIP_NONE ((size_t)-1)
+
+/// When an image shows none of the labels. Start from CLIP_RULE_INIT. A field that is 0 sets no threshold.
+typedef struct clip_rule {
+    /// sizeof(clip_rule).
+    size_t struct_size;
+    /// The least probability of a label, up to 1.
+    float min_probability;
+    /// The least similarity of a label, from -1 to 1. A softmax gives all of its probability to the labels that there
+    /// are, also where none fits; there, this or a background says more.
+    float min_similarity;
+} clip_rule;
+
+/// Writes the index of the label that an image shows to `*index`: that of the first, best of its `count` matches, or
+/// CLIP_NONE when that is one of the background, is below a threshold of `rule`, or when there are no matches. `rule`
+/// may be NULL.
+clip_status clip_decide(const clip_labels *labels, const clip_match *matches, size_t count, const clip_rule *rule,
+                        size_t *index);
+
+/// A rule without thresholds: `clip_rule rule = CLIP_RULE_INIT;`.
+#define CLIP_RULE_INIT {sizeof(clip_rule), 0, 0}
+
+/* ---- 9. More about labels -------------------------------------------------------------------------------------- */
+
+/// Adds an owner: the labels are freed by as many calls of clip_labels_free as there are owners. So one thread can
+/// replace and free the labels that are in use while another, with an ownership of its own, still classifies with them.
+/// Returns `labels`.
+clip_labels *clip_labels_retain(clip_labels *labels);
+
+/// Copies the embeddings of the labels, clip_labels_count rows of clip_model_embed_dim floats, each of length 1, to
+/// `embeddings`, which has room for `capacity` floats.
+clip_status clip_labels_embeddings(const clip_labels *labels, float *embeddings, size_t capacity);
+
+/// Makes labels of embeddings that are there already, from the same model in another program, for example: `n` rows of
+/// clip_model_embed_dim floats. `size` is the number of floats. Rows need not have length 1: they are scaled to it.
+/// CLIP_ERROR_ARGUMENT for a row that is zero or not finite.
+clip_status clip_labels_from_embeddings(const clip_model *model, const char *const *labels, size_t n,
+                                        const float *embeddings, size_t size, clip_labels **out);
+
+/// Makes labels of pictures ("like this one"): labels[i] is what images[i] shows. The embeddings of images with the same
+/// label are averaged; labels are in the order in which they first occur. Images are more similar to each other than to
+/// texts whatever they show, so compare such labels with each other, or by a threshold on the similarity.
+clip_status clip_labels_from_images(const clip_model *model, const char *const *labels,
+                                    const clip_image *const *images, size_t n, clip_labels **out);
+
+/// The factor on similarities in the model's probabilities; 0 for NULL.
+float clip_model_logit_scale(const clip_model *model);
+
+/// The summand behind it: a label's probability is the sigmoid of scale * similarity + bias. NaN when the model has none,
+/// as all but SigLIP: then probabilities are the softmax of scale * similarity over all labels. NaN for NULL.
+float clip_model_logit_bias(const clip_model *model);
+
+/// Gives the same labels probabilities that are made with these numbers in place of the model's. With a calibrated
+/// `scale`, a label that has 80 % is right in 80 of 100 cases: `clip-run calibrate` finds it. With a `bias` that is not
+/// NaN, each label has a probability of its own; a model without one needs both from `clip-run calibrate --independent`.
+clip_status clip_labels_with_logits(const clip_labels *labels, float scale, float bias, clip_labels **out);
+
+/// The scale that the labels have in place of the model's; 0 when they have none, and for NULL.
+float clip_labels_logit_scale(const clip_labels *labels);
+
+/// The bias that belongs to it; NaN when there is none, and for NULL.
+float clip_labels_logit_bias(const clip_labels *labels);
+
+/// Puts a background behind the labels: what images may show that nobody asked for, such as "a street". Its labels
+/// come last, and take their share of the probability; clip_decide takes them for none of the labels.
+clip_status clip_labels_with_background(const clip_labels *labels, const clip_labels *background, clip_labels **out);
+
+/// How many of the labels, the last ones, are background; 0 for NULL.
+size_t clip_labels_background(const clip_labels *labels);
+
+/// What clip_classify_images does, for `n` embeddings of images that were computed before. `size` is the number of
+/// floats, n * clip_model_embed_dim. Rows need not have length 1.
+clip_status clip_classify_embeddings(const clip_model *model, const float *embeddings, size_t size, size_t n,
+                                     const clip_labels *labels, size_t top, clip_match *matches, size_t capacity,
+                                     size_t *count);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -83,7 +83,14 @@ fn of_runtime(error: &clip_runtime::Error) -> clip_status {
     use clip_runtime::Error::*;
     match error {
         Model(error) => of_model(error),
-        Threads { .. } | ForeignLabels { .. } => CLIP_ERROR_ARGUMENT,
+        Threads { .. }
+        | ForeignLabels { .. }
+        | Count { .. }
+        | Row { .. }
+        | Logits(_)
+        | Threshold { .. }
+        | Truth { .. }
+        | Calibration(_) => CLIP_ERROR_ARGUMENT,
         Device { .. } => CLIP_ERROR_DEVICE,
         Misfit { .. } | NoPlan { .. } => CLIP_ERROR_PLAN,
         TensorRt(error) => of_tensorrt(error),
@@ -124,6 +131,7 @@ fn of_model(error: &clip_model::Error) -> clip_status {
         Image(_) => CLIP_ERROR_IMAGE,
         ImageTooLarge { .. } => CLIP_ERROR_IMAGE_SIZE,
         Prompt(_) => CLIP_ERROR_PROMPT,
+        Labels { .. } => CLIP_ERROR_LABELS,
         // What is left is about the files of a model folder.
         _ => CLIP_ERROR_MODEL,
     }
@@ -175,6 +183,8 @@ mod tests {
                 CLIP_ERROR_LIBRARY,
             ),
             (E::Embedding { file: file(), row: 0, length: f32::NAN }, CLIP_ERROR_ENGINE),
+            (E::Truth { index: 9, labels: 2 }, CLIP_ERROR_ARGUMENT),
+            (E::Calibration("no"), CLIP_ERROR_ARGUMENT),
             (E::LabelWithoutDirection { label: "cat".into() }, CLIP_ERROR_PROMPT),
             (E::Missing { model: "emoji".into(), what: clip_runtime::Part::TextEncoder }, CLIP_ERROR_MISSING),
             (

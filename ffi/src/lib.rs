@@ -32,5 +32,9 @@ pub mod classify;
 
 pub mod embed;
 
+pub mod decide;
+
+pub mod label_sets;
+
 #[cfg(test)]
 mod tests;

@@ -162,6 +162,7 @@ fn a_folder_without_text_encoder_classifies_by_its_stored_labels() {
         labels: vec!["blue".into(), "red".into()],
         templates: vec![],
         embeddings,
+        ..Default::default()
     };
     stored.write(&path, 4).unwrap();
     let mut manifest = ::clip_model::Manifest::read(&folder).unwrap();

@@ -3,6 +3,7 @@
 mod classifier;
 mod encoder;
 mod graph;
+mod model_id;
 mod plan;
 
 use std::iter::once;
@@ -21,6 +22,7 @@ use crate::tokenizer::{Cleaning, Tokenizer};
 pub use classifier::{Classifier, Values};
 pub use encoder::{Element, Encoder, Engine, Input, Layout, Precision};
 pub use graph::{DataFile, Graph};
+pub use model_id::ModelId;
 pub use plan::{Build, Plan, Sizes};
 
 /// The name of the manifest in a model folder.

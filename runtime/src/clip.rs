@@ -4,7 +4,8 @@ use std::borrow::Borrow;
 use std::path::Path;
 use std::sync::Arc;
 
-use clip_model::manifest::{Encoder, Precision};
+use clip_model::labels::Logits;
+use clip_model::manifest::{Encoder, ModelId, Precision};
 use clip_model::preprocess::Image;
 use clip_model::templates::Template;
 use clip_model::{Manifest, excerpt, files, memory};
@@ -14,8 +15,9 @@ use crate::embeddings::{Embeddings, normalize};
 use crate::engine::{Engine, EngineInfo};
 use crate::error::{Error, Part, Result};
 use crate::images::ImageTower;
-use crate::labels::{LabelSet, Logits, Match, ModelId};
+use crate::labels::LabelSet;
 use crate::options::{MAX_THREADS, Options};
+use crate::scores::{Match, Score};
 use crate::source::{Engines, Opening, Source};
 use crate::texts::TextTower;
 use crate::thread::{both, default_threads, usable_processors};
@@ -187,6 +189,16 @@ impl Clip {
         self.threads
     }
 
+    /// How the model's similarities become probabilities, unless a label set has its own.
+    pub fn logits(&self) -> Logits {
+        Logits { scale: self.manifest.logit_scale, bias: self.manifest.logit_bias }
+    }
+
+    /// What tells this model from others.
+    pub fn id(&self) -> &ModelId {
+        &self.id
+    }
+
     /// The label set that was encoded when the folder was written, if it was given one.
     pub fn stored_labels(&self) -> Option<&LabelSet> {
         self.labels.as_ref()
@@ -286,7 +298,8 @@ impl Clip {
             }
             progress(values.len() / dim);
         }
-        LabelSet::new(labels, Embeddings::new(values, dim), self.id.clone())
+        let templates = templates.iter().map(Template::to_string).collect();
+        LabelSet::new(labels, templates, Embeddings::new(values, dim), self.id.clone())
     }
 
     /// The `top` labels nearest to an image, best first; all of them when `top` is larger than the set.
@@ -308,21 +321,62 @@ impl Clip {
         labels: &'a LabelSet,
         top: usize,
     ) -> Result<Vec<Vec<Match<'a>>>> {
-        if labels.model != self.id {
-            return Err(Error::ForeignLabels {
-                set_model: labels.model.name.clone(),
-                set_dim: labels.embeddings.dim(),
-                model: self.id.name.clone(),
-                dim: self.embed_dim(),
-            });
+        labels.check_model(&self.id)?;
+        self.matches(&self.encode_images(images)?, labels, top)
+    }
+
+    /// [`Clip::classify`] for embeddings that were computed before, `[n, dim]`. Rows need not be normalised: only where they point to
+    /// counts.
+    ///
+    /// # Errors
+    /// [`Error::ForeignLabels`]; [`Error::Count`] for what is no whole number of rows; [`Error::Row`] for a row that is not finite or is
+    /// zero.
+    pub fn classify_embeddings<'a>(
+        &self,
+        embeddings: &[f32],
+        labels: &'a LabelSet,
+        top: usize,
+    ) -> Result<Vec<Vec<Match<'a>>>> {
+        labels.check_model(&self.id)?;
+        let dim = self.embed_dim();
+        if !embeddings.len().is_multiple_of(dim) {
+            let expected = embeddings.len().next_multiple_of(dim);
+            return Err(Error::Count { what: "whole embeddings", expected, found: embeddings.len() });
         }
-        let images = self.encode_images(images)?;
-        let logits = Logits::of(&self.manifest);
+        self.matches(&Embeddings::normalized(embeddings, dim)?, labels, top)
+    }
+
+    fn matches<'a>(
+        &self,
+        images: &Embeddings,
+        labels: &'a LabelSet,
+        top: usize,
+    ) -> Result<Vec<Vec<Match<'a>>>> {
         let mut matches = memory::with_capacity("the matches of images", images.len())?;
         for image in images.rows() {
-            matches.push(labels.nearest(image, logits, top)?);
+            matches.push(labels.nearest(image, self.logits(), top)?);
         }
         Ok(matches)
+    }
+
+    /// Fills `found` with the `top` labels nearest to one normalised embedding, `[dim]`, best first, as [`Clip::classify`] does it. Once
+    /// the vector had room for all labels of the set, nothing is allocated.
+    ///
+    /// # Errors
+    /// [`Error::ForeignLabels`]; [`Error::Count`] for an embedding of another width.
+    pub fn nearest_into(
+        &self,
+        embedding: &[f32],
+        labels: &LabelSet,
+        top: usize,
+        found: &mut Vec<Score>,
+    ) -> Result<()> {
+        labels.check_model(&self.id)?;
+        if embedding.len() != self.embed_dim() {
+            let (expected, found) = (self.embed_dim(), embedding.len());
+            return Err(Error::Count { what: "an embedding", expected, found });
+        }
+        labels.nearest_into(embedding, self.logits(), top, found)
     }
 }
 
