@@ -123,6 +123,40 @@ fn exactly_the_functions_of_the_header_are_exported() {
     assert_eq!(exported, declared());
 }
 
+/// The statements of the C programs of these tests, each in one line.
+fn statements() -> Vec<String> {
+    let files = std::fs::read_dir(Path::new(FFI).join("tests/c")).unwrap().map(|entry| entry.unwrap().path());
+    let programs = files.filter(|path| path.extension().is_some_and(|extension| extension == "c"));
+    let text: String = programs.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    text.split(';').map(|statement| statement.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+/// A new function needs lines there: a call that works, and calls with each wrong argument.
+#[test]
+fn every_function_is_called_well_and_wrongly() {
+    let statements = statements();
+    let header = std::fs::read_to_string(repository().join("include/clip.h")).unwrap();
+    let missing: Vec<String> = declared()
+        .into_iter()
+        .filter(|name| {
+            let calls = |what: &str| {
+                statements
+                    .iter()
+                    .any(|statement| statement.contains(&format!("{name}(")) && statement.contains(what))
+            };
+            let can_fail = header.lines().any(|line| line.starts_with(&format!("clip_status {name}(")));
+            let takes_nothing = header.lines().any(|line| line.ends_with(&format!("{name}(void);")));
+            !match can_fail {
+                true => calls("WORKS(") && calls("CLIP_ERROR_NULL"),
+                false => {
+                    takes_nothing && calls("") || name == "clip_status_name" || calls(&format!("{name}(NULL"))
+                }
+            }
+        })
+        .collect();
+    assert!(missing.is_empty(), "ffi/tests/c/ does not call with good and with wrong arguments: {missing:?}");
+}
+
 #[test]
 fn the_library_has_a_name_and_needs_only_the_system() {
     let output = run(Command::new("readelf").arg("-d").arg(built().join("libclip.so")));
