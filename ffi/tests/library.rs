@@ -20,7 +20,7 @@ fn colours() -> PathBuf {
     repository().join("runtime/tests/colours")
 }
 
-/// The same model with a byte more in its tokenizer: another one.
+/// The same model with a byte more in its tokenizer, which makes it another one, and with two stored labels.
 fn another_model() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for file in ["visual.onnx", "text.onnx"] {
@@ -33,6 +33,14 @@ fn another_model() -> tempfile::TempDir {
         format!("{tokenizer} ").as_bytes(),
     );
     manifest.tokenizer.as_mut().unwrap().sha256 = sha256.unwrap();
+    let stored = clip_model::labels::StoredLabels {
+        labels: vec!["blue".into(), "red".into()],
+        embeddings: vec![0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0],
+        ..Default::default()
+    };
+    let file = "labels.safetensors".to_owned();
+    let sha256 = stored.write(&folder.path().join(&file), 4).unwrap();
+    manifest.labels = Some(clip_model::manifest::LabelsFile { file, sha256, count: 2 });
     manifest.write(folder.path()).unwrap();
     folder
 }
