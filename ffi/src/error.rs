@@ -83,7 +83,7 @@ fn of_runtime(error: &clip_runtime::Error) -> clip_status {
     use clip_runtime::Error::*;
     match error {
         Model(error) => of_model(error),
-        Threads { .. } | ForeignLabels { .. } => CLIP_ERROR_ARGUMENT,
+        Threads { .. } | Room { .. } | ForeignLabels { .. } => CLIP_ERROR_ARGUMENT,
         Device { .. } => CLIP_ERROR_DEVICE,
         Misfit { .. } | NoPlan { .. } => CLIP_ERROR_PLAN,
         TensorRt(error) => of_tensorrt(error),

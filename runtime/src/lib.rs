@@ -25,6 +25,7 @@ mod encoder;
 pub mod engine;
 mod error;
 mod images;
+mod input;
 mod labels;
 mod options;
 pub mod plan;
@@ -32,6 +33,7 @@ mod rebuild;
 mod source;
 mod texts;
 mod thread;
+mod workers;
 
 pub use clip::Clip;
 pub use clip_model::manifest::Precision;
