@@ -130,9 +130,7 @@ const char *clip_last_error(void);
 
 /* ---- 3. Model -------------------------------------------------------------------------------------------------- */
 
-/// An open model folder. Calls from several threads that run the same encoder, image or text, take turns in ONNX
-/// Runtime, because each call computes with all of the model's threads: to serve many small requests side by side,
-/// open the folder several times with `threads` 1. In TensorRT, as many calls as `threads` run side by side.
+/// An open model folder. Any number of threads may call it at the same time. In TensorRT, `threads` calls run at once.
 typedef struct clip_model clip_model;
 
 /// How to open a model folder. Start from CLIP_OPEN_OPTIONS_INIT, then set the fields that matter to you. A field
@@ -166,6 +164,8 @@ typedef struct clip_open_options {
     size_t rebuild;
     /// Path of TensorRT's library or of the folder that it is in. The default is the one that the system finds.
     const char *tensorrt;
+    /// If not 0, ONNX Runtime's threads spin for 50 us before they sleep: faster for calls in a row, slower now and then.
+    size_t spinning;
 } clip_open_options;
 
 /// Opens the model folder at `path`, which clip-export wrote, and checks its files. `options` may be NULL.
@@ -213,7 +213,7 @@ size_t clip_model_image_size(const clip_model *model);
 size_t clip_model_context_length(const clip_model *model);
 
 /// Options with nothing set: `clip_open_options options = CLIP_OPEN_OPTIONS_INIT;`.
-#define CLIP_OPEN_OPTIONS_INIT {sizeof(clip_open_options), 0, NULL, 0, 0, NULL, NULL, 0, NULL}
+#define CLIP_OPEN_OPTIONS_INIT {sizeof(clip_open_options), 0, NULL, 0, 0, NULL, NULL, 0, NULL, 0}
 
 /* ---- 4. Labels ------------------------------------------------------------------------------------------------- */
 

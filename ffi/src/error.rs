@@ -84,6 +84,7 @@ fn of_runtime(error: &clip_runtime::Error) -> clip_status {
     match error {
         Model(error) => of_model(error),
         Threads { .. }
+        | Room { .. }
         | ForeignLabels { .. }
         | Count { .. }
         | Row { .. }

@@ -57,6 +57,7 @@ fn unset() -> clip_open_options {
         device: null(),
         rebuild: 0,
         tensorrt: null(),
+        spinning: 0,
     }
 }
 

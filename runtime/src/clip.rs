@@ -31,10 +31,9 @@ const TEXT: usize = 3 * size_of::<String>();
 /// An open model: its towers, ready to run. A folder may hold only one of them; what needs the other is then refused
 /// with [`Error::Missing`].
 ///
-/// Share it between threads by reference or in an `Arc`. Images are preprocessed in parallel; runs of the same tower in ONNX Runtime
-/// take turns, since each uses all threads of the model, while an image and a text run can overlap. To serve
-/// many small requests side by side instead, open the folder several times with one thread each. In TensorRT, as many runs of a
-/// tower go side by side as the model has threads.
+/// Share it between threads by reference or in an `Arc`. Images are preprocessed in parallel, and any number of calls run side by side,
+/// each in its caller's thread with the help of the model's others. Memory for a run is taken for each of them. In TensorRT, as many
+/// runs of a tower go side by side as the model has threads.
 #[derive(Debug)]
 pub struct Clip {
     manifest: Manifest,
@@ -228,8 +227,30 @@ impl Clip {
     /// memory for example; [`Error::Model`] when this library has too little; [`Error::Embedding`] when the model gives what is no
     /// embedding; [`Error::Forked`] in a fork of the process that opened the model.
     pub fn encode_images<I: Borrow<Image> + Sync>(&self, images: &[I]) -> Result<Embeddings> {
-        let tower = self.image.as_ref().ok_or_else(|| self.missing(Part::ImageEncoder))?;
-        Ok(Embeddings::new(tower.encode(images)?, self.embed_dim()))
+        self.images()?;
+        let numbers = images.len().saturating_mul(self.embed_dim());
+        let mut values = memory::filled("embeddings", 0.0, numbers)?;
+        self.encode_images_into(images, &mut values)?;
+        Ok(Embeddings::new(values, self.embed_dim()))
+    }
+
+    /// [`Clip::encode_images`] into memory of the caller's, `[images, embed_dim]`: what there is of it must be as much as that.
+    ///
+    /// Once as many images were encoded by as many callers at the same time, nothing is allocated here, but for images that have to be
+    /// resized, and by the engine.
+    ///
+    /// # Errors
+    /// [`Error::Room`]; else as [`Clip::encode_images`]. What `embeddings` holds then is not known.
+    pub fn encode_images_into<I: Borrow<Image> + Sync>(
+        &self,
+        images: &[I],
+        embeddings: &mut [f32],
+    ) -> Result<()> {
+        self.images()?.encode(images, embeddings)
+    }
+
+    fn images(&self) -> Result<&ImageTower> {
+        self.image.as_ref().ok_or_else(|| self.missing(Part::ImageEncoder))
     }
 
     /// The embeddings of texts, in their order. A text longer than the model's context is cut, as CLIP does.

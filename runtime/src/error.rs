@@ -147,6 +147,16 @@ pub enum Error {
         /// The most that the plan takes.
         longest: usize,
     },
+    /// There is room for another number of embeddings than that of the images.
+    #[error("there is room for {found} numbers, and the embeddings of {images} images have {dim} each")]
+    Room {
+        /// The images.
+        images: usize,
+        /// Numbers in an embedding.
+        dim: usize,
+        /// Numbers that there is room for.
+        found: usize,
+    },
     /// A number of threads that makes no sense.
     #[error("{found} threads were asked for, expected 1 to {limit}")]
     Threads {

@@ -26,6 +26,7 @@ pub mod engine;
 mod error;
 mod examples;
 mod images;
+mod input;
 mod label_sources;
 mod labels;
 mod options;
@@ -37,6 +38,7 @@ mod slot;
 mod source;
 mod texts;
 mod thread;
+mod workers;
 
 pub use clip::Clip;
 pub use clip_model::labels::Logits;

@@ -110,7 +110,7 @@ fn pixels(image: &Image, preprocess: &Preprocess, classifier: &Classifier) -> Re
     if classifier.values == Values::Bytes {
         let mut bytes = preprocess.fit(image)?.rgb().to_vec();
         bytes.resize(rows * size, 0);
-        return Ok(Tensor::UInt8(vec![rows, side, side, 3], bytes.into()));
+        return Ok(Tensor::UInt8(vec![rows, side, side, 3], bytes));
     }
     let mut numbers = vec![0.0; rows * size];
     if classifier.values == Values::Normalised {
@@ -120,7 +120,7 @@ fn pixels(image: &Image, preprocess: &Preprocess, classifier: &Classifier) -> Re
             numbers[i % 3 * side * side + i / 3] = f32::from(*level);
         }
     }
-    Ok(Tensor::Float32(vec![rows, 3, side, side], numbers.into()))
+    Ok(Tensor::Float32(vec![rows, 3, side, side], numbers))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use clip_runtime::{EngineKind, Image, Options, Result, engine};
 use super::inputs::Inputs;
 
 /// What goes into a graph.
-pub type Tensor = engine::Tensor<'static>;
+pub type Tensor = engine::Tensor;
 
 /// An open graph.
 pub type Session = Box<dyn engine::Session>;
@@ -51,11 +51,11 @@ pub fn pixels(
     let side = preprocess.size;
     images.iter().map(move |image| {
         if bytes {
-            return Ok(Tensor::UInt8(vec![1, side, side, 3], image.rgb().to_vec().into()));
+            return Ok(Tensor::UInt8(vec![1, side, side, 3], image.rgb().to_vec()));
         }
         let mut pixels = vec![0.0; 3 * side * side];
         preprocess.normalize(image, &mut pixels)?;
-        Ok(Tensor::Float32(vec![1, 3, side, side], pixels.into()))
+        Ok(Tensor::Float32(vec![1, 3, side, side], pixels))
     })
 }
 
@@ -67,6 +67,6 @@ pub fn ids(
 ) -> impl Iterator<Item = Result<Tensor>> {
     texts.iter().map(move |text| {
         let batch = tokenizer.encode_batch(&[text], context_length);
-        Ok(Tensor::Int32(vec![1, batch.length], batch.ids.into()))
+        Ok(Tensor::Int32(vec![1, batch.length], batch.ids))
     })
 }

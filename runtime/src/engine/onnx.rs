@@ -14,24 +14,23 @@
 //! is the only way to keep it from writing a device id into the user's cache folder and from looking for its maker's server.
 //! A C program whose other threads change the environment should open its first model before it starts them.
 
+mod graph;
 mod library;
 mod search;
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
 
-use clip_model::memory;
 use clip_tensorrt::cuda;
 use ort::environment::Environment;
 use ort::ep::{CUDA, ExecutionProvider, ExecutionProviderDispatch};
+use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
-use ort::session::{Session, SessionInputValue};
-use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
-use super::{Engine, EngineInfo, Output, Port, Tensor};
+use super::{Engine, EngineInfo};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::options::Options;
+use graph::{Graph, refused};
 use library::NAME;
 
 /// What a session takes besides weights, and a thread's stack where the system's limit is the usual 8 MB. Where ONNX Runtime
@@ -39,10 +38,15 @@ use library::NAME;
 const SESSION: usize = 24 << 20;
 const THREAD: usize = 9 << 20;
 
+/// How long threads that may spin do so, in microseconds: longer than it takes from one step of a run to the next, or from a run to one
+/// that follows at once. Versions that do not know the setting spin for longer.
+const SPIN_DURATION: (&str, &str) = ("session.intra_op.spin_duration_us", "50");
+
 #[derive(Debug)]
 struct Onnx {
     info: EngineInfo,
     environment: Environment,
+    spinning: bool,
 }
 
 /// Opens ONNX Runtime, or takes the one that this process has opened already.
@@ -55,7 +59,7 @@ pub(super) fn start(options: &Options) -> Result<impl Engine + use<>> {
     };
     let (version, library) = (library.version, library.path);
     let info = EngineInfo { name: NAME, version, library, device, device_name };
-    Ok(Onnx { info, environment })
+    Ok(Onnx { info, environment, spinning: options.spinning })
 }
 
 /// The name of the GPU, after a look whether this ONNX Runtime computes on GPUs. What its provider needs besides, as cuDNN, is found
@@ -97,78 +101,13 @@ impl Engine for Onnx {
                 .with_optimization_level(GraphOptimizationLevel::All)?
                 .with_intra_threads(threads)?
                 .with_inter_threads(1)?
+                .with_intra_op_spinning(self.spinning)?
+                .with_config_entry(SPIN_DURATION.0, SPIN_DURATION.1)?
                 // Batches and text lengths vary: plans for each of their shapes would only take memory.
                 .with_memory_pattern(false)?
                 .commit_from_file(file)
         };
-        let session = Mutex::new(session().map_err(|e| failed("open", file, &e))?);
-        Ok(Box::new(Opened { file: file.to_owned(), session }))
+        let session = session().map_err(|e| refused("open", file, e.to_string()))?;
+        Ok(Box::new(Graph::new(file, session)?))
     }
-}
-
-/// A graph. A run uses all of its session's threads anyway, and `ort` asks for exclusive access because not all of ONNX
-/// Runtime's backends can do with less.
-#[derive(Debug)]
-struct Opened {
-    file: PathBuf,
-    session: Mutex<Session>,
-}
-
-impl super::Session for Opened {
-    fn inputs(&self) -> Vec<Port> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner).inputs().iter().map(port).collect()
-    }
-
-    fn outputs(&self) -> Vec<Port> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner).outputs().iter().map(port).collect()
-    }
-
-    fn run(&self, inputs: &[(&str, &Tensor<'_>)]) -> Result<Vec<Output>> {
-        let error = |e: ort::Error| failed("run", &self.file, &e);
-        let named = inputs.iter().map(|(name, tensor)| Ok((*name, value(tensor)?)));
-        let named: Vec<(&str, SessionInputValue<'_>)> = named.collect::<ort::Result<_>>().map_err(error)?;
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let outputs = session.run(named).map_err(error)?;
-        let output = |(name, value): (&str, ort::value::ValueRef<'_>)| {
-            let (shape, values) = value.try_extract_tensor::<f32>().map_err(error)?;
-            let shape = shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
-            Ok(Output {
-                name: name.to_owned(),
-                shape,
-                values: memory::copy("the output of a graph", values)?,
-            })
-        };
-        outputs.iter().map(output).collect()
-    }
-}
-
-fn value<'a>(tensor: &'a Tensor<'_>) -> ort::Result<SessionInputValue<'a>> {
-    Ok(match tensor {
-        Tensor::Float32(shape, values) => TensorRef::from_array_view((shape.clone(), &values[..]))?.into(),
-        Tensor::UInt8(shape, values) => TensorRef::from_array_view((shape.clone(), &values[..]))?.into(),
-        Tensor::Int32(shape, values) => TensorRef::from_array_view((shape.clone(), &values[..]))?.into(),
-        Tensor::Int64(shape, values) => TensorRef::from_array_view((shape.clone(), &values[..]))?.into(),
-    })
-}
-
-fn port(outlet: &Outlet) -> Port {
-    let (element, shape) = match outlet.dtype() {
-        ValueType::Tensor { ty, shape, .. } => {
-            let element = match ty {
-                TensorElementType::Float32 => "float32".to_owned(),
-                TensorElementType::Uint8 => "uint8".to_owned(),
-                TensorElementType::Int32 => "int32".to_owned(),
-                TensorElementType::Int64 => "int64".to_owned(),
-                other => format!("{other:?}").to_lowercase(),
-            };
-            // A size that the graph leaves free is -1.
-            (element, shape.iter().map(|&n| usize::try_from(n).ok()).collect())
-        }
-        other => (format!("{other:?}"), vec![]),
-    };
-    Port { name: outlet.name().to_owned(), element, shape }
-}
-
-fn failed(action: &'static str, file: &Path, e: &ort::Error) -> Error {
-    Error::Engine { engine: NAME, action, file: file.to_owned(), reason: e.to_string() }
 }
