@@ -249,7 +249,7 @@ impl Clip {
         self.images()?.encode(images, embeddings)
     }
 
-    fn images(&self) -> Result<&ImageTower> {
+    pub(crate) fn images(&self) -> Result<&ImageTower> {
         self.image.as_ref().ok_or_else(|| self.missing(Part::ImageEncoder))
     }
 
@@ -367,7 +367,7 @@ impl Clip {
         self.matches(&Embeddings::normalized(embeddings, dim)?, labels, top)
     }
 
-    fn matches<'a>(
+    pub(crate) fn matches<'a>(
         &self,
         images: &Embeddings,
         labels: &'a LabelSet,

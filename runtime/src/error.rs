@@ -186,6 +186,15 @@ pub enum Error {
         /// The process that opened the model.
         opened_by: u32,
     },
+    /// A stream cannot be opened with such options.
+    #[error("stream: {0}")]
+    StreamOptions(String),
+    /// A stream takes no more frames.
+    #[error("the stream takes no more frames: {0}")]
+    StreamEnded(&'static str),
+    /// A thread that is needed cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(String),
     /// A graph does not take or give what the manifest says.
     #[error("{} does not fit clip.json: clip.json asks for {expected}, the graph has {found}", file.display())]
     Mismatch {

@@ -4,12 +4,13 @@ use std::borrow::Borrow;
 use std::sync::{Mutex, PoisonError};
 
 use clip_model::manifest::Layout;
-use clip_model::preprocess::Image;
+use clip_model::preprocess::{Image, Scratch};
 use clip_model::{Manifest, Preprocess};
 
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::input::{Buffer, Buffers, ModelInput, grow};
+use crate::pool::Pool;
 use crate::source::Opened;
 use crate::workers::Workers;
 
@@ -26,6 +27,9 @@ pub(crate) struct ImageTower {
     embed_dim: usize,
     buffers: Buffers,
     workers: Workers,
+    /// Memory of frames that are resized, and of single embeddings.
+    pub scratches: Pool<Scratch>,
+    pub embeddings: Pool<Vec<f32>>,
 }
 
 impl ImageTower {
@@ -39,7 +43,8 @@ impl ImageTower {
         };
         let encoder = Encoder::new(opened, &shape.map(Some), embed_dim)?;
         let (buffers, workers) = (Buffers::new(layout == Layout::Nhwc), Workers::new(threads - 1));
-        Ok(ImageTower { encoder, shape, preprocess, embed_dim, buffers, workers })
+        let (scratches, embeddings) = (Pool::new(), Pool::new());
+        Ok(ImageTower { encoder, shape, preprocess, embed_dim, buffers, workers, scratches, embeddings })
     }
 
     /// What runs.
