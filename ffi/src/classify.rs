@@ -2,6 +2,8 @@
 
 use std::mem::MaybeUninit;
 
+use clip_runtime::Score;
+
 use crate::argument;
 use crate::error::Error;
 use crate::guard::{Call, guard};
@@ -66,7 +68,7 @@ unsafe fn classify<'a>(
     count: *mut usize,
 ) -> clip_status {
     unsafe {
-        fill(count, |call, count| {
+        guard(filling(count, |call, count| {
             let model = argument::reference(model, "model")?;
             let images = images()?;
             let labels = argument::reference(labels, "labels")?;
@@ -79,19 +81,19 @@ unsafe fn classify<'a>(
             room.write(&found);
             count.write(top.min(labels.set.len()));
             Ok(())
-        })
+        }))
     }
 }
 
-/// Runs `body` with the place for the number of matches, which is 0 if it fails.
-pub(crate) unsafe fn fill(
+/// `body` with the place for the number of matches, which is 0 if it fails.
+pub(crate) unsafe fn filling(
     count: *mut usize,
     body: impl FnOnce(&Call, &mut MaybeUninit<usize>) -> Result<(), Error>,
-) -> clip_status {
+) -> impl FnOnce(&Call) -> Result<(), Error> {
     if let Some(count) = unsafe { count.as_mut() } {
         *count = 0;
     }
-    guard(|call| body(call, unsafe { argument::output(count, "count") }?))
+    move |call| body(call, unsafe { argument::output(count, "count") }?)
 }
 
 /// Where matches go, in rows of `top`.
@@ -111,6 +113,14 @@ impl Room<'_> {
         match top {
             0 => Err(Error::Argument("top is 0, expected at least 1".to_owned())),
             top => Ok(Room { matches, top }),
+        }
+    }
+
+    /// Writes the matches of image `row`.
+    pub(crate) fn write_row(&mut self, row: usize, found: &[Score]) {
+        for (to, from) in self.matches[row * self.top..][..self.top].iter_mut().zip(found) {
+            let Score { index, probability, similarity } = *from;
+            to.write(clip_match { index, probability, similarity });
         }
     }
 

@@ -45,7 +45,7 @@ pub unsafe extern "C" fn clip_decide(
         let index = argument::output(index, "index")?;
         let labels = argument::reference(labels, "labels")?;
         let matches = argument::slice(matches, count, "matches")?;
-        let rule = if rule.is_null() { Rule::default() } else { read(rule)? };
+        let rule = if rule.is_null() { Rule::default() } else { self::rule(rule)? };
         let Some(best) = matches.first() else { return Ok(()) };
         let clip_match { index: found, probability, similarity } = *best;
         if found >= labels.set.len() {
@@ -61,7 +61,8 @@ pub unsafe extern "C" fn clip_decide(
     })
 }
 
-unsafe fn read(rule: *const clip_rule) -> Result<Rule, Error> {
+/// The rule that C describes.
+pub(crate) unsafe fn rule(rule: *const clip_rule) -> Result<Rule, Error> {
     let clip_rule { min_probability, min_similarity, .. } = unsafe { argument::options(rule, "rule") }?;
     let similarity = if min_similarity == 0.0 { -1.0 } else { min_similarity };
     Ok(Rule::new(min_probability, similarity)?)

@@ -38,11 +38,14 @@ pub(crate) enum Error {
     #[error("{name} has room for {found} elements, {expected} are needed")]
     Capacity { name: &'static str, expected: usize, found: usize },
     #[error("{name}->struct_size is {found}, this library knows {known}: {reason}")]
-    StructSize { name: &'static str, known: usize, found: usize, reason: &'static str },
+    StructSize { name: Name, known: usize, found: usize, reason: &'static str },
     #[error("not enough memory: the last of it went while the call ran")]
     Memory,
     #[error(transparent)]
     Runtime(#[from] clip_runtime::Error),
+    /// A frame of a stream on which the engine failed.
+    #[error(transparent)]
+    Failed(std::sync::Arc<clip_runtime::Error>),
     #[error(transparent)]
     Model(#[from] clip_model::Error),
     #[error("internal error, please report it: {0}")]
@@ -61,6 +64,7 @@ impl Error {
             Error::StructSize { .. } => CLIP_ERROR_STRUCT_SIZE,
             Error::Memory => CLIP_ERROR_MEMORY,
             Error::Runtime(error) => of_runtime(error),
+            Error::Failed(error) => of_runtime(error),
             Error::Model(error) => of_model(error),
             Error::Panic(_) => CLIP_ERROR_INTERNAL,
         }
@@ -97,6 +101,7 @@ fn of_runtime(error: &clip_runtime::Error) -> clip_status {
         TensorRt(error) => of_tensorrt(error),
         Plan { source, .. } => of_tensorrt(source),
         Cache { .. } => CLIP_ERROR_FILE,
+        StreamOptions(_) | StreamEnded(_) => CLIP_ERROR_ARGUMENT,
         TextLength { .. } => CLIP_ERROR_PROMPT,
         NoLabels | LabelWithoutDirection { .. } => CLIP_ERROR_PROMPT,
         LibraryNotFound { .. } | LibraryUnusable { .. } | LibraryTooOld { .. } | LibraryLoaded { .. } => {

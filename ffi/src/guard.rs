@@ -39,11 +39,17 @@ impl Call {
 
 /// Runs `body`; an error or a panic becomes a status, its text what `clip_last_error` returns.
 pub(crate) fn guard(body: impl FnOnce(&Call) -> Result<(), Error>) -> clip_status {
-    let call = Call { served: reserve::served() };
     if memory::available("a call", MEMORY_NEEDED).is_err() {
         keep_error(None);
         return CLIP_ERROR_MEMORY;
     }
+    guard_again(body)
+}
+
+/// [`guard`] for calls that are made for every frame of a camera, and take memory in the first of them only: they do not make sure of it each time. What
+/// small pieces they lack come from the reserve.
+pub(crate) fn guard_again(body: impl FnOnce(&Call) -> Result<(), Error>) -> clip_status {
+    let call = Call { served: reserve::served() };
     prepare_error();
     let mut body = Some(body);
     let run = &mut || body.take().map_or(Ok(()), |body| body(&call));

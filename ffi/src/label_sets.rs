@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use clip_runtime::Logits;
 
 use crate::argument;
-use crate::classify::{Room, clip_match, fill};
+use crate::classify::{Room, clip_match, filling};
 use crate::error::Error;
 use crate::guard::{create_shared, guard, retain};
 use crate::image::clip_image;
@@ -164,7 +164,7 @@ pub unsafe extern "C" fn clip_classify_embeddings(
     count: *mut usize,
 ) -> clip_status {
     unsafe {
-        fill(count, |call, count| {
+        guard(filling(count, |call, count| {
             let model = argument::reference(model, "model")?;
             let embeddings = argument::slice(embeddings, size, "embeddings")?;
             let dim = model.clip.embed_dim();
@@ -179,6 +179,6 @@ pub unsafe extern "C" fn clip_classify_embeddings(
             room.write(&found);
             count.write(top.min(labels.set.len()));
             Ok(())
-        })
+        }))
     }
 }

@@ -36,6 +36,11 @@ impl clip_labels {
         names.extend(set.labels().iter().map(name));
         Ok(clip_labels { set: Arc::new(set), names })
     }
+
+    /// The label at `index`, or NULL when there is none.
+    pub(crate) fn name(&self, index: usize) -> *const c_char {
+        self.names.get(index).map_or(ptr::null(), |name| name.as_ptr())
+    }
 }
 
 /// Encodes `n` labels, such as "cat" and "traffic light". Each label is put in the place of `{}` in every template,
@@ -124,6 +129,5 @@ pub unsafe extern "C" fn clip_labels_count(labels: *const clip_labels) -> usize 
 /// The label at `index`, counted from 0, or NULL when there is none. The string is valid until the labels are freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_labels_name(labels: *const clip_labels, index: usize) -> *const c_char {
-    let labels = unsafe { labels.as_ref() };
-    labels.and_then(|labels| labels.names.get(index)).map_or(ptr::null(), |name| name.as_ptr())
+    unsafe { labels.as_ref() }.map_or(ptr::null(), |labels| labels.name(index))
 }

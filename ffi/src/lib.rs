@@ -36,5 +36,9 @@ pub mod decide;
 
 pub mod label_sets;
 
+pub mod frame;
+
+pub mod stream;
+
 #[cfg(test)]
 mod tests;

@@ -3,11 +3,15 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_char};
 
-/// What a call came to: CLIP_OK or one of the CLIP_ERROR_* codes.
+/// What a call came to: CLIP_OK, one of the CLIP_ERROR_* codes, or a code below 10, which is no error.
 pub type clip_status = i32;
 
 /// The call succeeded.
 pub const CLIP_OK: i32 = 0;
+/// A frame was dropped, since there was no room for it or a newer one needed it.
+pub const CLIP_DROPPED: i32 = 1;
+/// There was no outcome within the time.
+pub const CLIP_TIMEOUT: i32 = 2;
 /// An argument is NULL that must not be.
 pub const CLIP_ERROR_NULL: i32 = 10;
 /// A string is not UTF-8.
@@ -96,7 +100,7 @@ fn name(status: clip_status) -> &'static str {
         };
     }
     names! {
-        CLIP_OK CLIP_ERROR_NULL CLIP_ERROR_UTF8 CLIP_ERROR_ARGUMENT CLIP_ERROR_CAPACITY CLIP_ERROR_STRUCT_SIZE
+        CLIP_OK CLIP_DROPPED CLIP_TIMEOUT CLIP_ERROR_NULL CLIP_ERROR_UTF8 CLIP_ERROR_ARGUMENT CLIP_ERROR_CAPACITY CLIP_ERROR_STRUCT_SIZE
         CLIP_ERROR_FILE CLIP_ERROR_MODEL CLIP_ERROR_SCHEMA CLIP_ERROR_HASH CLIP_ERROR_MISSING CLIP_ERROR_LABELS
         CLIP_ERROR_IMAGE CLIP_ERROR_IMAGE_SIZE CLIP_ERROR_PROMPT CLIP_ERROR_LIBRARY CLIP_ERROR_ENGINE
         CLIP_ERROR_DEVICE CLIP_ERROR_PLAN CLIP_ERROR_MEMORY CLIP_ERROR_INTERNAL

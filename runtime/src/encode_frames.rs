@@ -6,7 +6,8 @@ use clip_model::memory;
 use crate::clip::Clip;
 use crate::embeddings::Embeddings;
 use crate::error::Result;
-use crate::input::ModelInput;
+use crate::images::Results;
+use crate::input::{ModelInput, grow};
 use crate::labels::LabelSet;
 use crate::scores::{Match, Score};
 
@@ -85,25 +86,29 @@ impl Clip {
         self.matches(&self.encode_frames(frames)?, labels, top)
     }
 
-    /// Fills `found` with the `top` labels nearest to a frame, best first. Once it was done as often at the same time, with a frame and a label set
-    /// of that size, nothing is allocated here.
+    /// Tells `each` frame's number and the `top` labels nearest to it, best first. Once it was done as often at the same time, with as many frames
+    /// and labels of that size, nothing is allocated here.
     ///
     /// # Errors
     /// As [`Clip::classify`].
-    pub fn classify_frame_into(
+    pub fn classify_each_frame(
         &self,
-        frame: &Frame<'_>,
+        frames: &[Frame<'_>],
         labels: &LabelSet,
         top: usize,
-        found: &mut Vec<Score>,
+        mut each: impl FnMut(usize, &[Score]),
     ) -> Result<()> {
         labels.check_model(self.id())?;
-        let tower = self.images()?;
-        tower.embeddings.with(|embedding| {
-            crate::input::grow("an embedding", embedding, self.embed_dim())?;
-            let embedding = &mut embedding[..self.embed_dim()];
-            self.encode_frames_into(std::slice::from_ref(frame), embedding)?;
-            self.nearest_into(embedding, labels, top, found)
+        let (tower, dim) = (self.images()?, self.embed_dim());
+        tower.results.with(|Results { embeddings, scores }| {
+            let numbers = frames.len().saturating_mul(dim);
+            grow("embeddings", embeddings, numbers)?;
+            self.encode_frames_into(frames, &mut embeddings[..numbers])?;
+            for (frame, embedding) in embeddings[..numbers].chunks_exact(dim).enumerate() {
+                self.nearest_into(embedding, labels, top, scores)?;
+                each(frame, scores);
+            }
+            Ok(())
         })
     }
 }

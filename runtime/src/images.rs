@@ -11,6 +11,7 @@ use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::input::{Buffer, Buffers, ModelInput, grow};
 use crate::pool::Pool;
+use crate::scores::Score;
 use crate::source::Opened;
 use crate::workers::Workers;
 
@@ -27,9 +28,16 @@ pub(crate) struct ImageTower {
     embed_dim: usize,
     buffers: Buffers,
     workers: Workers,
-    /// Memory of frames that are resized, and of single embeddings.
+    /// Memory of frames that are resized, and of what is found in them.
     pub scratches: Pool<Scratch>,
-    pub embeddings: Pool<Vec<f32>>,
+    pub results: Pool<Results>,
+}
+
+/// What is found in frames.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    pub embeddings: Vec<f32>,
+    pub scores: Vec<Score>,
 }
 
 impl ImageTower {
@@ -43,8 +51,8 @@ impl ImageTower {
         };
         let encoder = Encoder::new(opened, &shape.map(Some), embed_dim)?;
         let (buffers, workers) = (Buffers::new(layout == Layout::Nhwc), Workers::new(threads - 1));
-        let (scratches, embeddings) = (Pool::new(), Pool::new());
-        Ok(ImageTower { encoder, shape, preprocess, embed_dim, buffers, workers, scratches, embeddings })
+        let (scratches, results) = (Pool::new(), Pool::new());
+        Ok(ImageTower { encoder, shape, preprocess, embed_dim, buffers, workers, scratches, results })
     }
 
     /// What runs.

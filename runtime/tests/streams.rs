@@ -148,8 +148,8 @@ fn results_of_many_threads_are_in_order_and_those_of_single_frames() {
                 told.lock().unwrap().push(outcome.sequence);
                 let pixels = pixels(colour(outcome.tag), BLUE);
                 let layout = FrameLayout::new(PixelFormat::Rgb, 16, 8).unwrap();
-                clip.classify_frame_into(&Frame::new(layout, &[&pixels]).unwrap(), &labels_, 3, &mut found)
-                    .unwrap();
+                let frame = Frame::new(layout, &[&pixels]).unwrap();
+                clip.classify_each_frame(&[frame], &labels_, 3, |_, scores| found = scores.to_vec()).unwrap();
                 let same = outcome
                     .scores(&outcome.items()[0])
                     .iter()
@@ -237,7 +237,7 @@ fn regions_are_seen_anew_in_every_third_of_their_frames() {
     let seen = |left, right| {
         let pixels = pixels(left, right);
         let frame = Frame::new(layout, &[&pixels]).unwrap();
-        stream.push_regions(&frame, &[half(0, 7), half(8, 9)], 0).unwrap();
+        stream.push_regions(&frame, [half(0, 7), half(8, 9)], 0).unwrap();
         let outcome = next(&stream);
         let item = |i: usize| {
             let item = &outcome.items()[i];
@@ -253,9 +253,9 @@ fn regions_are_seen_anew_in_every_third_of_their_frames() {
 
     let pixels = pixels(RED, RED);
     let frame = Frame::new(layout, &[&pixels]).unwrap();
-    let error = stream.push_regions(&frame, &[half(0, 7), half(9, 9)], 0).unwrap_err().to_string();
+    let error = stream.push_regions(&frame, [half(0, 7), half(9, 9)], 0).unwrap_err().to_string();
     assert!(error.contains("8x8 pixels at (9, 0) does not lie in a frame of 16x8"), "{error}");
-    stream.push_regions(&frame, &[], 5).unwrap();
+    stream.push_regions(&frame, [], 5).unwrap();
     let outcome = next(&stream);
     assert_eq!((outcome.tag, outcome.items().len()), (5, 0));
 }

@@ -106,7 +106,12 @@ impl Lane {
         }
     }
 
-    pub fn push(&self, frame: &Frame<'_>, regions: Option<&[Region]>, tag: u64) -> Result<Pushed> {
+    pub fn push(
+        &self,
+        frame: &Frame<'_>,
+        regions: Option<impl Iterator<Item = Region> + Clone>,
+        tag: u64,
+    ) -> Result<Pushed> {
         let Pusher { due, scratch } = &mut *lock(&self.pusher);
         let since = Instant::now();
         let Some(mut slot) = self.room(due)? else { return Ok(Pushed::Dropped) };

@@ -79,7 +79,7 @@ impl Stream {
     /// # Errors
     /// [`clip_model::Error::Memory`] when there is none for it. What fails later is told by the outcome.
     pub fn push(&self, frame: &Frame<'_>, tag: u64) -> Result<Pushed> {
-        self.push_some(frame, None, tag)
+        self.push_some(frame, None::<std::iter::Empty<Region>>, tag)
     }
 
     /// [`Stream::push`] for parts of a frame, such as a detector's boxes. Each becomes an [`Item`] of the outcome, in their order. The engine sees
@@ -87,11 +87,19 @@ impl Stream {
     ///
     /// # Errors
     /// [`clip_model::Error::Size`] for a region that is empty or does not lie in the frame; else as [`Stream::push`].
-    pub fn push_regions(&self, frame: &Frame<'_>, regions: &[Region], tag: u64) -> Result<Pushed> {
-        self.push_some(frame, Some(regions), tag)
+    pub fn push_regions<R>(&self, frame: &Frame<'_>, regions: R, tag: u64) -> Result<Pushed>
+    where
+        R: IntoIterator<Item = Region, IntoIter: Clone>,
+    {
+        self.push_some(frame, Some(regions.into_iter()), tag)
     }
 
-    fn push_some(&self, frame: &Frame<'_>, regions: Option<&[Region]>, tag: u64) -> Result<Pushed> {
+    fn push_some(
+        &self,
+        frame: &Frame<'_>,
+        regions: Option<impl Iterator<Item = Region> + Clone>,
+        tag: u64,
+    ) -> Result<Pushed> {
         self.core.check_process()?;
         let pushed = self.lane.push(frame, regions, tag);
         // Also of what was dropped for it, there is an outcome to be given away.

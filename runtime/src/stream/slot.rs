@@ -58,7 +58,7 @@ impl Slot {
     pub fn fill(
         &mut self,
         frame: &Frame<'_>,
-        regions: Option<&[Region]>,
+        regions: Option<impl Iterator<Item = Region> + Clone>,
         due: &mut Due,
         preprocess: &Preprocess,
         scratch: &mut Scratch,
@@ -71,12 +71,12 @@ impl Slot {
         };
         // All are looked at before anything is done.
         let view = |region: &Region| View { crop: Some(region.rect), ..frame.view() };
-        regions.iter().try_for_each(|region| view(region).check(frame.layout()))?;
+        regions.clone().try_for_each(|region| view(&region).check(frame.layout()))?;
         for region in regions {
             let picture = due.is_due(region.track).then_some(self.pictures);
             self.asked.push(Asked { track: Some(region.track), picture });
             if picture.is_some() {
-                self.add(&frame.seen(view(region))?, preprocess, scratch)?;
+                self.add(&frame.seen(view(&region))?, preprocess, scratch)?;
             }
         }
         Ok(())
