@@ -477,8 +477,7 @@ clip_status clip_embed_frames(const clip_model *model, const clip_frame *const *
                               size_t capacity);
 
 /// A frame with nothing set: `clip_frame frame = CLIP_FRAME_INIT;`.
-#define CLIP_FRAME_INIT \
-    {sizeof(clip_frame), 0, 0, {NULL, NULL, NULL}, {0, 0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define CLIP_FRAME_INIT {sizeof(clip_frame), 0, 0, {NULL, NULL, NULL}, {0, 0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /* ---- 11. Streams ----------------------------------------------------------------------------------------------- */
 

@@ -29,6 +29,8 @@ impl fmt::Display for Name {
 pub(crate) enum Error {
     #[error("{0} is NULL")]
     Null(Name),
+    #[error("{name}->planes[{plane}] is NULL, {format} has {} planes", format.planes())]
+    NoPlane { name: Name, plane: usize, format: clip_runtime::PixelFormat },
     #[error("{name} is not UTF-8: byte {at} begins no character")]
     Utf8 { name: Name, at: usize },
     #[error("{0}")]
@@ -56,7 +58,7 @@ impl Error {
     /// The code that C gets to see.
     pub(crate) fn status(&self) -> clip_status {
         match self {
-            Error::Null(_) => CLIP_ERROR_NULL,
+            Error::Null(_) | Error::NoPlane { .. } => CLIP_ERROR_NULL,
             Error::Utf8 { .. } => CLIP_ERROR_UTF8,
             Error::Argument(_) => CLIP_ERROR_ARGUMENT,
             Error::Path(_) => CLIP_ERROR_FILE,

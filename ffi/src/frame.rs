@@ -101,14 +101,16 @@ pub(crate) unsafe fn frame<'a>(pointer: *const clip_frame, name: Name) -> Result
     let count = layout.format.planes();
     for (plane, (kept, &start)) in planes.iter_mut().zip(&given.planes).enumerate().take(count) {
         if start.is_null() {
-            return Err(Error::Argument(format!(
-                "{name}->planes[{plane}] is NULL, {} has {count} planes",
-                layout.format
-            )));
+            return Err(Error::NoPlane { name, plane, format: layout.format });
         }
         *kept = unsafe { std::slice::from_raw_parts(start, layout.bytes(plane)) };
     }
     Ok(Frame::new(layout, &planes[..count])?.seen(view)?)
+}
+
+/// How a frame of an array is called.
+fn of_array(index: usize) -> Name {
+    Name("frames", Some(index))
 }
 
 /// Frames that are read from C's together, without memory being taken for a list of them.
@@ -119,10 +121,11 @@ const TOGETHER: usize = 32;
 unsafe fn each(
     frames: *const *const clip_frame,
     n: usize,
+    name: impl Fn(usize) -> Name,
     mut body: impl FnMut(usize, &[Frame<'_>]) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let pointers = unsafe { argument::slice(frames, n, "frames") }?;
-    let read = |index: usize| unsafe { frame(pointers[index], Name("frames", Some(index))) };
+    let read = |index: usize| unsafe { frame(pointers[index], name(index)) };
     (0..n).try_for_each(|index| read(index).map(|_| ()))?;
     for first in (0..n).step_by(TOGETHER) {
         let mut together = [read(first)?; TOGETHER];
@@ -146,9 +149,9 @@ pub unsafe extern "C" fn clip_classify_frame(
     capacity: usize,
     count: *mut usize,
 ) -> clip_status {
-    let one = [frame];
-    let frames = if frame.is_null() { std::ptr::null() } else { one.as_ptr() };
-    unsafe { classify(model, frames, 1, "frame", labels, capacity, matches, capacity, count) }
+    unsafe {
+        classify(model, &raw const frame, 1, |_| "frame".into(), labels, capacity, matches, capacity, count)
+    }
 }
 
 /// Does the same for `n` frames in one go, like clip_classify_images.
@@ -163,7 +166,7 @@ pub unsafe extern "C" fn clip_classify_frames(
     capacity: usize,
     count: *mut usize,
 ) -> clip_status {
-    unsafe { classify(model, frames, n, "frames", labels, top, matches, capacity, count) }
+    unsafe { classify(model, frames, n, of_array, labels, top, matches, capacity, count) }
 }
 
 #[allow(
@@ -174,7 +177,7 @@ unsafe fn classify(
     model: *const clip_model,
     frames: *const *const clip_frame,
     n: usize,
-    name: &'static str,
+    name: impl Fn(usize) -> Name,
     labels: *const clip_labels,
     top: usize,
     matches: *mut clip_match,
@@ -185,11 +188,8 @@ unsafe fn classify(
         guard_again(filling(count, |call, count| {
             let model = argument::reference(model, "model")?;
             let labels = argument::reference(labels, "labels")?;
-            if n > 0 && frames.is_null() {
-                return Err(Error::Null(name.into()));
-            }
             let mut room = Room::new(matches, capacity, n, top)?;
-            each(frames, n, |first, frames| {
+            each(frames, n, name, |first, frames| {
                 let write = |offset, scores: &[Score]| room.write_row(first + offset, scores);
                 Ok(model.clip.classify_each_frame(frames, &labels.set, top, write)?)
             })?;
@@ -216,7 +216,7 @@ pub unsafe extern "C" fn clip_embed_frames(
         // Zeros first, so that what is there is numbers.
         room.fill(std::mem::MaybeUninit::new(0.0));
         let room = std::slice::from_raw_parts_mut(room.as_mut_ptr().cast::<f32>(), room.len());
-        each(frames, n, |first, frames| {
+        each(frames, n, of_array, |first, frames| {
             Ok(clip.encode_frames_into(frames, &mut room[first * dim..][..frames.len() * dim])?)
         })?;
         call.has_memory()

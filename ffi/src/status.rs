@@ -116,7 +116,7 @@ mod tests {
         let known: Vec<_> = (-100..200).filter(|&code| name(code) != "unknown status\0").collect();
         assert_eq!(
             known,
-            [0, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 25, 30, 31, 32, 40, 41, 42, 43, 50, 90]
+            [0, 1, 2, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 25, 30, 31, 32, 40, 41, 42, 43, 50, 90]
         );
         let names: std::collections::HashSet<_> = known.iter().map(|&code| name(code)).collect();
         assert_eq!(names.len(), known.len());

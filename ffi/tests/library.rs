@@ -174,6 +174,15 @@ fn label_sets_come_from_every_source() {
 }
 
 #[test]
+fn frames_are_classified_one_by_one_and_in_streams() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = another_model();
+    let mut program = checked("ffi/tests/c/frames.c", folder.path());
+    let output = run(program.arg(colours()).arg(other.path()));
+    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
 fn programs_of_an_older_header_go_on_working() {
     let folder = tempfile::tempdir().unwrap();
     let output = run(checked("ffi/tests/c/older.c", folder.path()).arg(colours()));
