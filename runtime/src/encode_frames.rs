@@ -83,7 +83,7 @@ impl Clip {
         top: usize,
     ) -> Result<Vec<Vec<Match<'a>>>> {
         labels.check_model(self.id())?;
-        self.matches(&self.encode_frames(frames)?, labels, top)
+        labels.matches(&self.encode_frames(frames)?, self.logits(), top)
     }
 
     /// Tells `each` frame's number and the `top` labels nearest to it, best first. Once it was done as often at the same time, with as many frames
