@@ -24,6 +24,7 @@ mod embeddings;
 mod encoder;
 pub mod engine;
 mod error;
+mod heap;
 mod images;
 mod input;
 mod labels;
