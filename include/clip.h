@@ -150,8 +150,7 @@ typedef struct clip_open_options {
     /// ORT_DYLIB_PATH, else the first that is found beside this library, beside the program, in ../lib of a program
     /// in a folder bin, or where the system looks. A process can hold only one: the first model opened decides.
     const char *onnxruntime;
-    /// Pixels of the largest image that is decoded. The default, and the most, is what the model folder allows,
-    /// usually 179 million.
+    /// Pixels of the largest image that is decoded, at most and by default what the folder allows, usually 179 million.
     size_t max_pixels;
     /// By default, the SHA-256 of every file that is used is checked each time. If this is not 0, files are skipped
     /// whose size, times and inode number are as when they were last checked with this option. That is remembered in
@@ -172,10 +171,11 @@ typedef struct clip_open_options {
     size_t spinning;
 } clip_open_options;
 
-/// Opens the model folder at `path`, which clip-export wrote, and checks its files. `options` may be NULL.
+/// Opens the model folder at `path`, and checks its files: their weights are mapped, so replace files of an open folder
+/// by renaming others, and never write into them. `options` may be NULL.
 ///
-/// The first call in a process that needs ONNX Runtime opens it and sets the environment variable ORT_DISABLE_TELEMETRY
-/// to 1, if it is not set, so that it sends no data. So make this call before other threads use getenv or setenv.
+/// The first call in a process sets the environment variable ORT_DISABLE_TELEMETRY to 1, unless it is set, so that ONNX
+/// Runtime sends no data. So make this call before other threads use getenv or setenv.
 clip_status clip_model_open(const char *path, const clip_open_options *options, clip_model **out);
 
 /// Closes the model. NULL is allowed.

@@ -59,7 +59,7 @@ fn main() -> Result<()> {
             self::callers(&clips, &images, callers, seconds)
         }
         _ => {
-            let resident = status("VmRSS");
+            let (resident, anonymous) = (status("VmRSS"), status("RssAnon"));
             if let Some(labels) = clip.stored_labels() {
                 clip.classify_batch(&images, labels, 1)?;
             } else if clip.text_engine().is_some() {
@@ -68,7 +68,7 @@ fn main() -> Result<()> {
             }
             let labelled = started.elapsed();
             println!(
-                "open_ms={:.1} first_label_ms={:.1} resident_mb={resident:.1} used_mb={:.1} peak_mb={:.1}",
+                "open_ms={:.1} first_label_ms={:.1} resident_mb={resident:.1} anonymous_mb={anonymous:.1} used_mb={:.1} peak_mb={:.1}",
                 milliseconds(opened),
                 milliseconds(labelled),
                 status("VmRSS"),

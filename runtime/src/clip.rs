@@ -13,6 +13,7 @@ use crate::checked;
 use crate::embeddings::Embeddings;
 use crate::engine::{Engine, EngineInfo};
 use crate::error::{Error, Part, Result};
+use crate::heap;
 use crate::images::ImageTower;
 use crate::labels::LabelSet;
 use crate::options::{MAX_THREADS, Options};
@@ -49,6 +50,9 @@ impl Clip {
     /// Opens `folder`: reads its manifest, checks the hash of every file that is used, starts the engines, opens the towers'
     /// files in them, and checks that they take and give what the manifest says. The text tower is run once on a text of the greatest
     /// length.
+    ///
+    /// ONNX Runtime maps large weights from the graphs' files. While the folder is open, a file of it may be replaced by another one
+    /// (by renaming that), but not be written to.
     ///
     /// # Errors
     /// [`Error::Model`] when the manifest or a file is missing, malformed or changed; [`Error::Mismatch`] when a file does
@@ -113,6 +117,7 @@ impl Clip {
         let (image, text) = both(open_image, open_text);
         let (image, text) = (image?, text?);
         let id = ModelId::of(&manifest);
+        heap::release_free();
         Ok(Clip { manifest, threads, image, text, labels, id })
     }
 

@@ -28,6 +28,7 @@ mod encoder;
 pub mod engine;
 mod error;
 mod examples;
+mod heap;
 mod images;
 mod input;
 mod label_sources;
