@@ -338,7 +338,7 @@ clip_status clip_decide(const clip_labels *labels, const clip_match *matches, si
 /// Adds an owner: the labels are freed by as many calls of clip_labels_free as there are owners. So one thread can
 /// replace and free the labels that are in use while another, with an ownership of its own, still classifies with them.
 /// Returns `labels`.
-clip_labels *clip_labels_retain(clip_labels *labels);
+clip_labels *clip_labels_retain(const clip_labels *labels);
 
 /// Copies the embeddings of the labels, clip_labels_count rows of clip_model_embed_dim floats, each of length 1, to
 /// `embeddings`, which has room for `capacity` floats.

@@ -16,9 +16,11 @@
 #define CLIP_HPP
 
 #include <cassert>
+#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -208,6 +210,15 @@ template <class C, class T> std::vector<const C *> pointers(span<const T> object
     return all;
 }
 
+/// Where the structs are that stand one behind the other.
+template <class C, class T> std::vector<const C *> addresses(span<const T> objects) {
+    std::vector<const C *> all;
+    all.reserve(objects.size());
+    for (const T &object : objects)
+        all.push_back(&object);
+    return all;
+}
+
 /// "" where there is none.
 inline std::string text(const char *found) { return found == nullptr ? std::string() : std::string(found); }
 
@@ -240,6 +251,15 @@ struct open_options : clip_open_options {
 /// When an image shows none of the labels: clip_rule.
 struct rule : clip_rule {
     rule() noexcept : clip_rule CLIP_RULE_INIT {}
+};
+
+/// A frame of a camera: clip_frame, whose planes and other fields are set one by one.
+struct frame : clip_frame {
+    frame(std::int32_t format_, std::size_t width_, std::size_t height_) noexcept : clip_frame CLIP_FRAME_INIT {
+        format = format_;
+        width = width_;
+        height = height_;
+    }
 };
 
 class image;
@@ -286,8 +306,15 @@ public:
     returns<std::vector<std::vector<match>>> classify_embeddings(span<const float> embeddings, const labels &labels,
                                                                  std::size_t top) const;
 
+    /// The same for frames of cameras.
+    returns<std::vector<match>> classify(const frame &frame, const labels &labels, std::size_t top) const;
+    returns<std::size_t> classify(const frame &frame, const labels &labels, span<match> matches) const;
+    returns<std::vector<std::vector<match>>> classify(span<const frame> frames, const labels &labels, std::size_t top) const;
+
     /// One row of embed_dim() floats for each image.
     returns<std::vector<float>> embed(span<const image> images) const;
+    /// The same for frames of cameras.
+    returns<std::vector<float>> embed(span<const frame> frames) const;
     /// One row of embed_dim() floats for each text.
     returns<std::vector<float>> embed_texts(const std::vector<std::string> &texts) const {
         std::vector<float> rows(texts.size() * embed_dim());
@@ -498,8 +525,139 @@ inline returns<std::vector<float>> model::embed(span<const image> images) const 
     return detail::give(status, [&] { return std::move(rows); });
 }
 
-// Sections that clip.h has besides, such as frames and streams, follow here in its order, each class as those above: a static
-// function that makes it, `get()`, and one member for each function.
+// ---- Frames --------------------------------------------------------------------------------------------------------------
+
+inline returns<std::vector<match>> model::classify(const frame &frame, const labels &labels, std::size_t top) const {
+    std::vector<match> matches(detail::smaller(top, labels.size()));
+    std::size_t count = 0;
+    const clip_status status = clip_classify_frame(get(), &frame, labels.get(), matches.data(), matches.size(), &count);
+    return detail::give(status, [&] {
+        matches.resize(count);
+        return std::move(matches);
+    });
+}
+
+inline returns<std::size_t> model::classify(const frame &frame, const labels &labels, span<match> matches) const {
+    std::size_t count = 0;
+    const clip_status status = clip_classify_frame(get(), &frame, labels.get(), matches.data(), matches.size(), &count);
+    return detail::give(status, [&] { return count; });
+}
+
+inline returns<std::vector<std::vector<match>>> model::classify(span<const frame> frames, const labels &labels,
+                                                                std::size_t top) const {
+    const std::vector<const clip_frame *> pointers = detail::addresses<clip_frame>(frames);
+    const std::size_t n = frames.size(), width = detail::smaller(top, labels.size());
+    std::vector<match> flat = detail::room(n, width);
+    std::size_t count = 0;
+    const clip_status status =
+        clip_classify_frames(get(), pointers.data(), n, labels.get(), width, flat.data(), flat.size(), &count);
+    return detail::give(status, [&] { return detail::rows(flat, n, width, count); });
+}
+
+inline returns<std::vector<float>> model::embed(span<const frame> frames) const {
+    std::vector<float> rows(frames.size() * embed_dim());
+    const std::vector<const clip_frame *> pointers = detail::addresses<clip_frame>(frames);
+    const clip_status status = clip_embed_frames(get(), pointers.data(), pointers.size(), rows.data(), rows.size());
+    return detail::give(status, [&] { return std::move(rows); });
+}
+
+// ---- Streams -------------------------------------------------------------------------------------------------------------
+
+/// How a stream treats its frames: clip_stream_options, whose fields are set one by one, but for `outcome` and `user`.
+struct stream_options : clip_stream_options {
+    stream_options() noexcept : clip_stream_options CLIP_STREAM_OPTIONS_INIT {}
+};
+
+/// A part of a frame.
+using region = clip_region;
+/// What was found in a frame, or in one of its regions.
+using item = clip_item;
+/// How many frames a stream had so far.
+using stream_counts = clip_stream_counts;
+
+/// What a frame came to. Only a view: it is valid as clip_outcome is.
+class outcome {
+public:
+    explicit outcome(const clip_outcome *found) noexcept : found_(found) {}
+
+    std::uint64_t tag() const noexcept { return found_->tag; }
+    std::uint64_t sequence() const noexcept { return found_->sequence; }
+    std::chrono::nanoseconds latency() const noexcept { return std::chrono::nanoseconds(found_->latency); }
+    /// CLIP_OK, CLIP_DROPPED, or the error with which the engine failed.
+    clip_status status() const noexcept { return found_->status; }
+    /// Why it failed, or "".
+    const char *error() const noexcept { return found_->error; }
+    /// The labels that the frame was compared with, one more owner of them; none unless status() is CLIP_OK.
+    std::optional<clip::labels> labels() const {
+        if (found_->labels == nullptr)
+            return std::nullopt;
+        return clip::labels(clip_labels_retain(found_->labels));
+    }
+    /// How many items there are.
+    std::size_t size() const noexcept { return found_->count; }
+    const item &operator[](std::size_t index) const noexcept { return *clip_outcome_item(found_, index); }
+
+private:
+    const clip_outcome *found_;
+};
+
+/// One camera's frames.
+class stream {
+public:
+    /// With a function that is told of each outcome, in a thread of the library, and throws nothing; without one, call poll().
+    static returns<stream> open(const model &model, const labels &labels, stream_options options = stream_options(),
+                                std::function<void(const outcome &)> told = nullptr) {
+        auto kept = told ? std::make_unique<function>(std::move(told)) : nullptr;
+        options.outcome = kept ? tell : nullptr;
+        options.user = kept.get();
+        clip_stream *out = nullptr;
+        const clip_status status = clip_stream_open(model.get(), labels.get(), &options, &out);
+        return detail::give(status, [&] { return stream(std::move(kept), out); });
+    }
+
+    /// The handle, for calls of clip.h; it stays this object's.
+    const clip_stream *get() const noexcept { return handle_.get(); }
+
+    /// False where the frame was dropped.
+    returns<bool> push(const frame &frame, std::uint64_t tag) const {
+        return taken(clip_stream_push(get(), &frame, tag));
+    }
+    returns<bool> push(const frame &frame, span<const region> regions, std::uint64_t tag) const {
+        return taken(clip_stream_push_regions(get(), &frame, regions.data(), regions.size(), tag));
+    }
+
+    /// The next outcome, valid until the next call; none where there was none in time.
+    returns<std::optional<outcome>> poll(std::chrono::milliseconds timeout) const {
+        const clip_outcome *found = nullptr;
+        const clip_status status = clip_stream_poll(get(), static_cast<std::uint32_t>(timeout.count()), &found);
+        return detail::give(status == CLIP_TIMEOUT ? CLIP_OK : status, [&] {
+            return found == nullptr ? std::nullopt : std::optional<outcome>(found);
+        });
+    }
+
+    returns<void> set_labels(const labels &labels) const { return detail::check(clip_stream_set_labels(get(), labels.get())); }
+    returns<void> flush() const { return detail::check(clip_stream_flush(get())); }
+    returns<stream_counts> counts() const {
+        stream_counts counts{};
+        const clip_status status = clip_stream_count(get(), &counts);
+        return detail::give(status, [&] { return counts; });
+    }
+
+private:
+    using function = std::function<void(const outcome &)>;
+
+    stream(std::unique_ptr<function> told, clip_stream *handle) noexcept : told_(std::move(told)), handle_(handle) {}
+
+    static void tell(void *user, const clip_outcome *found) noexcept { (*static_cast<function *>(user))(outcome(found)); }
+
+    static returns<bool> taken(clip_status status) {
+        return detail::give(status == CLIP_DROPPED ? CLIP_OK : status, [&] { return status == CLIP_OK; });
+    }
+
+    /// Goes after the handle, whose end may still call it.
+    std::unique_ptr<function> told_;
+    detail::handle<clip_stream, clip_stream_free> handle_;
+};
 
 } // namespace clip
 

@@ -17,9 +17,9 @@ use crate::status::clip_status;
 /// replace and free the labels that are in use while another, with an ownership of its own, still classifies with them.
 /// Returns `labels`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clip_labels_retain(labels: *mut clip_labels) -> *mut clip_labels {
+pub unsafe extern "C" fn clip_labels_retain(labels: *const clip_labels) -> *mut clip_labels {
     unsafe { retain(labels) };
-    labels
+    labels.cast_mut()
 }
 
 /// Copies the embeddings of the labels, clip_labels_count rows of clip_model_embed_dim floats, each of length 1, to

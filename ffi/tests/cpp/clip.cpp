@@ -184,6 +184,52 @@ void owners(const clip::model &model) {
     TRUE(moved.get() == mine.get());
 }
 
+void frames(const clip::model &model) {
+    const clip::labels labels = TAKE(clip::labels::encode(model, names));
+    std::vector<std::uint8_t> pixels;
+    for (int i = 0; i < 64; i++)
+        pixels.insert(pixels.end(), {0, 0, 255});
+    clip::frame frame(CLIP_FORMAT_BGR, 8, 8);
+    frame.planes[0] = pixels.data();
+    TRUE(TAKE(model.classify(frame, labels, 2))[0].index == 0);
+    clip::match best[1];
+    TRUE(TAKE(model.classify(frame, labels, best)) == 1 && best[0].index == 0);
+    std::vector<clip::frame> two(2, frame);
+    two[1].format = CLIP_FORMAT_RGB;
+    const auto all = TAKE(model.classify(two, labels, 1));
+    TRUE(all.size() == 2 && all[0][0].index == 0 && all[1][0].index == 2);
+    TRUE(TAKE(model.embed(two)).size() == 8);
+    frame.width = 9;
+    frame.strides[0] = 24;
+    FAILS(CLIP_ERROR_ARGUMENT, "stride", model.classify(frame, labels, 2));
+    FAILS(CLIP_ERROR_ARGUMENT, "stride", model.embed(clip::span<const clip::frame>(&frame, 1)));
+
+    clip::stream_options options;
+    TRUE(options.struct_size == sizeof(clip_stream_options));
+    options.when_full = CLIP_BLOCK;
+    std::uint64_t told = 0;
+    clip::stream stream = TAKE(clip::stream::open(model, labels, options, [&told](const clip::outcome &outcome) {
+        if (outcome.status() == CLIP_OK && outcome[0].label == 0 && outcome.labels()->size() == 3 && *outcome.error() == 0)
+            told += outcome.tag() + outcome.sequence() + (outcome.latency().count() > 0);
+    }));
+    const clip::stream moved = std::move(stream);
+    for (std::uint64_t i = 0; i < 3; i++)
+        TRUE(TAKE(moved.push(two[0], i)));
+    WORKS(moved.flush());
+    TRUE(told == 9 && TAKE(moved.counts()).done == 3);
+
+    const clip::stream polled = TAKE(clip::stream::open(model, labels));
+    TRUE(!TAKE(polled.poll(std::chrono::milliseconds(0))));
+    const clip::region halves[] = {{1, 0, 0, 4, 8}, {2, 4, 0, 4, 8}};
+    TRUE(TAKE(polled.push(two[1], halves, 7)));
+    const std::optional<clip::outcome> outcome = TAKE(polled.poll(std::chrono::seconds(60)));
+    TRUE(outcome && outcome->tag() == 7 && outcome->size() == 2 && std::strcmp((*outcome)[1].name, "blue") == 0);
+    WORKS(polled.set_labels(TAKE(clip::labels::encode(model, {"green"}))));
+    FAILS(CLIP_ERROR_ARGUMENT, "stride", polled.push(frame, 0));
+    options.smoothing = 1;
+    FAILS(CLIP_ERROR_ARGUMENT, "smoothing", clip::stream::open(model, labels, options));
+}
+
 #ifdef CLIP_NO_EXCEPTIONS
 void results(const clip::model &model) {
     clip::result<clip::labels> made = clip::labels::encode(model, names);
@@ -207,6 +253,7 @@ int main(int argc, char **argv) {
     classification(model);
     label_sets(model, other, argv[3]);
     owners(model);
+    frames(model);
 #ifdef CLIP_NO_EXCEPTIONS
     results(model);
 #endif
