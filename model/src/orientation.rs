@@ -43,4 +43,18 @@ impl Orientation {
         use Orientation::{Transposed, Transversed, TurnedLeft, TurnedRight};
         matches!(self, Transposed | TurnedRight | Transversed | TurnedLeft)
     }
+
+    /// Whether the stored columns, and whether the stored rows, are read backwards; where [`Self::swaps_sides`], before they change places.
+    pub fn mirrors(self) -> (bool, bool) {
+        use Orientation::{
+            MirroredSideways, MirroredUpDown, Normal, Transposed, Transversed, TurnedLeft, TurnedRight,
+            UpsideDown,
+        };
+        match self {
+            Normal | Transposed => (false, false),
+            MirroredSideways | TurnedLeft => (true, false),
+            MirroredUpDown | TurnedRight => (false, true),
+            UpsideDown | Transversed => (true, true),
+        }
+    }
 }

@@ -4,7 +4,6 @@
 //! [`crate::Preprocess::fit_frame`] makes of it what a model takes.
 
 mod color;
-mod convert;
 mod format;
 mod layout;
 

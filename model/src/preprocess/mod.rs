@@ -7,15 +7,16 @@ mod bmp;
 mod decode;
 mod exif;
 mod formats;
+mod frame_image;
 mod frames;
 mod gif;
 mod image;
 mod jpeg;
+mod levels;
 mod png;
 mod pnm;
 mod raster;
 mod resample;
-mod resize;
 mod tiff;
 mod webp;
 
@@ -153,14 +154,6 @@ impl Preprocess {
         self.decode(&files::read(path, files::IMAGE_LIMIT)?)
     }
 
-    /// Resizes and crops to [`Self::size`] squared, equal to Pillow and torchvision.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] where there is none for it.
-    pub fn fit(&self, image: &Image) -> Result<Image> {
-        resize::fit(image, self.size, self.resize_mode, self.interpolation)
-    }
-
     /// Writes `(pixel / 255 - mean) / std` to `out`, float32 `[3, S, S]`.
     ///
     /// # Errors
@@ -194,8 +187,7 @@ impl Preprocess {
             )));
         }
         for (channel, out) in out.chunks_exact_mut(plane).enumerate() {
-            let table: [f32; 256] =
-                std::array::from_fn(|v| (v as f32 / 255.0 - self.mean[channel]) / self.std[channel]);
+            let table = frames::table(self.mean[channel], self.std[channel]);
             for (out, pixel) in out.iter_mut().zip(rgb.chunks_exact(3)) {
                 *out = table[usize::from(pixel[channel])];
             }

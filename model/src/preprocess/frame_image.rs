@@ -1,10 +1,11 @@
 //! A frame as packed RGB at its full size: what the fast way to a model's input is compared with, and what a program shows or keeps.
 
-use super::{Frame, PixelFormat};
+use super::Image;
+use super::levels::Levels;
 use crate::error::Result;
+use crate::frame::{Frame, PixelFormat};
 use crate::memory;
 use crate::orientation::Orientation;
-use crate::preprocess::Image;
 
 impl Frame<'_> {
     /// The part that counts, turned to be looked at, in RGB. Each colour sample is repeated over the pixels that it stands for; numbers are rounded
@@ -60,9 +61,8 @@ impl Frame<'_> {
             PixelFormat::PlanarRgb => [0, 1, 2].map(|plane| at(plane, x, y)),
             PixelFormat::Gray8 => [at(0, x, y); 3],
             PixelFormat::Gray16 => {
-                let level = f64::from(u16::from_ne_bytes([at(0, 2 * x, y), at(0, 2 * x + 1, y)]));
-                let (black, white) = (f64::from(layout.levels.0), f64::from(layout.levels.1));
-                [((level - black) / (white - black) * 255.0).round() as u8; 3]
+                let level = u16::from_ne_bytes([at(0, 2 * x, y), at(0, 2 * x + 1, y)]);
+                [Levels::new(layout.levels).cut(level); 3]
             }
             PixelFormat::Nv12 => {
                 yuv(at(0, x, y), at(1, 2 * half(x), half(y)), at(1, 2 * half(x) + 1, half(y)))
@@ -79,8 +79,8 @@ impl Frame<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FrameLayout, Rect, View};
     use super::*;
+    use crate::frame::{FrameLayout, Rect, View};
 
     /// 3x2 pixels: the same numbers as the Exif standard's picture, which clip_model::preprocess turns, too.
     #[test]
