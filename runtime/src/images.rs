@@ -51,7 +51,7 @@ impl ImageTower {
                     Ok(())
                 },
             ),
-            Layout::Nchw | Layout::Tokens => self.encode_as(
+            Layout::Nchw | Layout::Planes | Layout::Tokens => self.encode_as(
                 images,
                 |shape, numbers| Tensor::Float32(shape, numbers.into()),
                 |image, out| Ok(self.preprocess.apply(image, out)?),
@@ -109,6 +109,6 @@ impl ImageTower {
 fn shape(layout: Layout, side: usize) -> [usize; 3] {
     match layout {
         Layout::Nhwc => [side, side, 3],
-        Layout::Nchw | Layout::Tokens => [3, side, side],
+        Layout::Nchw | Layout::Planes | Layout::Tokens => [3, side, side],
     }
 }

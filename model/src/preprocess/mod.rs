@@ -18,6 +18,7 @@ mod resample;
 mod resize;
 mod tiff;
 mod webp;
+mod weights;
 
 use std::path::Path;
 
@@ -29,6 +30,7 @@ pub use formats::{EXTENSIONS, FORMATS, is_picture_name};
 pub use frames::Scratch;
 pub use image::{Image, RgbaImage};
 use raster::Pixels;
+pub use weights::{Resampling, vertical_first};
 
 use crate::config::Family;
 use crate::error::{Error, Result};
@@ -158,7 +160,7 @@ impl Preprocess {
     /// # Errors
     /// [`Error::Memory`] where there is none for it.
     pub fn fit(&self, image: &Image) -> Result<Image> {
-        resize::fit(image, self.size, self.resize_mode, self.interpolation)
+        resize::fit(image, self)
     }
 
     /// Writes `(pixel / 255 - mean) / std` to `out`, float32 `[3, S, S]`.

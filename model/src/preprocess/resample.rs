@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::Interpolation;
+use super::weights::Resampling;
 use crate::error::Result;
 use crate::memory;
 
@@ -25,43 +25,17 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    /// Windows of the output pixels `start..start + count` of an axis resized from `source` to `resized` pixels.
-    pub(super) fn new(
-        source: usize,
-        resized: usize,
-        start: usize,
-        count: usize,
-        filter: Interpolation,
-    ) -> Result<Windows> {
-        let (filter, support): (fn(f64) -> f64, f64) = match filter {
-            Interpolation::Bicubic => (bicubic, 2.0),
-            Interpolation::Bilinear => (triangle, 1.0),
-        };
-        let scale = source as f64 / resized as f64;
-        let stretch = scale.max(1.0);
-        let support = support * stretch;
-        let shrink = 1.0 / stretch;
-        // A window has no more source pixels than this.
-        let widest = ((2.0 * support) as usize + 2).min(source);
-        let mut windows = memory::with_capacity(WHAT, count)?;
-        let mut weights = memory::with_capacity(WHAT, widest.saturating_mul(count))?;
-        let mut exact = memory::with_capacity(WHAT, widest)?;
-        for position in start..start + count {
-            let center = (position as f64 + 0.5) * scale;
-            // A conversion to usize cuts, and takes negative numbers to 0.
-            let first = (center - support + 0.5) as usize;
-            let end = ((center + support + 0.5) as usize).min(source);
-            exact.clear();
-            exact.extend(
-                (first..end).map(|x| filter(((x - first) as f64 + first as f64 - center + 0.5) * shrink)),
-            );
-            // Pillow adds from left to right, too.
-            let total: f64 = exact.iter().sum();
+    /// Windows of the output pixels of an axis.
+    pub(super) fn new(axis: Resampling) -> Result<Windows> {
+        let mut windows = memory::with_capacity(WHAT, axis.kept)?;
+        let mut weights = memory::with_capacity(WHAT, axis.widest().saturating_mul(axis.kept))?;
+        let mut exact = memory::with_capacity(WHAT, axis.widest())?;
+        for output in 0..axis.kept {
+            let first = axis.weights(output, &mut exact);
             let from = weights.len();
             for weight in &exact {
-                let weight = if total == 0.0 { *weight } else { weight / total };
                 let fixed = weight * f64::from(1 << PRECISION);
-                weights.push(if weight < 0.0 { (fixed - 0.5) as i32 } else { (fixed + 0.5) as i32 });
+                weights.push(if *weight < 0.0 { (fixed - 0.5) as i32 } else { (fixed + 0.5) as i32 });
             }
             windows.push((first, from..weights.len()));
         }
@@ -73,7 +47,7 @@ impl Windows {
         self.windows.len()
     }
 
-    /// First source pixel of an output pixel (counted from `start` of [`Windows::new`]).
+    /// First source pixel of an output pixel.
     pub(super) fn start(&self, output: usize) -> usize {
         self.windows[output].0
     }
@@ -134,32 +108,17 @@ fn to_pixel(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }
 
-/// Keys' cubic convolution with a = -0.5.
-fn bicubic(x: f64) -> f64 {
-    const A: f64 = -0.5;
-    let x = x.abs();
-    if x < 1.0 {
-        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
-    } else if x < 2.0 {
-        (((x - 5.0) * x + 8.0) * x - 4.0) * A
-    } else {
-        0.0
-    }
-}
-
-fn triangle(x: f64) -> f64 {
-    (1.0 - x.abs()).max(0.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preprocess::Interpolation;
 
     #[test]
     fn weights_add_up_to_one() {
         for (source, resized) in [(1, 224), (7, 3), (224, 224), (4000, 224), (3, 1000)] {
             for filter in [Interpolation::Bicubic, Interpolation::Bilinear] {
-                let windows = Windows::new(source, resized, 0, resized, filter).unwrap();
+                let windows =
+                    Windows::new(Resampling { source, resized, start: 0, kept: resized, filter }).unwrap();
                 assert_eq!(windows.source(), 0..source);
                 for output in 0..resized {
                     let total: i64 = windows.weights(output).iter().map(|&w| i64::from(w)).sum();

@@ -4,38 +4,19 @@
 //! 224 by 896,000.
 
 use super::resample::{HALF, Windows, add_weighted, to_pixels};
-use super::{Image, Interpolation, ResizeMode};
+use super::weights::vertical_first;
+use super::{Image, Preprocess};
 use crate::error::Result;
 use crate::memory;
 
 /// What memory is asked for here.
 const WHAT: &str = "resizing a picture";
 
-/// Where the output lies in the resized picture along one axis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Span {
-    /// Length of the resized axis, pixels.
-    resized: usize,
-    /// First pixel that is kept.
-    start: usize,
-}
-
-/// Resizes `image` and cuts it to `size` squared.
-pub(super) fn fit(image: &Image, size: usize, mode: ResizeMode, filter: Interpolation) -> Result<Image> {
-    let (horizontal, vertical) = match mode {
-        ResizeMode::Squash => (Span { resized: size, start: 0 }, Span { resized: size, start: 0 }),
-        ResizeMode::Shortest => {
-            let shorter = image.width().min(image.height());
-            (kept(image.width(), shorter, size), kept(image.height(), shorter, size))
-        }
-    };
-    let columns = Windows::new(image.width(), horizontal.resized, horizontal.start, size, filter)?;
-    let rows = Windows::new(image.height(), vertical.resized, vertical.start, size, filter)?;
-    // Pillow's order of the two passes since version 13; the 8 bits between them make it matter.
-    let saved = |length: usize, resized: usize| length.saturating_sub(resized);
-    let vertical_first =
-        saved(image.height(), vertical.resized) > 2 * saved(image.width(), horizontal.resized);
-    let rgb = if vertical_first {
+/// Resizes `image` and cuts it to the size of the input.
+pub(super) fn fit(image: &Image, preprocess: &Preprocess) -> Result<Image> {
+    let (size, axes) = (preprocess.size, preprocess.resampling(image.width(), image.height()));
+    let (columns, rows) = (Windows::new(axes[0])?, Windows::new(axes[1])?);
+    let rgb = if vertical_first(axes) {
         vertical_then_horizontal(image, &columns, &rows)?
     } else {
         horizontal_then_vertical(image, &columns, &rows)?
@@ -90,35 +71,13 @@ fn vertical_then_horizontal(image: &Image, columns: &Windows, rows: &Windows) ->
     Ok(rgb)
 }
 
-/// torchvision's arithmetic: the shorter side becomes `size`, the longer `int(size * longer / shorter)`; the crop
-/// starts at `int(round((resized - size) / 2))`, where Python rounds halves to even.
-fn kept(length: usize, shorter: usize, size: usize) -> Span {
-    let resized =
-        if length == shorter { size } else { (size as f64 * length as f64 / shorter as f64) as usize };
-    let margin = resized - size;
-    let half = margin / 2;
-    Span { resized, start: half + usize::from(margin % 2 == 1 && half % 2 == 1) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preprocess::{Interpolation, ResizeMode};
 
-    #[test]
-    fn sizes_and_margins_are_those_of_torchvision() {
-        // python: r = int(size * long / short); c = int(round((r - size) / 2.0))
-        for (length, shorter, size, resized, start) in [
-            (640, 480, 224, 298, 37),
-            (500, 375, 224, 298, 37),
-            (227, 224, 224, 227, 2),
-            (225, 224, 224, 225, 0),
-            (224, 224, 224, 224, 0),
-            (4000, 1, 224, 896_000, 447_888),
-            (333, 100, 32, 106, 37),
-            (101, 100, 32, 32, 0),
-        ] {
-            assert_eq!(kept(length, shorter, size), Span { resized, start }, "{length} {shorter} {size}");
-        }
+    fn to(size: usize, resize_mode: ResizeMode, interpolation: Interpolation) -> Preprocess {
+        Preprocess { size, resize_mode, interpolation, ..Preprocess::default() }
     }
 
     #[test]
@@ -127,7 +86,7 @@ mod tests {
             let image = Image::new(width, height, [7, 130, 255].repeat(width * height)).unwrap();
             for mode in [ResizeMode::Shortest, ResizeMode::Squash] {
                 for filter in [Interpolation::Bicubic, Interpolation::Bilinear] {
-                    let out = fit(&image, 24, mode, filter).unwrap();
+                    let out = fit(&image, &to(24, mode, filter)).unwrap();
                     assert_eq!((out.width(), out.height()), (24, 24));
                     assert_eq!(out.rgb(), [7, 130, 255].repeat(24 * 24));
                 }
@@ -139,6 +98,6 @@ mod tests {
     fn the_same_size_changes_nothing() {
         let rgb: Vec<u8> = (0..30 * 30 * 3).map(|i| (i * 37 % 251) as u8).collect();
         let image = Image::new(30, 30, rgb).unwrap();
-        assert_eq!(fit(&image, 30, ResizeMode::Shortest, Interpolation::Bicubic).unwrap(), image);
+        assert_eq!(fit(&image, &to(30, ResizeMode::Shortest, Interpolation::Bicubic)).unwrap(), image);
     }
 }
