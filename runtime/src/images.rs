@@ -47,7 +47,7 @@ impl ImageTower {
         let (layout, side) = (opened.encoder.input.layout, preprocess.size);
         let shape = match layout {
             Layout::Nhwc => [side, side, 3],
-            Layout::Nchw | Layout::Tokens => [3, side, side],
+            Layout::Nchw | Layout::Planes | Layout::Tokens => [3, side, side],
         };
         let encoder = Encoder::new(opened, &shape.map(Some), embed_dim)?;
         let (buffers, workers) = (Buffers::new(layout == Layout::Nhwc), Workers::new(threads - 1));

@@ -185,9 +185,9 @@ fn a_folder_that_was_changed_is_refused() {
         let folder = colours::changed(|folder, _| std::fs::remove_file(folder.join(file)).unwrap());
         assert!(refused(folder.path()).to_string().contains(file));
     }
-    let folder = colours::changed(|_, manifest| manifest["schema"] = 4.into());
+    let folder = colours::changed(|_, manifest| manifest["schema"] = 5.into());
     let error = refused(folder.path()).to_string();
-    assert!(error.contains("schema version 4; this build reads versions 1 to 3"), "{error}");
+    assert!(error.contains("schema version 5; this build reads versions 1 to 4"), "{error}");
     assert!(matches!(refused(Path::new("/no/such/folder")), Error::Model(_)));
 }
 

@@ -19,6 +19,7 @@ mod raster;
 mod resample;
 mod tiff;
 mod webp;
+mod weights;
 
 use std::path::Path;
 
@@ -30,6 +31,7 @@ pub use formats::{EXTENSIONS, FORMATS, is_picture_name};
 pub use frames::Scratch;
 pub use image::{Image, RgbaImage};
 use raster::Pixels;
+pub use weights::{Resampling, vertical_first};
 
 use crate::config::Family;
 use crate::error::{Error, Result};
