@@ -50,7 +50,7 @@ fn difference(one: &Camera, preprocess: &Preprocess, half: bool) -> (f32, f32) {
     let inputs = one.inputs().iter().zip(planes).enumerate();
     let inputs = inputs.map(|(plane, (name, bytes))| {
         let stride = one.layout.strides[plane];
-        ((*name).to_owned(), Tensor::UInt8(vec![1, bytes.len() / stride, stride], bytes.into()))
+        ((*name).to_owned(), Tensor::UInt8(vec![1, bytes.len() / stride, stride], bytes))
     });
     let found = testing::run(&mut session, inputs.collect());
     let expected = (0..3).flat_map(|c| expected.rgb().iter().skip(c).step_by(3).map(|&v| f32::from(v)));
