@@ -188,7 +188,7 @@ mod tests {
         taps.prepare(axis(1000, 7), Precision::Exact).unwrap();
         let mut window = 0;
         axis(1000, 7)
-            .windows(|range, weights| {
+            .windows(&mut Vec::new(), |range, weights| {
                 assert_eq!(taps.window(window), range);
                 let at = window * taps.width();
                 for (tap, weight) in weights.iter().enumerate() {
