@@ -20,7 +20,7 @@ fn colours() -> PathBuf {
     repository().join("runtime/tests/colours")
 }
 
-/// The same model with a byte more in its tokenizer: another one.
+/// The same model with a byte more in its tokenizer, which makes it another one, and with two stored labels.
 fn another_model() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for file in ["visual.onnx", "text.onnx"] {
@@ -33,6 +33,14 @@ fn another_model() -> tempfile::TempDir {
         format!("{tokenizer} ").as_bytes(),
     );
     manifest.tokenizer.as_mut().unwrap().sha256 = sha256.unwrap();
+    let stored = clip_model::labels::StoredLabels {
+        labels: vec!["blue".into(), "red".into()],
+        embeddings: vec![0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0],
+        ..Default::default()
+    };
+    let file = "labels.safetensors".to_owned();
+    let sha256 = stored.write(&folder.path().join(&file), 4).unwrap();
+    manifest.labels = Some(clip_model::manifest::LabelsFile { file, sha256, count: 2 });
     manifest.write(folder.path()).unwrap();
     folder
 }
@@ -121,6 +129,40 @@ fn exactly_the_functions_of_the_header_are_exported() {
     exported.sort();
     assert!(exported.contains(&"clip_model_open"), "{symbols}");
     assert_eq!(exported, declared());
+}
+
+/// The statements of the C programs of these tests, each in one line.
+fn statements() -> Vec<String> {
+    let files = std::fs::read_dir(Path::new(FFI).join("tests/c")).unwrap().map(|entry| entry.unwrap().path());
+    let programs = files.filter(|path| path.extension().is_some_and(|extension| extension == "c"));
+    let text: String = programs.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    text.split(';').map(|statement| statement.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+/// A new function needs lines there: a call that works, and calls with each wrong argument.
+#[test]
+fn every_function_is_called_well_and_wrongly() {
+    let statements = statements();
+    let header = std::fs::read_to_string(repository().join("include/clip.h")).unwrap();
+    let missing: Vec<String> = declared()
+        .into_iter()
+        .filter(|name| {
+            let calls = |what: &str| {
+                statements
+                    .iter()
+                    .any(|statement| statement.contains(&format!("{name}(")) && statement.contains(what))
+            };
+            let can_fail = header.lines().any(|line| line.starts_with(&format!("clip_status {name}(")));
+            let takes_nothing = header.lines().any(|line| line.ends_with(&format!("{name}(void);")));
+            !match can_fail {
+                true => calls("WORKS(") && calls("CLIP_ERROR_NULL"),
+                false => {
+                    takes_nothing && calls("") || name == "clip_status_name" || calls(&format!("{name}(NULL"))
+                }
+            }
+        })
+        .collect();
+    assert!(missing.is_empty(), "ffi/tests/c/ does not call with good and with wrong arguments: {missing:?}");
 }
 
 #[test]

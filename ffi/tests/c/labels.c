@@ -71,7 +71,17 @@ static void read_and_made_again(const clip_model *model, const clip_labels *labe
     free(rows);
 }
 
-static void of_images(const clip_model *model, const clip_image *red)
+/* Writes a picture of one pixel, as a PPM file. */
+static const char *write_pixel(const char *folder, const uint8_t *pixel)
+{
+    const char *name = in(folder, "pixel.ppm");
+    FILE *file = fopen(name, "wb");
+
+    TRUE(file != NULL && fputs("P6 1 1 255\n", file) >= 0 && fwrite(pixel, 3, 1, file) == 1 && fclose(file) == 0);
+    return name;
+}
+
+static void of_images(const clip_model *model, const clip_image *red, const char *folder)
 {
     static const char *const shown[] = {"warm", "cold", "warm"}, *const bytes[] = {"a", latin1};
     static const uint8_t blue_pixel[3] = {0, 0, 255}, orange_pixel[3] = {255, 40, 0};
@@ -82,7 +92,7 @@ static void of_images(const clip_model *model, const clip_image *red)
     size_t count;
 
     WORKS(clip_image_from_rgb(blue_pixel, 3, 1, 1, 3, &blue));
-    WORKS(clip_image_from_rgb(orange_pixel, 3, 1, 1, 3, &orange));
+    WORKS(clip_image_open(model, write_pixel(folder, orange_pixel), &orange));
     images[0] = red;
     images[1] = blue;
     images[2] = orange;
@@ -276,6 +286,20 @@ static void none_of_them(const clip_model *model, const clip_model *other, const
     clip_labels_free(foreign);
 }
 
+/* Those of the folder, which its file has too. */
+static void stored(const clip_model *model, const clip_model *other, const char *other_folder)
+{
+    clip_labels *labels, *read;
+
+    WORKS(clip_labels_stored(other, &labels));
+    TRUE(clip_labels_count(labels) == 2 && strcmp(clip_labels_name(labels, 1), "red") == 0);
+    WORKS(clip_labels_load(other, in(other_folder, "labels.safetensors"), &read));
+    TRUE(clip_labels_count(read) == 2);
+    clip_labels_free(labels);
+    clip_labels_free(read);
+    MAKES_NONE(read, CLIP_ERROR_LABELS, "which model", clip_labels_load(model, in(other_folder, "labels.safetensors"), &read));
+}
+
 /* Labels that were freed by one owner serve the other. */
 static void owners(const clip_model *model, const clip_image *red)
 {
@@ -306,11 +330,12 @@ int main(int argc, char **argv)
     WORKS(clip_labels_new(model, names, N, NULL, 0, &labels));
     WORKS(clip_image_from_rgb(red_pixel, 3, 1, 1, 3, &red));
     read_and_made_again(model, labels, red);
-    of_images(model, red);
+    of_images(model, red, argv[3]);
     files(model, other, labels, argv[3]);
     probabilities(model, labels, red);
     stored_embeddings(model, other, labels, red);
     none_of_them(model, other, red);
+    stored(model, other, argv[2]);
     owners(model, red);
     clip_image_free(red);
     clip_labels_free(labels);

@@ -170,7 +170,7 @@ static void long_texts(const clip_model *model)
 
 static void images(const clip_model *model)
 {
-    static const uint8_t pixels[2 * 8 + 6] = {0}, text[] = "a photo of a cat";
+    static const uint8_t pixels[2 * 8 + 6] = {0}, text[] = "a photo of a cat", ppm[] = "P6 1 1 255\nabc";
     clip_image *image;
 
     FAILS(CLIP_ERROR_NULL, "out is NULL", clip_image_open(model, "a.png", NULL));
@@ -186,6 +186,8 @@ static void images(const clip_model *model)
     MAKES_NONE(image, CLIP_ERROR_ARGUMENT, "data", clip_image_decode(model, text, SIZE_MAX, &image));
     MAKES_NONE(image, CLIP_ERROR_IMAGE, "", clip_image_decode(model, NULL, 0, &image));
     MAKES_NONE(image, CLIP_ERROR_IMAGE, "", clip_image_decode(model, text, sizeof text, &image));
+    WORKS(clip_image_decode(model, ppm, sizeof ppm - 1, &image));
+    clip_image_free(image);
 
     /* 2 x 3 pixels in rows of 8 bytes. */
     FAILS(CLIP_ERROR_NULL, "out is NULL", clip_image_from_rgb(pixels, sizeof pixels, 2, 3, 8, NULL));
