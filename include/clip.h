@@ -21,8 +21,8 @@
  *     clip_labels_free(labels);
  *     clip_model_free(model);
  *
- * examples/c/classify.c is a complete program, in C99 like this header. Link with -lclip; ONNX Runtime, TensorRT
- * and CUDA are opened at run time.
+ * examples/c/classify.c is a complete program, in C99 like this header, and clip.hpp is the same for C++17. Link with
+ * -lclip; ONNX Runtime, TensorRT and CUDA are opened at run time.
  *
  * Errors: A function that can fail returns a clip_status: CLIP_OK (0), or an error code, and then clip_last_error()
  *   says why. The library never prints anything, and no error ends the process. When memory runs out, the call fails

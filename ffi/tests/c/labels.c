@@ -237,6 +237,9 @@ static void none_of_them(const clip_model *model, const clip_model *other, const
     size_t index, count;
 
     WORKS(clip_labels_new(model, wanted, 2, NULL, 0, &labels));
+    FAILS(CLIP_ERROR_ARGUMENT, "encode the labels again", clip_classify(other, red, labels, matches, N, &count));
+    FAILS(CLIP_ERROR_ARGUMENT, "encode the labels again", clip_classify_images(other, &red, 1, labels, N, matches, N, &count));
+    TRUE(count == 0);
     WORKS(clip_labels_new(model, unwanted, 1, NULL, 0, &background));
     WORKS(clip_labels_new(other, unwanted, 1, NULL, 0, &foreign));
     WORKS(clip_labels_with_background(labels, background, &both));
