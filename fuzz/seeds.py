@@ -93,6 +93,15 @@ def labels() -> None:
         header = json.dumps({"__metadata__": {"labels": note}, "embeddings": {"dtype": "F32", "shape": shape, "data_offsets": [0, 24]}})
         header = header.encode().ljust((len(header) + 7) // 8 * 8)
         put("stored_labels", name, struct.pack("<Q", len(header)) + header + struct.pack("<6f", 1, 0, 0, 0, 0.6, -0.8))
+    # Those of the model that the C interface is fuzzed with, of which all is said that can be.
+    manifest = json.loads((Path(__file__).parent.parent / "runtime/tests/colours/clip.json").read_text())
+    hashes = {name: manifest[name]["sha256"] for name in ["image", "text", "tokenizer"]}
+    note = {"labels": ["red", "sky"], "templates": [], "background": 1, "model": {"name": "colours", **hashes}, "logits": {"scale": 20.0, "bias": -3.0}}
+    shape = {"dtype": "F32", "shape": [2, 4], "data_offsets": [0, 32]}
+    header = json.dumps({"__metadata__": {"labels": json.dumps(note)}, "embeddings": shape}).encode()
+    header = header.ljust((len(header) + 7) // 8 * 8)
+    put("ffi", "label-file", b"\4" + struct.pack("<Q", len(header)) + header + struct.pack("<8f", 1, 0, 0, 0, 0, 0.6, -0.8, 0))
+    put("ffi", "numbers", b"\5" + struct.pack("<12f", 20, -3, 0.5, 0.2, 1, 0, 0, 0, 0, 3, -4, 0))
 
 
 def texts() -> None:

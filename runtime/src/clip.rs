@@ -7,26 +7,19 @@ use std::sync::Arc;
 use clip_model::labels::Logits;
 use clip_model::manifest::{Encoder, ModelId, Precision};
 use clip_model::preprocess::Image;
-use clip_model::templates::Template;
-use clip_model::{Manifest, excerpt, files, memory};
+use clip_model::{Manifest, files, memory};
 
 use crate::checked;
-use crate::embeddings::{Embeddings, normalize};
+use crate::embeddings::Embeddings;
 use crate::engine::{Engine, EngineInfo};
 use crate::error::{Error, Part, Result};
 use crate::images::ImageTower;
 use crate::labels::LabelSet;
 use crate::options::{MAX_THREADS, Options};
-use crate::scores::{Match, Score};
+use crate::scores::Match;
 use crate::source::{Engines, Opening, Source};
 use crate::texts::TextTower;
 use crate::thread::{both, default_threads, usable_processors};
-
-/// Texts of a label set that are held at once; 80 templates for 1,000 labels are 80,000.
-const TEXTS_AT_ONCE: usize = 4096;
-
-/// Bytes that a text takes besides its letters, and what a growing list of them wastes.
-const TEXT: usize = 3 * size_of::<String>();
 
 /// An open model: its towers, ready to run. A folder may hold only one of them; what needs the other is then refused
 /// with [`Error::Missing`].
@@ -248,60 +241,6 @@ impl Clip {
         Error::Missing { model: self.manifest.model.clone(), what }
     }
 
-    /// Encodes labels, to be compared with images: each label in every template (`{}` alone when there is none),
-    /// the mean of the normalised embeddings, normalised again.
-    ///
-    /// A label that occurs twice is kept twice, each with its share of the probability.
-    ///
-    /// # Errors
-    /// [`Error::NoLabels`] when there is no label; [`Error::LabelWithoutDirection`]; else as [`Clip::encode_texts`].
-    pub fn label_set(&self, labels: &[impl AsRef<str>], templates: &[Template]) -> Result<LabelSet> {
-        self.label_set_with(labels, templates, &mut |_| {})
-    }
-
-    /// [`Clip::label_set`] that tells `progress` now and then how many labels are done.
-    ///
-    /// # Errors
-    /// As [`Clip::label_set`].
-    pub fn label_set_with(
-        &self,
-        labels: &[impl AsRef<str>],
-        templates: &[Template],
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<LabelSet> {
-        if labels.is_empty() {
-            return Err(Error::NoLabels);
-        }
-        let each = templates.len().max(1);
-        let around: usize = templates.iter().map(Template::bytes).sum();
-        let dim = self.embed_dim();
-        let mut values = memory::with_capacity("labels", labels.len().saturating_mul(dim))?;
-        let mut mean = memory::filled("an embedding", 0.0, dim)?;
-        for labels in labels.chunks((TEXTS_AT_ONCE / each).max(1)) {
-            let labels = labels.iter().map(AsRef::as_ref);
-            let bytes = labels.clone().map(|label| label.len() * each + around + each * TEXT).sum();
-            memory::available("the texts of labels", bytes)?;
-            let fill = |label: &str| match templates {
-                [] => vec![label.to_owned()],
-                templates => templates.iter().map(|template| template.fill(label)).collect(),
-            };
-            let texts: Vec<String> = labels.clone().flat_map(fill).collect();
-            let rows = self.encode_texts(&texts)?;
-            for (label, rows) in labels.zip(rows.as_slice().chunks_exact(each * dim)) {
-                mean.fill(0.0);
-                for row in rows.chunks_exact(dim) {
-                    mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x / each as f32);
-                }
-                normalize(&mut mean)
-                    .ok_or_else(|| Error::LabelWithoutDirection { label: excerpt(label).into_owned() })?;
-                values.extend_from_slice(&mean);
-            }
-            progress(values.len() / dim);
-        }
-        let templates = templates.iter().map(Template::to_string).collect();
-        LabelSet::new(labels, templates, Embeddings::new(values, dim), self.id.clone())
-    }
-
     /// The `top` labels nearest to an image, best first; all of them when `top` is larger than the set.
     ///
     /// # Errors
@@ -322,61 +261,7 @@ impl Clip {
         top: usize,
     ) -> Result<Vec<Vec<Match<'a>>>> {
         labels.check_model(&self.id)?;
-        self.matches(&self.encode_images(images)?, labels, top)
-    }
-
-    /// [`Clip::classify`] for embeddings that were computed before, `[n, dim]`. Rows need not be normalised: only where they point to
-    /// counts.
-    ///
-    /// # Errors
-    /// [`Error::ForeignLabels`]; [`Error::Count`] for what is no whole number of rows; [`Error::Row`] for a row that is not finite or is
-    /// zero.
-    pub fn classify_embeddings<'a>(
-        &self,
-        embeddings: &[f32],
-        labels: &'a LabelSet,
-        top: usize,
-    ) -> Result<Vec<Vec<Match<'a>>>> {
-        labels.check_model(&self.id)?;
-        let dim = self.embed_dim();
-        if !embeddings.len().is_multiple_of(dim) {
-            let expected = embeddings.len().next_multiple_of(dim);
-            return Err(Error::Count { what: "whole embeddings", expected, found: embeddings.len() });
-        }
-        self.matches(&Embeddings::normalized(embeddings, dim)?, labels, top)
-    }
-
-    fn matches<'a>(
-        &self,
-        images: &Embeddings,
-        labels: &'a LabelSet,
-        top: usize,
-    ) -> Result<Vec<Vec<Match<'a>>>> {
-        let mut matches = memory::with_capacity("the matches of images", images.len())?;
-        for image in images.rows() {
-            matches.push(labels.nearest(image, self.logits(), top)?);
-        }
-        Ok(matches)
-    }
-
-    /// Fills `found` with the `top` labels nearest to one normalised embedding, `[dim]`, best first, as [`Clip::classify`] does it. Once
-    /// the vector had room for all labels of the set, nothing is allocated.
-    ///
-    /// # Errors
-    /// [`Error::ForeignLabels`]; [`Error::Count`] for an embedding of another width.
-    pub fn nearest_into(
-        &self,
-        embedding: &[f32],
-        labels: &LabelSet,
-        top: usize,
-        found: &mut Vec<Score>,
-    ) -> Result<()> {
-        labels.check_model(&self.id)?;
-        if embedding.len() != self.embed_dim() {
-            let (expected, found) = (self.embed_dim(), embedding.len());
-            return Err(Error::Count { what: "an embedding", expected, found });
-        }
-        labels.nearest_into(embedding, self.logits(), top, found)
+        labels.matches(&self.encode_images(images)?, self.logits(), top)
     }
 }
 

@@ -1,10 +1,11 @@
-//! Where label sets come from besides texts: a file, embeddings that are there already, and pictures.
+//! Where label sets come from: texts, a file, embeddings that are there already, and pictures.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::path::Path;
 
 use clip_model::preprocess::Image;
+use clip_model::templates::Template;
 use clip_model::{excerpt, memory};
 
 use crate::clip::Clip;
@@ -12,7 +13,67 @@ use crate::embeddings::{Embeddings, normalize};
 use crate::error::{Error, Result};
 use crate::labels::LabelSet;
 
+/// Texts of a label set that are held at once; 80 templates for 1,000 labels are 80,000.
+const TEXTS_AT_ONCE: usize = 4096;
+
+/// Bytes that a text takes besides its letters, and what a growing list of them wastes.
+const TEXT: usize = 3 * size_of::<String>();
+
 impl Clip {
+    /// Encodes labels, to be compared with images: each label in every template (`{}` alone when there is none),
+    /// the mean of the normalised embeddings, normalised again.
+    ///
+    /// A label that occurs twice is kept twice, each with its share of the probability.
+    ///
+    /// # Errors
+    /// [`Error::NoLabels`] when there is no label; [`Error::LabelWithoutDirection`]; else as [`Clip::encode_texts`].
+    pub fn label_set(&self, labels: &[impl AsRef<str>], templates: &[Template]) -> Result<LabelSet> {
+        self.label_set_with(labels, templates, &mut |_| {})
+    }
+
+    /// [`Clip::label_set`] that tells `progress` now and then how many labels are done.
+    ///
+    /// # Errors
+    /// As [`Clip::label_set`].
+    pub fn label_set_with(
+        &self,
+        labels: &[impl AsRef<str>],
+        templates: &[Template],
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<LabelSet> {
+        if labels.is_empty() {
+            return Err(Error::NoLabels);
+        }
+        let each = templates.len().max(1);
+        let around: usize = templates.iter().map(Template::bytes).sum();
+        let dim = self.embed_dim();
+        let mut values = memory::with_capacity("labels", labels.len().saturating_mul(dim))?;
+        let mut mean = memory::filled("an embedding", 0.0, dim)?;
+        for labels in labels.chunks((TEXTS_AT_ONCE / each).max(1)) {
+            let labels = labels.iter().map(AsRef::as_ref);
+            let bytes = labels.clone().map(|label| label.len() * each + around + each * TEXT).sum();
+            memory::available("the texts of labels", bytes)?;
+            let fill = |label: &str| match templates {
+                [] => vec![label.to_owned()],
+                templates => templates.iter().map(|template| template.fill(label)).collect(),
+            };
+            let texts: Vec<String> = labels.clone().flat_map(fill).collect();
+            let rows = self.encode_texts(&texts)?;
+            for (label, rows) in labels.zip(rows.as_slice().chunks_exact(each * dim)) {
+                mean.fill(0.0);
+                for row in rows.chunks_exact(dim) {
+                    mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x / each as f32);
+                }
+                normalize(&mut mean)
+                    .ok_or_else(|| Error::LabelWithoutDirection { label: excerpt(label).into_owned() })?;
+                values.extend_from_slice(&mean);
+            }
+            progress(values.len() / dim);
+        }
+        let templates = templates.iter().map(Template::to_string).collect();
+        LabelSet::new(labels, templates, Embeddings::new(values, dim), self.id().clone())
+    }
+
     /// Reads the file of a label set, which [`LabelSet::save`] wrote, or of this model folder.
     ///
     /// # Errors

@@ -17,8 +17,10 @@
 //! silently. This crate neither trains nor exports, prints nothing, and does not panic on bad input.
 
 mod cache;
+mod calibration;
 mod checked;
 mod clip;
+mod comparison;
 mod device;
 mod embeddings;
 mod encoder;

@@ -4,7 +4,7 @@ use clip_model::labels::Logits;
 use clip_model::memory;
 use serde::Serialize;
 
-use crate::embeddings::dot;
+use crate::embeddings::{Embeddings, dot};
 use crate::error::Result;
 use crate::labels::LabelSet;
 
@@ -75,6 +75,20 @@ impl LabelSet {
             probability,
             similarity,
         }));
+        Ok(matches)
+    }
+
+    /// [`LabelSet::nearest`] for each of several images.
+    pub(crate) fn matches(
+        &self,
+        images: &Embeddings,
+        logits: Logits,
+        top: usize,
+    ) -> Result<Vec<Vec<Match<'_>>>> {
+        let mut matches = memory::with_capacity("the matches of images", images.len())?;
+        for image in images.rows() {
+            matches.push(self.nearest(image, logits, top)?);
+        }
         Ok(matches)
     }
 }
