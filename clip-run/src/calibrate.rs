@@ -43,16 +43,18 @@ pub struct Arguments {
 }
 
 const HELP: &str = "\
-What a model calls 90 % is rarely right in 90 of 100 cases. This finds the logit scale under which it is, for these labels and pictures
-like these (temperature scaling, Guo et al. 2017: the temperature is the model's logit scale over the one found), or with --independent a
-scale and a bias (Platt 1999). The order of the labels stays as it is. The file is a label set as `clip-run labels` writes it, whose
+What a model calls 90 % is rarely right in 90 of 100 cases. This finds the logit scale under which
+it is, for these labels and pictures like these (temperature scaling, Guo et al. 2017: the temperature
+is the model's logit scale over the one found), or with --independent a scale and a bias (Platt 1999).
+The order of the labels stays as it is. The file is a label set as `clip-run labels` writes it, whose
 probabilities are made with these numbers wherever it is used.
 
-Figures are of the same pictures: the loss is the mean negative log-likelihood, and the calibration error how far probabilities are from
-how often they are right, over 15 bins. A few hundred pictures are needed, as the camera gives them, and not only easy ones.
+Figures are of the same pictures: the loss is the mean negative log-likelihood, and the calibration
+error how far probabilities are from how often they are right, over 15 bins. It takes some hundred
+pictures, as the camera gives them, and not only easy ones.
 
 Examples:
-  clip-run calibrate emoji examples/ --labels \"cat,dog,bicycle\" --template \"a photo of a {}.\" -o calibrated.safetensors
+  clip-run calibrate emoji examples/ --labels \"cat,dog,bicycle\" -o calibrated.safetensors
   clip-run calibrate emoji examples.csv --label-set pets.safetensors -o calibrated.safetensors
   clip-run classify emoji photo.jpg --label-set calibrated.safetensors --min-probability 0.8";
 

@@ -49,8 +49,8 @@ With --json, one line for each image, in their order:
   {\"image\":\"a.jpg\",\"labels\":[{\"label\":\"cat\",\"index\":0,\"probability\":0.97,\"similarity\":0.31}]}
   {\"image\":\"b.jpg\",\"error\":\"...\"}
 
-With --min-probability, --min-similarity or a background, an image whose best label is below or of the background has a line \"none of the
-labels\" before the others; with --json, \"shows\" has the label or null.
+With --min-probability, --min-similarity or a background, an image whose best label is below it or of the
+background has a line \"none of the labels\" before the others; with --json, \"shows\" is the label or null.
 
 An image that cannot be read is reported on standard error; the others are classified, and the exit status is 1.
 

@@ -37,14 +37,15 @@ pub struct Arguments {
 }
 
 const HELP: &str = "\
-The file holds the labels, their embeddings, and which model they are of; classify --label-set, clip_labels_load and
-Clip::open_label_set read it, of a folder without text encoder too. It is in the safetensors format.
+The file holds the labels, their embeddings, and which model they are of. classify --label-set reads it,
+clip_labels_load in C and Clip::open_label_set in Rust, also for a folder without the text encoder. It is
+in the safetensors format.
 
 Examples:
-  clip-run labels emoji --labels \"cat,dog,bicycle\" --template \"a photo of a {}.\" -o pets.safetensors
+  clip-run labels emoji --labels-file things.txt --template \"a photo of a {}.\" -o things.safetensors
   clip-run labels emoji --labels \"person,car\" --background \"street,sky\" -o camera.safetensors
   clip-run labels emoji --examples parts/ -o parts.safetensors
-  clip-run classify emoji photo.jpg --label-set pets.safetensors";
+  clip-run classify emoji photo.jpg --label-set things.safetensors";
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let path = &arguments.output;
