@@ -346,7 +346,7 @@ clip_status clip_labels_embeddings(const clip_labels *labels, float *embeddings,
 clip_status clip_labels_from_embeddings(const clip_model *model, const char *const *labels, size_t n,
                                         const float *embeddings, size_t size, clip_labels **out);
 
-/// Makes labels of pictures ("like this one"): labels[i] is what images[i] shows. The embeddings of images with the same
+/// Makes labels of pictures ("like this one"): `labels[i]` is what `images[i]` shows. The embeddings of images with the same
 /// label are averaged; labels are in the order in which they first occur. Images are more similar to each other than to
 /// texts whatever they show, so compare such labels with each other, or by a threshold on the similarity.
 clip_status clip_labels_from_images(const clip_model *model, const char *const *labels,

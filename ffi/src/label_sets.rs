@@ -60,7 +60,7 @@ pub unsafe extern "C" fn clip_labels_from_embeddings(
     }
 }
 
-/// Makes labels of pictures ("like this one"): labels[i] is what images[i] shows. The embeddings of images with the same
+/// Makes labels of pictures ("like this one"): `labels[i]` is what `images[i]` shows. The embeddings of images with the same
 /// label are averaged; labels are in the order in which they first occur. Images are more similar to each other than to
 /// texts whatever they show, so compare such labels with each other, or by a threshold on the similarity.
 #[unsafe(no_mangle)]
