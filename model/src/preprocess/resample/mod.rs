@@ -114,7 +114,7 @@ impl Resampler {
         let mut gray = std::mem::take(&mut self.gray);
         let cut = room(&mut gray, columns.len() * rows.len())?;
         for (y, out) in rows.clone().zip(cut.chunks_exact_mut(columns.len())) {
-            levels.cut_row(&bytes[y * stride + 2 * columns.start..], out);
+            Kernel::best().cut(levels, &bytes[y * stride + 2 * columns.start..], out);
         }
         let origin = (columns.start, rows.start);
         let packed = Packed { bytes: cut, stride: columns.len(), step: 1, channels: &[0], origin };
