@@ -65,6 +65,10 @@ check: .deps/onnxruntime $(LIBTORCH_HERE) ## formatting, lints, documentation, a
 header: ## write include/clip.h anew from ffi/
 	scripts/header.sh
 
+.PHONY: abi
+abi: .deps/onnxruntime ## write ffi/abi.txt anew after something was added to clip.h
+	CLIP_WRITE_ABI=1 $(CARGO) test --release -p clip-ffi --test abi
+
 .PHONY: clean-deps
 clean-deps: ## remove .deps/, to be fetched again when needed
 	rm -rf .deps

@@ -1,7 +1,7 @@
 //! `clip-run embed`: images or texts to a NumPy file of embeddings.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 use clip_program::{Kept, Progress, Usage, input, print};
@@ -9,7 +9,7 @@ use clip_runtime::Clip;
 use serde_json::json;
 
 use crate::model::ModelOptions;
-use crate::{images, npy};
+use crate::{images, npy, output};
 
 /// Write the embeddings of images or texts to a NumPy file
 #[derive(clap::Args)]
@@ -66,7 +66,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let reason = "--json prints to standard output, which takes the embeddings here: name a file with -o";
         return Err(Usage(reason.to_owned()).into());
     }
-    check_output(output, arguments.force)?;
+    output::check(output, arguments.force)?;
     input::check_once(arguments.input.images.iter().map(PathBuf::as_path))?;
     let texts = texts(&arguments.input)?;
     let clip = arguments.model.open_noting(&arguments.folder)?;
@@ -89,22 +89,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         false => format!("{}: float32 [{rows}, {columns}]", output.display()),
     };
     print(&line, &format!("{} is written", output.display()))
-}
-
-/// Refuses a destination before any work is done.
-fn check_output(output: &Path, force: bool) -> Result<()> {
-    // The entry itself: what a link names is not looked at, since the link would be replaced.
-    let Ok(there) = output.symlink_metadata() else { return Ok(()) };
-    if input::is_stdio(output) {
-        return Ok(());
-    }
-    ensure!(
-        there.is_file(),
-        "{} is not a plain file: name a file to be written or replaced",
-        output.display()
-    );
-    ensure!(force, "{} exists: name another file, or replace it with --force", output.display());
-    Ok(())
 }
 
 /// The texts, when texts are asked for.
@@ -132,7 +116,8 @@ fn encode(clip: &Clip, texts: &[String]) -> Result<Vec<f32>> {
     Ok(values)
 }
 
-fn images(clip: &Clip, paths: &[PathBuf]) -> Result<Vec<f32>> {
+/// The embeddings of pictures, `[paths, embed_dim]`.
+pub fn images(clip: &Clip, paths: &[PathBuf]) -> Result<Vec<f32>> {
     let mut values = Vec::with_capacity(paths.len() * clip.embed_dim());
     let mut failed = 0;
     let mut done = 0;

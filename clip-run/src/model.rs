@@ -51,6 +51,8 @@ impl ModelOptions {
             .threads(self.threads)
             .max_pixels(self.max_pixels)
             .trust_unchanged(self.trust_unchanged)
+            // A program that waits for nothing but its own work.
+            .spinning(true)
             // A signal ends the process, so that nothing has to be cancelled here.
             .watch_rebuild(move |graph, progress| {
                 building.lock().unwrap_or_else(PoisonError::into_inner).show(graph, progress);

@@ -35,12 +35,12 @@ pub fn weight(graph: &mut Graph, tensor: &str, shape: &[usize]) -> String {
 
 /// An input of numbers.
 pub fn numbers(shape: &[usize], values: Vec<f32>) -> Tensor {
-    Tensor::Float32(shape.to_vec(), values.into())
+    Tensor::Float32(shape.to_vec(), values)
 }
 
 /// An input of token ids.
 pub fn ids(shape: &[usize], values: Vec<i32>) -> Tensor {
-    Tensor::Int32(shape.to_vec(), values.into())
+    Tensor::Int32(shape.to_vec(), values)
 }
 
 /// Runs a graph; returns its first output.

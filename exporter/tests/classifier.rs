@@ -52,12 +52,12 @@ fn int8(side: usize, dialect: Dialect, options: Options) -> Options {
 }
 
 /// A picture as `values`, row after row, and the shape of one of them.
-fn input(preprocess: &Preprocess, values: Values, images: &[Image]) -> Tensor<'static> {
+fn input(preprocess: &Preprocess, values: Values, images: &[Image]) -> Tensor {
     let (rows, side) = (images.len(), preprocess.size);
     let fitted: Vec<Image> = images.iter().map(|image| preprocess.fit(image).unwrap()).collect();
     if values == Values::Bytes {
         let bytes: Vec<u8> = fitted.iter().flat_map(|image| image.rgb().to_vec()).collect();
-        return Tensor::UInt8(vec![rows, side, side, 3], bytes.into());
+        return Tensor::UInt8(vec![rows, side, side, 3], bytes);
     }
     let mut numbers = Vec::new();
     for image in &fitted {
@@ -71,7 +71,7 @@ fn input(preprocess: &Preprocess, values: Values, images: &[Image]) -> Tensor<'s
             }
         }
     }
-    Tensor::Float32(vec![rows, 3, side, side], numbers.into())
+    Tensor::Float32(vec![rows, 3, side, side], numbers)
 }
 
 fn open(folder: &Path, classifier: &Classifier) -> Box<dyn Session> {

@@ -95,14 +95,14 @@ impl Work {
     }
 
     /// The pictures as every program feeds them.
-    fn pixels(&self) -> Tensor<'static> {
+    fn pixels(&self) -> Tensor {
         let preprocess = &self.manifest().preprocess;
         let size = 3 * preprocess.size * preprocess.size;
         let mut pixels = vec![0.0; pictures().len() * size];
         for (picture, out) in pictures().iter().zip(pixels.chunks_exact_mut(size)) {
             preprocess.apply(picture, out).unwrap();
         }
-        Tensor::Float32(vec![pictures().len(), 3, preprocess.size, preprocess.size], pixels.into())
+        Tensor::Float32(vec![pictures().len(), 3, preprocess.size, preprocess.size], pixels)
     }
 
     /// The texts' ids, padded to `length` with the token that `tokenizer_config.json` in `folder` names.
@@ -131,13 +131,13 @@ fn open(path: &Path) -> Box<dyn Session> {
     clip_runtime::Options::new().start_engine().unwrap().open(path, 1).unwrap()
 }
 
-fn long(ids: &[i32], rows: usize) -> Tensor<'static> {
+fn long(ids: &[i32], rows: usize) -> Tensor {
     Tensor::Int64(vec![rows, ids.len() / rows], ids.iter().map(|&id| i64::from(id)).collect())
 }
 
-fn mask(ids: &[i32], rows: usize) -> Tensor<'static> {
+fn mask(ids: &[i32], rows: usize) -> Tensor {
     // Zeros, which would hide every text if the graph looked at them.
-    Tensor::Int64(vec![rows, ids.len() / rows], vec![0; ids.len()].into())
+    Tensor::Int64(vec![rows, ids.len() / rows], vec![0; ids.len()])
 }
 
 #[track_caller]
@@ -279,9 +279,7 @@ fn graphs_give_what_the_model_folder_does(work: &Work, programs: &[Program]) {
         work.assert_close(&found[0].values, &images, &format!("{program:?}, pictures"));
         let session = open(&path.join(textual));
         let found = match program {
-            Program::Immich => {
-                session.run(&[("text", &Tensor::Int32(vec![rows, length], ids.clone().into()))])
-            }
+            Program::Immich => session.run(&[("text", &Tensor::Int32(vec![rows, length], ids.clone()))]),
             _ => session.run(&[("input_ids", &long(&ids, rows)), ("attention_mask", &mask(&ids, rows))]),
         };
         work.assert_close(&found.unwrap()[0].values, &texts, &format!("{program:?}, texts"));
@@ -398,7 +396,7 @@ fn integers_of_eight_bits_are_laid_out_too() {
     let preprocess = &work.manifest().preprocess;
     let mut pixels = vec![0.0; 3 * 16 * 16];
     preprocess.apply(&pictures()[0], &mut pixels).unwrap();
-    let pixels = Tensor::Float32(vec![1, 3, 16, 16], pixels.into());
+    let pixels = Tensor::Float32(vec![1, 3, 16, 16], pixels);
     let session = open(&path.join("onnx/vision_model_quantized.onnx"));
     let found = session.run(&[("pixel_values", &pixels)]).unwrap();
     let expected = work.clip.encode_images(&pictures()[..1]).unwrap();

@@ -88,8 +88,8 @@ fn assert_fits(model: &Path, batch: Option<usize>) {
         let shape = if batch.is_some() { item.clone() } else { [&[*rows], &item[..]].concat() };
         let elements: usize = shape.iter().product();
         let tensor = match element {
-            "TYPE_FP32" => Tensor::Float32(shape, vec![0.0; elements].into()),
-            "TYPE_UINT8" => Tensor::UInt8(shape, vec![0; elements].into()),
+            "TYPE_FP32" => Tensor::Float32(shape, vec![0.0; elements]),
+            "TYPE_UINT8" => Tensor::UInt8(shape, vec![0; elements]),
             _ => {
                 let file = fields(&config, "input_data_file")[warmup].trim_matches('"');
                 let bytes = std::fs::read(model.join("warmup").join(file)).unwrap();
@@ -98,7 +98,7 @@ fn assert_fits(model: &Path, batch: Option<usize>) {
                 assert_eq!(ids.len(), item.iter().product::<usize>());
                 assert_eq!(ids.last(), Some(&vocabulary().end_id()));
                 let repeats = elements / ids.len();
-                Tensor::Int32(shape, ids.repeat(repeats).into())
+                Tensor::Int32(shape, ids.repeat(repeats))
             }
         };
         assert!(session.run(&[(&input.name, &tensor)]).unwrap()[0].values.iter().all(|v| v.is_finite()));

@@ -3,8 +3,10 @@
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ::clip_model::excerpt;
+use clip_runtime::stream::Dispatcher;
 use clip_runtime::{Clip, Device, EngineKind, Options, Precision, UnknownName};
 
 use crate::argument;
@@ -12,11 +14,10 @@ use crate::error::Error;
 use crate::guard::{create, release};
 use crate::status::clip_status;
 
-/// An open model folder. Calls from several threads that run the same encoder, image or text, take turns in ONNX
-/// Runtime, because each call computes with all of the model's threads: to serve many small requests side by side,
-/// open the folder several times with `threads` 1. In TensorRT, as many calls as `threads` run side by side.
+/// An open model folder. Any number of threads may call it at the same time. In TensorRT, `threads` calls run at once.
 pub struct clip_model {
-    pub(crate) clip: Clip,
+    pub(crate) clip: Arc<Clip>,
+    dispatcher: Mutex<Option<Dispatcher>>,
     name: CString,
     engine: CString,
     engine_version: CString,
@@ -31,7 +32,18 @@ impl clip_model {
         let device = text(&engine.device.name());
         let (name, engine, engine_version) = (text(clip.name()), text(engine.name), text(&engine.version));
         let text_engine = clip.text_engine().map(|engine| text(&engine.to_string()));
-        clip_model { clip, name, engine, engine_version, device, text_engine }
+        let (clip, dispatcher) = (Arc::new(clip), Mutex::default());
+        clip_model { clip, dispatcher, name, engine, engine_version, device, text_engine }
+    }
+
+    /// What runs the model for its streams; it is started for the first of them.
+    pub(crate) fn dispatcher(&self) -> clip_runtime::Result<Dispatcher> {
+        let mut dispatcher = self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(dispatcher) = &*dispatcher {
+            return Ok(dispatcher.clone());
+        }
+        let started = Dispatcher::new(Arc::clone(&self.clip))?;
+        Ok(dispatcher.insert(started).clone())
     }
 }
 
@@ -50,8 +62,7 @@ pub struct clip_open_options {
     /// ORT_DYLIB_PATH, else the first that is found beside this library, beside the program, in ../lib of a program
     /// in a folder bin, or where the system looks. A process can hold only one: the first model opened decides.
     pub onnxruntime: *const c_char,
-    /// Pixels of the largest image that is decoded. The default, and the most, is what the model folder allows,
-    /// usually 179 million.
+    /// Pixels of the largest image that is decoded, at most and by default what the folder allows, usually 179 million.
     pub max_pixels: usize,
     /// By default, the SHA-256 of every file that is used is checked each time. If this is not 0, files are skipped
     /// whose size, times and inode number are as when they were last checked with this option. That is remembered in
@@ -68,6 +79,8 @@ pub struct clip_open_options {
     pub rebuild: usize,
     /// Path of TensorRT's library or of the folder that it is in. The default is the one that the system finds.
     pub tensorrt: *const c_char,
+    /// If not 0, ONNX Runtime's threads spin for 50 us before they sleep: faster for calls in a row, slower now and then.
+    pub spinning: usize,
 }
 
 // SAFETY: numbers and pointers; NULL and zeros are what a caller leaves unset.
@@ -75,10 +88,11 @@ unsafe impl argument::Options for clip_open_options {
     const SMALLEST: usize = std::mem::offset_of!(clip_open_options, onnxruntime);
 }
 
-/// Opens the model folder at `path`, which clip-export wrote, and checks its files. `options` may be NULL.
+/// Opens the model folder at `path`, and checks its files: their weights are mapped, so replace files of an open folder
+/// by renaming others, and never write into them. `options` may be NULL.
 ///
-/// The first call in a process that needs ONNX Runtime opens it and sets the environment variable ORT_DISABLE_TELEMETRY
-/// to 1, if it is not set, so that it sends no data. So make this call before other threads use getenv or setenv.
+/// The first call in a process sets the environment variable ORT_DISABLE_TELEMETRY to 1, unless it is set, so that ONNX
+/// Runtime sends no data. So make this call before other threads use getenv or setenv.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_model_open(
     path: *const c_char,
@@ -100,7 +114,8 @@ unsafe fn read(options: *const clip_open_options) -> Result<Options, Error> {
         .threads((given.threads > 0).then_some(given.threads))
         .max_pixels((given.max_pixels > 0).then(|| u64::try_from(given.max_pixels).unwrap_or(u64::MAX)))
         .trust_unchanged(given.trust_unchanged != 0)
-        .rebuild(given.rebuild != 0);
+        .rebuild(given.rebuild != 0)
+        .spinning(given.spinning != 0);
     if !given.onnxruntime.is_null() {
         let path = unsafe { argument::path(given.onnxruntime, "options->onnxruntime", "a file") }?;
         options = options.library(path);

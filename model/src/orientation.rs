@@ -1,7 +1,10 @@
 //! How a picture is to be turned.
 
+use serde::{Deserialize, Serialize};
+
 /// How a stored picture becomes the one to look at: Exif 2.3's values 1 to 8 of tag 274.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Orientation {
     /// 1: as it is.
     #[default]

@@ -34,7 +34,7 @@ pub fn each<T: Send, R: Send>(
 
 /// Whether there is address space for what the C library takes when a thread begins: where there is none, it ends the process,
 /// even if much of the memory that the process has is free.
-fn can_start() -> bool {
+pub fn can_start() -> bool {
     const NEEDED: usize = 16 << 20;
     #[cfg(unix)]
     // SAFETY: a new mapping, which nothing refers to, is made and taken away again.

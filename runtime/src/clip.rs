@@ -4,35 +4,30 @@ use std::borrow::Borrow;
 use std::path::Path;
 use std::sync::Arc;
 
-use clip_model::manifest::{Encoder, Precision};
+use clip_model::labels::Logits;
+use clip_model::manifest::{Encoder, ModelId, Precision};
 use clip_model::preprocess::Image;
-use clip_model::templates::Template;
-use clip_model::{Manifest, excerpt, files, memory};
+use clip_model::{Manifest, files, memory};
 
 use crate::checked;
-use crate::embeddings::{Embeddings, normalize};
+use crate::embeddings::Embeddings;
 use crate::engine::{Engine, EngineInfo};
 use crate::error::{Error, Part, Result};
+use crate::heap;
 use crate::images::ImageTower;
-use crate::labels::{LabelSet, Logits, Match, ModelId};
+use crate::labels::LabelSet;
 use crate::options::{MAX_THREADS, Options};
+use crate::scores::Match;
 use crate::source::{Engines, Opening, Source};
 use crate::texts::TextTower;
 use crate::thread::{both, default_threads, usable_processors};
 
-/// Texts of a label set that are held at once; 80 templates for 1,000 labels are 80,000.
-const TEXTS_AT_ONCE: usize = 4096;
-
-/// Bytes that a text takes besides its letters, and what a growing list of them wastes.
-const TEXT: usize = 3 * size_of::<String>();
-
 /// An open model: its towers, ready to run. A folder may hold only one of them; what needs the other is then refused
 /// with [`Error::Missing`].
 ///
-/// Share it between threads by reference or in an `Arc`. Images are preprocessed in parallel; runs of the same tower in ONNX Runtime
-/// take turns, since each uses all threads of the model, while an image and a text run can overlap. To serve
-/// many small requests side by side instead, open the folder several times with one thread each. In TensorRT, as many runs of a
-/// tower go side by side as the model has threads.
+/// Share it between threads by reference or in an `Arc`. Images are preprocessed in parallel, and any number of calls run side by side,
+/// each in its caller's thread with the help of the model's others. Memory for a run is taken for each of them. In TensorRT, as many
+/// runs of a tower go side by side as the model has threads.
 #[derive(Debug)]
 pub struct Clip {
     manifest: Manifest,
@@ -55,6 +50,9 @@ impl Clip {
     /// Opens `folder`: reads its manifest, checks the hash of every file that is used, starts the engines, opens the towers'
     /// files in them, and checks that they take and give what the manifest says. The text tower is run once on a text of the greatest
     /// length.
+    ///
+    /// ONNX Runtime maps large weights from the graphs' files. While the folder is open, a file of it may be replaced by another one
+    /// (by renaming that), but not be written to.
     ///
     /// # Errors
     /// [`Error::Model`] when the manifest or a file is missing, malformed or changed; [`Error::Mismatch`] when a file does
@@ -119,6 +117,7 @@ impl Clip {
         let (image, text) = both(open_image, open_text);
         let (image, text) = (image?, text?);
         let id = ModelId::of(&manifest);
+        heap::release_free();
         Ok(Clip { manifest, threads, image, text, labels, id })
     }
 
@@ -187,6 +186,16 @@ impl Clip {
         self.threads
     }
 
+    /// How the model's similarities become probabilities, unless a label set has its own.
+    pub fn logits(&self) -> Logits {
+        Logits { scale: self.manifest.logit_scale, bias: self.manifest.logit_bias }
+    }
+
+    /// What tells this model from others.
+    pub fn id(&self) -> &ModelId {
+        &self.id
+    }
+
     /// The label set that was encoded when the folder was written, if it was given one.
     pub fn stored_labels(&self) -> Option<&LabelSet> {
         self.labels.as_ref()
@@ -216,8 +225,30 @@ impl Clip {
     /// memory for example; [`Error::Model`] when this library has too little; [`Error::Embedding`] when the model gives what is no
     /// embedding; [`Error::Forked`] in a fork of the process that opened the model.
     pub fn encode_images<I: Borrow<Image> + Sync>(&self, images: &[I]) -> Result<Embeddings> {
-        let tower = self.image.as_ref().ok_or_else(|| self.missing(Part::ImageEncoder))?;
-        Ok(Embeddings::new(tower.encode(images)?, self.embed_dim()))
+        self.images()?;
+        let numbers = images.len().saturating_mul(self.embed_dim());
+        let mut values = memory::filled("embeddings", 0.0, numbers)?;
+        self.encode_images_into(images, &mut values)?;
+        Ok(Embeddings::new(values, self.embed_dim()))
+    }
+
+    /// [`Clip::encode_images`] into memory of the caller's, `[images, embed_dim]`: what there is of it must be as much as that.
+    ///
+    /// Once as many images were encoded by as many callers at the same time, nothing is allocated here, but for images that have to be
+    /// resized, and by the engine.
+    ///
+    /// # Errors
+    /// [`Error::Room`]; else as [`Clip::encode_images`]. What `embeddings` holds then is not known.
+    pub fn encode_images_into<I: Borrow<Image> + Sync>(
+        &self,
+        images: &[I],
+        embeddings: &mut [f32],
+    ) -> Result<()> {
+        self.images()?.encode(images, embeddings)
+    }
+
+    pub(crate) fn images(&self) -> Result<&ImageTower> {
+        self.image.as_ref().ok_or_else(|| self.missing(Part::ImageEncoder))
     }
 
     /// The embeddings of texts, in their order. A text longer than the model's context is cut, as CLIP does.
@@ -234,59 +265,6 @@ impl Clip {
     /// What the folder lacks, and what it has instead.
     fn missing(&self, what: Part) -> Error {
         Error::Missing { model: self.manifest.model.clone(), what }
-    }
-
-    /// Encodes labels, to be compared with images: each label in every template (`{}` alone when there is none),
-    /// the mean of the normalised embeddings, normalised again.
-    ///
-    /// A label that occurs twice is kept twice, each with its share of the probability.
-    ///
-    /// # Errors
-    /// [`Error::NoLabels`] when there is no label; [`Error::LabelWithoutDirection`]; else as [`Clip::encode_texts`].
-    pub fn label_set(&self, labels: &[impl AsRef<str>], templates: &[Template]) -> Result<LabelSet> {
-        self.label_set_with(labels, templates, &mut |_| {})
-    }
-
-    /// [`Clip::label_set`] that tells `progress` now and then how many labels are done.
-    ///
-    /// # Errors
-    /// As [`Clip::label_set`].
-    pub fn label_set_with(
-        &self,
-        labels: &[impl AsRef<str>],
-        templates: &[Template],
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<LabelSet> {
-        if labels.is_empty() {
-            return Err(Error::NoLabels);
-        }
-        let each = templates.len().max(1);
-        let around: usize = templates.iter().map(Template::bytes).sum();
-        let dim = self.embed_dim();
-        let mut values = memory::with_capacity("labels", labels.len().saturating_mul(dim))?;
-        let mut mean = memory::filled("an embedding", 0.0, dim)?;
-        for labels in labels.chunks((TEXTS_AT_ONCE / each).max(1)) {
-            let labels = labels.iter().map(AsRef::as_ref);
-            let bytes = labels.clone().map(|label| label.len() * each + around + each * TEXT).sum();
-            memory::available("the texts of labels", bytes)?;
-            let fill = |label: &str| match templates {
-                [] => vec![label.to_owned()],
-                templates => templates.iter().map(|template| template.fill(label)).collect(),
-            };
-            let texts: Vec<String> = labels.clone().flat_map(fill).collect();
-            let rows = self.encode_texts(&texts)?;
-            for (label, rows) in labels.zip(rows.as_slice().chunks_exact(each * dim)) {
-                mean.fill(0.0);
-                for row in rows.chunks_exact(dim) {
-                    mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x / each as f32);
-                }
-                normalize(&mut mean)
-                    .ok_or_else(|| Error::LabelWithoutDirection { label: excerpt(label).into_owned() })?;
-                values.extend_from_slice(&mean);
-            }
-            progress(values.len() / dim);
-        }
-        LabelSet::new(labels, Embeddings::new(values, dim), self.id.clone())
     }
 
     /// The `top` labels nearest to an image, best first; all of them when `top` is larger than the set.
@@ -308,21 +286,8 @@ impl Clip {
         labels: &'a LabelSet,
         top: usize,
     ) -> Result<Vec<Vec<Match<'a>>>> {
-        if labels.model != self.id {
-            return Err(Error::ForeignLabels {
-                set_model: labels.model.name.clone(),
-                set_dim: labels.embeddings.dim(),
-                model: self.id.name.clone(),
-                dim: self.embed_dim(),
-            });
-        }
-        let images = self.encode_images(images)?;
-        let logits = Logits::of(&self.manifest);
-        let mut matches = memory::with_capacity("the matches of images", images.len())?;
-        for image in images.rows() {
-            matches.push(labels.nearest(image, logits, top)?);
-        }
-        Ok(matches)
+        labels.check_model(&self.id)?;
+        labels.matches(&self.encode_images(images)?, self.logits(), top)
     }
 }
 

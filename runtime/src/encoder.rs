@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clip_model::manifest::{self, Sizes};
 
 use crate::embeddings::dot;
-use crate::engine::{EngineInfo, Output, Port, Session, Tensor};
+use crate::engine::{Elements, EngineInfo, Port, Session, Target, View};
 use crate::error::{Error, Result};
 use crate::source::Opened;
 
@@ -87,34 +87,36 @@ impl Encoder {
         self.length
     }
 
-    /// Runs the graph on `input`, which has [`Encoder::rows`] rows, and returns the embeddings of the first `items`,
-    /// `[items, embed_dim]`.
+    /// Refuses to go on in a fork of the process that opened it.
+    pub fn check_process(&self) -> Result<()> {
+        match self.process == std::process::id() {
+            true => Ok(()),
+            false => Err(Error::Forked { opened_by: self.process }),
+        }
+    }
+
+    /// Runs the graph on `input`, whose shape begins with [`Encoder::rows`] of `items`, and writes the embeddings to `values`,
+    /// `[rows, embed_dim]`, of which the first `items` count.
     ///
     /// Rows that are not of length one are refused; `number` says which image or text of the call a row belongs to.
-    pub fn run(&self, input: &Tensor, items: usize, number: impl Fn(usize) -> usize) -> Result<Vec<f32>> {
-        if self.process != std::process::id() {
-            return Err(Error::Forked { opened_by: self.process });
-        }
-        let expected = [self.rows(items), self.embed_dim];
-        let mut values = match self.session.run(&[(&self.input, input)])?.pop() {
-            Some(Output { shape, values, .. }) if shape == expected => values,
-            other => {
-                return Err(Error::Mismatch {
-                    file: self.file.clone(),
-                    expected: format!("embeddings {expected:?}"),
-                    found: other.map_or_else(|| "none".to_owned(), |output| format!("{:?}", output.shape)),
-                });
-            }
-        };
-        values.truncate(items * self.embed_dim);
-        for (row, embedding) in values.chunks_exact(self.embed_dim).enumerate() {
+    pub fn run(
+        &self,
+        (shape, elements): (&[usize], Elements<'_>),
+        items: usize,
+        values: &mut [f32],
+        number: impl Fn(usize) -> usize,
+    ) -> Result<()> {
+        self.check_process()?;
+        let target = Target { shape: &[self.rows(items), self.embed_dim], values: &mut *values };
+        self.session.run_into(&[(&self.input, View { shape, elements })], target)?;
+        for (row, embedding) in values.chunks_exact(self.embed_dim).take(items).enumerate() {
             let length = dot(embedding, embedding).sqrt();
             // NaN lies in no range.
             if !(1.0 - LENGTH_TOLERANCE..=1.0 + LENGTH_TOLERANCE).contains(&length) {
                 return Err(Error::Embedding { file: self.file.clone(), row: number(row), length });
             }
         }
-        Ok(values)
+        Ok(())
     }
 }
 

@@ -6,8 +6,9 @@ use clip_model::manifest::TokenizerFile;
 use clip_model::{Manifest, Tokenizer, files, memory};
 
 use crate::encoder::Encoder;
-use crate::engine::Tensor;
+use crate::engine::Elements;
 use crate::error::{Error, Result};
+use crate::input::grow;
 use crate::source::Opened;
 
 /// Token ids that run together, padding included. Enough for matrix products at full speed; more only takes memory.
@@ -86,7 +87,7 @@ impl TextTower {
 
         let dim = self.embed_dim;
         let mut values = memory::filled("embeddings", 0.0, texts.len().saturating_mul(dim))?;
-        let mut input = Vec::new();
+        let (mut input, mut output) = (Vec::new(), Vec::new());
         let mut rest = &places[..];
         while !rest.is_empty() {
             let size = run_size(rest.iter().map(|(_, place)| place.len()));
@@ -103,9 +104,11 @@ impl TextTower {
                 input.resize(input.len() + length - place.len(), self.tokenizer.pad_id());
             }
             input.resize(rows * length, 0);
-            let tensor = Tensor::Int32(vec![rows, length], (&input[..]).into());
-            let rows = self.encoder.run(&tensor, members.len(), |row| members[row].0)?;
-            for ((number, _), row) in members.iter().zip(rows.chunks_exact(dim)) {
+            grow("embeddings", &mut output, rows * dim)?;
+            let (shape, output) = ([rows, length], &mut output[..rows * dim]);
+            let tokens = (&shape[..], Elements::Int32(&input));
+            self.encoder.run(tokens, members.len(), output, |row| members[row].0)?;
+            for ((number, _), row) in members.iter().zip(output.chunks_exact(dim)) {
                 values[number * dim..(number + 1) * dim].copy_from_slice(row);
             }
         }
@@ -133,16 +136,16 @@ impl TextTower {
         ids[length - 1] = tokenizer.end_id();
         let rows = self.encoder.rows(1);
         ids.resize(rows * length, 0);
-        let tensor = Tensor::Int32(vec![rows, length], ids.into());
-        let probed = self.encoder.run(&tensor, 1, |row| row).map_err(|e| match e {
+        let mut output = vec![0.0; rows * self.embed_dim];
+        let tokens = (&[rows, length][..], Elements::Int32(&ids));
+        self.encoder.run(tokens, 1, &mut output, |row| row).map_err(|e| match e {
             Error::Engine { file, reason, .. } => Error::Mismatch {
                 file,
                 expected: format!("{length} tokens of a vocabulary of {}", tokenizer.vocab_size()),
                 found: format!("other sizes: {reason}"),
             },
             other => other,
-        });
-        probed.map(drop)
+        })
     }
 }
 

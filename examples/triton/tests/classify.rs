@@ -51,7 +51,7 @@ fn triton(repository: PathBuf) -> Server {
 }
 
 /// The input of a request: JSON, and its numbers behind that.
-fn tensor(request: &Request) -> (String, Tensor<'static>) {
+fn tensor(request: &Request) -> (String, Tensor) {
     let length: usize = request.header("inference-header-content-length").unwrap().parse().unwrap();
     let (head, bytes) = request.body.split_at(length);
     let head: Value = serde_json::from_slice(head).unwrap();
@@ -61,9 +61,9 @@ fn tensor(request: &Request) -> (String, Tensor<'static>) {
     let tensor = match input["datatype"].as_str().unwrap() {
         "FP32" => {
             let number = |bytes: &[u8]| f32::from_le_bytes(bytes.try_into().unwrap());
-            Tensor::Float32(shape, bytes.chunks_exact(4).map(number).collect::<Vec<_>>().into())
+            Tensor::Float32(shape, bytes.chunks_exact(4).map(number).collect::<Vec<_>>())
         }
-        "UINT8" => Tensor::UInt8(shape, bytes.to_vec().into()),
+        "UINT8" => Tensor::UInt8(shape, bytes.to_vec()),
         other => panic!("{other}"),
     };
     (input["name"].as_str().unwrap().to_owned(), tensor)

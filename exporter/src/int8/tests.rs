@@ -50,10 +50,7 @@ fn inputs(config: &Config) -> (Vec<Tensor>, Vec<Tensor>) {
         let ids = ids.into_iter().map(|id| id as i32).chain([49]);
         Tensor::Int32(vec![1, length + 1], ids.collect())
     };
-    (
-        (0..4).map(|i| Tensor::Float32(vec![2, 3, side, side], pixels(i).into())).collect(),
-        (1..9).map(text).collect(),
-    )
+    ((0..4).map(|i| Tensor::Float32(vec![2, 3, side, side], pixels(i))).collect(), (1..9).map(text).collect())
 }
 
 fn run(graph: &Graph, weights: &Parameters, inputs: &[Tensor]) -> Vec<f32> {

@@ -53,7 +53,7 @@ impl Expected {
             Some(encoder) => {
                 let tensor = |text: &String| {
                     let ids = expected.ids(text);
-                    Tensor::Int32(vec![1, ids.len()], ids.into())
+                    Tensor::Int32(vec![1, ids.len()], ids)
                 };
                 rows(&encoder.file, &encoder.input.name, samples.texts.iter().map(tensor).collect())?
             }
@@ -103,13 +103,11 @@ impl Expected {
     fn text_inputs(&self, ids: &Ids, text: &str) -> Vec<(String, Tensor)> {
         let fed = self.fed(text, ids.cuts_ends);
         let shape = vec![1, fed.len()];
-        let mask = ids
-            .mask
-            .iter()
-            .map(|name| (name.clone(), Tensor::Int64(shape.clone(), vec![1; fed.len()].into())));
+        let mask =
+            ids.mask.iter().map(|name| (name.clone(), Tensor::Int64(shape.clone(), vec![1; fed.len()])));
         let tensor = match ids.long {
             true => Tensor::Int64(shape.clone(), fed.iter().map(|&id| i64::from(id)).collect()),
-            false => Tensor::Int32(shape.clone(), fed.clone().into()),
+            false => Tensor::Int32(shape.clone(), fed.clone()),
         };
         [(ids.name.clone(), tensor)].into_iter().chain(mask).collect()
     }

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use clip_model::manifest::{self, Classifier, Encoder, Precision, Values};
+use clip_model::manifest::{self, Classifier, Precision, Values};
 use clip_model::{Manifest, Preprocess};
 use clip_runtime::{Clip, Image, Result};
 use serde::{Deserialize, Serialize};
 
 use super::inputs::Inputs;
-use super::session::{self, Tensor};
+use super::session::{self, Tensor, least};
 use crate::error::{self, Error};
 
 /// How far a probability may be from the runtime's. Both run the same nodes; the runtime takes similarities and probabilities in
@@ -98,11 +98,6 @@ impl Classified {
     }
 }
 
-/// The smallest batch that an encoder takes.
-fn least(encoder: &Encoder) -> usize {
-    encoder.batch.unwrap_or_else(|| encoder.plan().map_or(1, |plan| plan.batch.min))
-}
-
 /// A picture as the classifier takes it, in a batch that it takes.
 fn pixels(image: &Image, preprocess: &Preprocess, classifier: &Classifier) -> Result<Tensor> {
     let (side, rows) = (preprocess.size, least(&classifier.encoder));
@@ -110,7 +105,7 @@ fn pixels(image: &Image, preprocess: &Preprocess, classifier: &Classifier) -> Re
     if classifier.values == Values::Bytes {
         let mut bytes = preprocess.fit(image)?.rgb().to_vec();
         bytes.resize(rows * size, 0);
-        return Ok(Tensor::UInt8(vec![rows, side, side, 3], bytes.into()));
+        return Ok(Tensor::UInt8(vec![rows, side, side, 3], bytes));
     }
     let mut numbers = vec![0.0; rows * size];
     if classifier.values == Values::Normalised {
@@ -120,7 +115,7 @@ fn pixels(image: &Image, preprocess: &Preprocess, classifier: &Classifier) -> Re
             numbers[i % 3 * side * side + i / 3] = f32::from(*level);
         }
     }
-    Ok(Tensor::Float32(vec![rows, 3, side, side], numbers.into()))
+    Ok(Tensor::Float32(vec![rows, 3, side, side], numbers))
 }
 
 #[cfg(test)]

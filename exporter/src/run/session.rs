@@ -9,7 +9,7 @@ use clip_runtime::{EngineKind, Image, Options, Result, engine};
 use super::inputs::Inputs;
 
 /// What goes into a graph.
-pub type Tensor = engine::Tensor<'static>;
+pub type Tensor = engine::Tensor;
 
 /// An open graph.
 pub type Session = Box<dyn engine::Session>;
@@ -39,6 +39,11 @@ pub fn open_encoder(folder: &Path, encoder: &Encoder, inputs: &Inputs) -> Result
     options.start_engine()?.open_plan(&folder.join(&encoder.file), plan, 1)
 }
 
+/// The smallest batch that an encoder takes.
+pub fn least(encoder: &Encoder) -> usize {
+    encoder.batch.unwrap_or_else(|| encoder.plan().map_or(1, |plan| plan.batch.min))
+}
+
 /// Pictures of the model's size as its image encoder takes them, one by one: packed bytes, or normalised numbers.
 ///
 /// # Errors
@@ -51,11 +56,11 @@ pub fn pixels(
     let side = preprocess.size;
     images.iter().map(move |image| {
         if bytes {
-            return Ok(Tensor::UInt8(vec![1, side, side, 3], image.rgb().to_vec().into()));
+            return Ok(Tensor::UInt8(vec![1, side, side, 3], image.rgb().to_vec()));
         }
         let mut pixels = vec![0.0; 3 * side * side];
         preprocess.normalize(image, &mut pixels)?;
-        Ok(Tensor::Float32(vec![1, 3, side, side], pixels.into()))
+        Ok(Tensor::Float32(vec![1, 3, side, side], pixels))
     })
 }
 
@@ -67,6 +72,6 @@ pub fn ids(
 ) -> impl Iterator<Item = Result<Tensor>> {
     texts.iter().map(move |text| {
         let batch = tokenizer.encode_batch(&[text], context_length);
-        Ok(Tensor::Int32(vec![1, batch.length], batch.ids.into()))
+        Ok(Tensor::Int32(vec![1, batch.length], batch.ids))
     })
 }

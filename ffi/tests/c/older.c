@@ -26,6 +26,12 @@ typedef struct {
     const char *device;
 } third_options;
 
+typedef struct {
+    third_options third;
+    size_t rebuild;
+    const char *tensorrt;
+} fourth_options;
+
 /* Still older than any: the shortest that is taken. */
 typedef struct {
     size_t struct_size;
@@ -57,6 +63,7 @@ int main(int argc, char **argv)
     first_options first;
     second_options second;
     third_options third;
+    fourth_options fourth;
     shortest_options shortest;
     const clip_open_options current = CLIP_OPEN_OPTIONS_INIT;
 
@@ -72,10 +79,14 @@ int main(int argc, char **argv)
     third.second.first.struct_size = sizeof third;
     third.engine = "onnx";
     third.device = "cpu";
+    memset(&fourth, 0, sizeof fourth);
+    fourth.third.second.first.struct_size = sizeof fourth;
+    fourth.third.engine = "onnx";
     memset(&shortest, 0, sizeof shortest);
     shortest.struct_size = sizeof shortest;
     return opens(argv[1], &first, sizeof first) && opens(argv[1], &second, sizeof second)
-                   && opens(argv[1], &third, sizeof third) && opens(argv[1], &shortest, sizeof shortest) && opens(argv[1], &current, sizeof current)
+                   && opens(argv[1], &third, sizeof third) && opens(argv[1], &fourth, sizeof fourth)
+                   && opens(argv[1], &shortest, sizeof shortest) && opens(argv[1], &current, sizeof current)
                ? 0
                : 1;
 }

@@ -1,7 +1,10 @@
 //! Which colours the samples of a YUV frame are.
 
+use serde::{Deserialize, Serialize};
+
 /// The weights of red, green and blue in brightness.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ColorMatrix {
     /// ITU-R BT.601: standard definition, JPEG, most webcams.
     Bt601,
@@ -12,7 +15,8 @@ pub enum ColorMatrix {
 }
 
 /// Which numbers black and white have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ColorRange {
     /// Y from 16 to 235, U and V from 16 to 240.
     Limited,
@@ -21,7 +25,8 @@ pub enum ColorRange {
 }
 
 /// Which colours the samples of a YUV frame are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Color {
     /// The weights of red, green and blue in brightness.
     pub matrix: ColorMatrix,

@@ -3,13 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// In what form a frame's samples lie in memory. Samples have 8 bits unless it is said otherwise; names are those of GStreamer and of FFmpeg,
 /// where they agree.
 ///
 /// Where colours have fewer samples than brightness, a colour sample stands for the two columns (and, in 4:2:0, the two rows) that it covers, and is
 /// sited in their middle, as in JPEG. Many cameras site it on the left column instead: a shift by a quarter of a colour sample, which is
 /// nothing beside the reduction to a model's input. Of an odd size, the last colour sample stands for what is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PixelFormat {
     /// Red, green, blue: three bytes a pixel.
     Rgb,
@@ -20,6 +23,7 @@ pub enum PixelFormat {
     /// Blue, green, red and a fourth byte, which is not looked at.
     Bgra,
     /// Red, green and blue, each in a plane of its own.
+    #[serde(rename = "rgbp")]
     PlanarRgb,
     /// Brightness alone, from 0, black, to 255, white.
     Gray8,

@@ -1,5 +1,7 @@
 //! What a frame is, in whatever memory it lies.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Color, PixelFormat};
 use crate::error::{Error, Result};
 
@@ -7,7 +9,8 @@ use crate::error::{Error, Result};
 pub const MAX_SIDE: usize = 1 << 16;
 
 /// What a frame is, in whatever memory it lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FrameLayout {
     /// In what form its samples lie.
     pub format: PixelFormat,

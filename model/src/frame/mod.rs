@@ -11,11 +11,14 @@ pub use color::{Color, ColorMatrix, ColorRange, ToRgb};
 pub use format::{PixelFormat, UnknownFormat};
 pub use layout::{FrameLayout, MAX_SIDE};
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::orientation::Orientation;
 
 /// A rectangle in a frame, pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rect {
     /// Columns to the left of it.
     pub left: usize,
@@ -28,9 +31,11 @@ pub struct Rect {
 }
 
 /// Which part of a frame counts, and how that is turned to be looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct View {
     /// The part, in the frame as it lies in memory; all of it where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crop: Option<Rect>,
     /// How the part is turned. A camera whose picture has to be turned clockwise by a quarter to stand upright is [`Orientation::TurnedRight`].
     pub orientation: Orientation,

@@ -1,6 +1,6 @@
 //! Pictures and frames to what a model takes.
 
-use super::resample::{Fitted, Resampler, Target};
+use super::resample::{Fitted, Resampler};
 use super::{Image, Preprocess};
 use crate::error::{Error, Result};
 use crate::frame::Frame;
@@ -83,10 +83,6 @@ impl Preprocess {
         let fitted = scratch.resampler.frame(frame, self.target())?;
         write_normalized(&fitted, scratch.tables.prepare(self.mean, self.std), out);
         Ok(())
-    }
-
-    fn target(&self) -> Target {
-        Target { size: self.size, mode: self.resize_mode, filter: self.interpolation }
     }
 }
 

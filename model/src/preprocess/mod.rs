@@ -19,6 +19,7 @@ mod raster;
 mod resample;
 mod tiff;
 mod webp;
+mod weights;
 
 use std::path::Path;
 
@@ -30,6 +31,7 @@ pub use formats::{EXTENSIONS, FORMATS, is_picture_name};
 pub use frames::Scratch;
 pub use image::{Image, RgbaImage};
 use raster::Pixels;
+pub use weights::{Resampling, vertical_first};
 
 use crate::config::Family;
 use crate::error::{Error, Result};
@@ -159,13 +161,25 @@ impl Preprocess {
     /// # Errors
     /// [`Error::Size`] if `image` is not [`Self::size`] squared or `out` has another length.
     pub fn normalize(&self, image: &Image, out: &mut [f32]) -> Result<()> {
-        let (size, plane) = (self.size, self.size * self.size);
+        let size = self.size;
         if (image.width(), image.height()) != (size, size) {
             return Err(Error::Size(format!(
                 "the image is {}x{}, the model takes {size}x{size}: resize it with Preprocess::fit",
                 image.width(),
                 image.height()
             )));
+        }
+        self.normalize_rgb(image.rgb(), out)
+    }
+
+    /// [`Self::normalize`] from packed RGB, `[S, S, 3]`.
+    ///
+    /// # Errors
+    /// [`Error::Size`] if `rgb` or `out` has another length.
+    pub fn normalize_rgb(&self, rgb: &[u8], out: &mut [f32]) -> Result<()> {
+        let (size, plane) = (self.size, self.size * self.size);
+        if rgb.len() != 3 * plane {
+            return Err(Error::Size(format!("{} bytes were given, {size}x{size}x3 are needed", rgb.len())));
         }
         if out.len() != 3 * plane {
             return Err(Error::Size(format!(
@@ -176,7 +190,7 @@ impl Preprocess {
         }
         for (channel, out) in out.chunks_exact_mut(plane).enumerate() {
             let table = frames::table(self.mean[channel], self.std[channel]);
-            for (out, pixel) in out.iter_mut().zip(image.rgb().chunks_exact(3)) {
+            for (out, pixel) in out.iter_mut().zip(rgb.chunks_exact(3)) {
                 *out = table[usize::from(pixel[channel])];
             }
         }

@@ -8,18 +8,22 @@
 
 pub mod onnx;
 mod start;
+mod tensor;
 mod tensorrt;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clip_model::manifest::Plan;
 
 pub(crate) use start::start;
+pub use tensor::{Elements, Output, Target, Tensor, View};
 
 use crate::device::Device;
 use crate::error::{Error, Result};
+
+/// The most inputs that [`Session::run_into`] takes.
+pub const MOST_INPUTS: usize = 8;
 
 /// An engine that was started on a device.
 pub trait Engine: fmt::Debug + Send + Sync {
@@ -75,7 +79,7 @@ impl fmt::Display for EngineInfo {
     }
 }
 
-/// A graph that an engine has opened. Runs that several threads ask for take turns where the engine needs that.
+/// A graph that an engine has opened. Any number of threads may run it at the same time; where an engine cannot do that, they take turns.
 pub trait Session: fmt::Debug + Send + Sync {
     /// What goes in.
     fn inputs(&self) -> Vec<Port>;
@@ -83,12 +87,20 @@ pub trait Session: fmt::Debug + Send + Sync {
     /// What comes out.
     fn outputs(&self) -> Vec<Port>;
 
+    /// Runs a graph of one output on `inputs`, each with its name, and has it write into `target`. It takes at most
+    /// [`MOST_INPUTS`]. Nothing is allocated here when all goes well, but by the engine itself.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] or [`Error::Plan`] when the engine refuses an input or fails, or the output is not float32;
+    /// [`Error::Engine`] or [`Error::Mismatch`] when it has another shape.
+    fn run_into(&self, inputs: &[(&str, View<'_>)], target: Target<'_>) -> Result<()>;
+
     /// Runs the graph on `inputs`, each with its name. Returns the outputs in their order.
     ///
     /// # Errors
     /// [`Error::Engine`] or [`Error::Plan`] when the engine refuses an input or fails, or an output is not float32;
     /// [`clip_model::Error::Memory`] when there is no room for an output.
-    fn run(&self, inputs: &[(&str, &Tensor<'_>)]) -> Result<Vec<Output>>;
+    fn run(&self, inputs: &[(&str, &Tensor)]) -> Result<Vec<Output>>;
 }
 
 /// An input or output of a graph.
@@ -109,28 +121,4 @@ impl fmt::Display for Port {
         let sizes: Vec<String> = self.shape.iter().map(size).collect();
         write!(f, "{:?} {} [{}]", self.name, self.element, sizes.join(", "))
     }
-}
-
-/// A tensor that goes into a graph: its shape, outermost axis first, and its elements.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Tensor<'a> {
-    /// Numbers, such as normalised pixels.
-    Float32(Vec<usize>, Cow<'a, [f32]>),
-    /// Bytes, such as packed pixels.
-    UInt8(Vec<usize>, Cow<'a, [u8]>),
-    /// Integers, such as token ids.
-    Int32(Vec<usize>, Cow<'a, [i32]>),
-    /// The same in the width that programs in Python feed. No graph of a model folder takes it.
-    Int64(Vec<usize>, Cow<'a, [i64]>),
-}
-
-/// A tensor that came out of a graph.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Output {
-    /// Its name in the graph.
-    pub name: String,
-    /// Its shape, outermost axis first.
-    pub shape: Vec<usize>,
-    /// Its elements.
-    pub values: Vec<f32>,
 }

@@ -14,24 +14,24 @@
 //! is the only way to keep it from writing a device id into the user's cache folder and from looking for its maker's server.
 //! A C program whose other threads change the environment should open its first model before it starts them.
 
+mod graph;
 mod library;
 mod search;
+mod weights;
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
 
-use clip_model::memory;
 use clip_tensorrt::cuda;
 use ort::environment::Environment;
 use ort::ep::{CUDA, ExecutionProvider, ExecutionProviderDispatch};
-use ort::session::builder::GraphOptimizationLevel;
-use ort::session::{Session, SessionInputValue};
-use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
+use ort::session::Session;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
-use super::{Engine, EngineInfo, Output, Port, Tensor};
+use super::{Engine, EngineInfo};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::options::Options;
+use graph::{Graph, refused};
 use library::NAME;
 
 /// What a session takes besides weights, and a thread's stack where the system's limit is the usual 8 MB. Where ONNX Runtime
@@ -39,10 +39,21 @@ use library::NAME;
 const SESSION: usize = 24 << 20;
 const THREAD: usize = 9 << 20;
 
+/// How long threads that may spin do so, in microseconds: longer than it takes from one step of a run to the next, or from a run to one
+/// that follows at once. Versions that do not know the setting spin for longer.
+const SPIN_DURATION: (&str, &str) = ("session.intra_op.spin_duration_us", "50");
+
+/// The setting that says where the weights of a graph in memory are, and the oldest version, by its second number, that is known to have it.
+const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
+const MAPS: u32 = 24;
+
 #[derive(Debug)]
 struct Onnx {
     info: EngineInfo,
     environment: Environment,
+    spinning: bool,
+    /// Whether it can map the weights of a graph that is in memory.
+    maps: bool,
 }
 
 /// Opens ONNX Runtime, or takes the one that this process has opened already.
@@ -53,9 +64,10 @@ pub(super) fn start(options: &Options) -> Result<impl Engine + use<>> {
         Device::Cpu => None,
         Device::Cuda(index) => Some(cuda_device(device, index, &library.path)?),
     };
+    let maps = library.minor() >= MAPS;
     let (version, library) = (library.version, library.path);
     let info = EngineInfo { name: NAME, version, library, device, device_name };
-    Ok(Onnx { info, environment })
+    Ok(Onnx { info, environment, spinning: options.spinning, maps })
 }
 
 /// The name of the GPU, after a look whether this ONNX Runtime computes on GPUs. What its provider needs besides, as cuDNN, is found
@@ -86,89 +98,95 @@ impl Engine for Onnx {
     }
 
     fn memory(&self, bytes: usize, threads: usize) -> usize {
-        // The file as it is read, and the weights as they are kept.
+        // The file as it is read or mapped, and the weights as they are kept.
         bytes.saturating_mul(2).saturating_add(SESSION + threads * THREAD)
     }
 
     fn open(&self, file: &Path, threads: usize) -> Result<Box<dyn super::Session>> {
-        let session = || {
-            Session::builder(&self.environment)?
-                .with_execution_providers(providers(self.info.device))?
-                .with_optimization_level(GraphOptimizationLevel::All)?
-                .with_intra_threads(threads)?
-                .with_inter_threads(1)?
-                // Batches and text lengths vary: plans for each of their shapes would only take memory.
-                .with_memory_pattern(false)?
-                .commit_from_file(file)
-        };
-        let session = Mutex::new(session().map_err(|e| failed("open", file, &e))?);
-        Ok(Box::new(Opened { file: file.to_owned(), session }))
+        let session = self.session(file, threads).map_err(|e| refused("open", file, e.to_string()))?;
+        Ok(Box::new(Graph::new(file, session)?))
     }
 }
 
-/// A graph. A run uses all of its session's threads anyway, and `ort` asks for exclusive access because not all of ONNX
-/// Runtime's backends can do with less.
-#[derive(Debug)]
-struct Opened {
-    file: PathBuf,
-    session: Mutex<Session>,
-}
-
-impl super::Session for Opened {
-    fn inputs(&self) -> Vec<Port> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner).inputs().iter().map(port).collect()
-    }
-
-    fn outputs(&self) -> Vec<Port> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner).outputs().iter().map(port).collect()
-    }
-
-    fn run(&self, inputs: &[(&str, &Tensor<'_>)]) -> Result<Vec<Output>> {
-        let error = |e: ort::Error| failed("run", &self.file, &e);
-        let named = inputs.iter().map(|(name, tensor)| Ok((*name, value(tensor)?)));
-        let named: Vec<(&str, SessionInputValue<'_>)> = named.collect::<ort::Result<_>>().map_err(error)?;
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let outputs = session.run(named).map_err(error)?;
-        let output = |(name, value): (&str, ort::value::ValueRef<'_>)| {
-            let (shape, values) = value.try_extract_tensor::<f32>().map_err(error)?;
-            let shape = shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
-            Ok(Output {
-                name: name.to_owned(),
-                shape,
-                values: memory::copy("the output of a graph", values)?,
-            })
-        };
-        outputs.iter().map(output).collect()
-    }
-}
-
-fn value<'a>(tensor: &'a Tensor<'_>) -> ort::Result<SessionInputValue<'a>> {
-    Ok(match tensor {
-        Tensor::Float32(shape, values) => TensorRef::from_array_view((shape.clone(), &values[..]))?.into(),
-        Tensor::UInt8(shape, values) => TensorRef::from_array_view((shape.clone(), &values[..]))?.into(),
-        Tensor::Int32(shape, values) => TensorRef::from_array_view((shape.clone(), &values[..]))?.into(),
-        Tensor::Int64(shape, values) => TensorRef::from_array_view((shape.clone(), &values[..]))?.into(),
-    })
-}
-
-fn port(outlet: &Outlet) -> Port {
-    let (element, shape) = match outlet.dtype() {
-        ValueType::Tensor { ty, shape, .. } => {
-            let element = match ty {
-                TensorElementType::Float32 => "float32".to_owned(),
-                TensorElementType::Uint8 => "uint8".to_owned(),
-                TensorElementType::Int32 => "int32".to_owned(),
-                TensorElementType::Int64 => "int64".to_owned(),
-                other => format!("{other:?}").to_lowercase(),
-            };
-            // A size that the graph leaves free is -1.
-            (element, shape.iter().map(|&n| usize::try_from(n).ok()).collect())
+impl Onnx {
+    fn session(&self, file: &Path, threads: usize) -> ort::Result<Session> {
+        let mut builder = Session::builder(&self.environment)?
+            .with_execution_providers(providers(self.info.device))?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_intra_threads(threads)?
+            .with_inter_threads(1)?
+            .with_intra_op_spinning(self.spinning)?
+            .with_config_entry(SPIN_DURATION.0, SPIN_DURATION.1)?
+            // Batches and text lengths vary: plans for each of their shapes would only take memory.
+            .with_memory_pattern(false)?;
+        if self.info.device == Device::Cpu
+            && self.maps
+            && let Some(session) = mapped(&builder, file, weights::LARGE)
+        {
+            return Ok(session);
         }
-        other => (format!("{other:?}"), vec![]),
-    };
-    Port { name: outlet.name().to_owned(), element, shape }
+        builder.commit_from_file(file)
+    }
 }
 
-fn failed(action: &'static str, file: &Path, e: &ort::Error) -> Error {
-    Error::Engine { engine: NAME, action, file: file.to_owned(), reason: e.to_string() }
+/// The graph in `file` with its weights mapped; none where it has no large ones, and where that does not work out: how the
+/// graph is opened then says why.
+fn mapped(builder: &SessionBuilder, file: &Path, large: u64) -> Option<Session> {
+    let graph = weights::left_in_file(file, large).ok()??;
+    let absolute = std::path::absolute(file).ok()?;
+    let folder = absolute.parent()?.to_str()?;
+    builder.clone().with_config_entry(WEIGHTS_FOLDER, folder).ok()?.commit_from_memory(&graph).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Tensor;
+
+    /// Runs a graph of the tests' model folder as it is and with all of its weights mapped.
+    fn compared(file: &str, input: (&str, Tensor)) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/colours").join(file);
+        let (_, environment) = library::load(None).unwrap();
+        let mut builder = Session::builder(&environment).unwrap();
+        let mapped = mapped(&builder, &path, 1).expect("it has weights, and ONNX Runtime takes them");
+        let whole = builder.commit_from_file(&path).unwrap();
+        let [mapped, whole] = [mapped, whole].map(|session| {
+            let graph: Box<dyn crate::engine::Session> = Box::new(Graph::new(&path, session).unwrap());
+            (graph.inputs(), graph.outputs(), graph.run(&[(input.0, &input.1)]).unwrap())
+        });
+        assert_eq!(mapped, whole);
+    }
+
+    #[test]
+    fn mapped_weights_are_the_same() {
+        let pixels = (0..192).map(|n| n as f32 / 50.0 - 2.0).collect();
+        compared("visual.onnx", ("image", Tensor::Float32(vec![1, 3, 8, 8], pixels)));
+        compared("text.onnx", ("ids", Tensor::Int32(vec![1, 4], vec![1, 2, 3, 0])));
+    }
+
+    #[test]
+    fn a_graph_that_is_damaged_is_not_mapped() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole =
+            std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/colours/visual.onnx")).unwrap();
+        let path = folder.path().join("visual.onnx");
+        let mut refused = 0;
+        for length in 0..whole.len() {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            refused += usize::from(weights::left_in_file(&path, 1).is_err());
+        }
+        // What ends between two fields of the model is whole as far as it goes.
+        assert!(refused > whole.len() - 50, "{refused} of {}", whole.len());
+        for damaged in [
+            &b"\x3f"[..],
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+            b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+        ] {
+            std::fs::write(&path, damaged).unwrap();
+            assert!(weights::left_in_file(&path, 1).is_err(), "{damaged:?}");
+        }
+        assert!(weights::left_in_file(&folder.path().join("none.onnx"), 1).is_err());
+        std::fs::write(&path, &whole).unwrap();
+        assert!(weights::left_in_file(&path, 1 << 20).unwrap().is_none());
+    }
 }

@@ -10,7 +10,7 @@ use clip_model::manifest::Plan;
 use clip_model::{files, memory};
 use clip_tensorrt::{Element, Family, Input, Io, Kind, Library, cuda};
 
-use super::{Engine, EngineInfo, Output, Port, Session, Tensor};
+use super::{Engine, EngineInfo, Output, Port, Session, Target, Tensor, View};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::options::Options;
@@ -122,39 +122,67 @@ impl Session for Opened {
         self.io.iter().filter(|io| !io.is_input).map(|io| port(io, given(io.element))).collect()
     }
 
-    fn run(&self, inputs: &[(&str, &Tensor<'_>)]) -> Result<Vec<Output>> {
-        let failed = |e| failed("run", &self.file, e);
-        let shapes: Vec<Vec<i64>> = inputs.iter().map(|(_, tensor)| shape(tensor)).collect();
-        let inputs: Vec<Input<'_>> = inputs
-            .iter()
-            .zip(&shapes)
-            .map(|((name, tensor), shape)| Input { name, shape, bytes: values::bytes(tensor) })
-            .collect();
-        let outputs = self.pool.with(|execution| execution.run(&inputs)).map_err(failed)?;
+    fn run_into(&self, inputs: &[(&str, View<'_>)], target: Target<'_>) -> Result<()> {
+        let outputs = self.outputs_of(inputs.iter().copied())?;
+        match &outputs[..] {
+            [output] if sizes(&output.shape) == target.shape => self.copy(output, target.values),
+            outputs => Err(Error::Mismatch {
+                file: self.file.clone(),
+                expected: format!("one output of shape {:?}", target.shape),
+                found: format!("{:?}", outputs.iter().map(|output| sizes(&output.shape)).collect::<Vec<_>>()),
+            }),
+        }
+    }
+
+    fn run(&self, inputs: &[(&str, &Tensor)]) -> Result<Vec<Output>> {
         let output = |output: clip_tensorrt::Output| {
-            let clip_tensorrt::Output { name, element, shape, bytes } = output;
-            let mut values = memory::with_capacity("the output of a plan", bytes.len() / element.bytes())?;
-            match element {
-                Element::Float32 => values.extend(values::singles(&bytes)),
-                Element::Float16 => values.extend(values::halves(&bytes)),
-                other => {
-                    let reason = format!("gives {}, and float32 is expected", other.name());
-                    return Err(failed(clip_tensorrt::Error::Input { input: name, reason }));
-                }
-            }
-            let shape = shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
-            Ok(Output { name, shape, values })
+            let elements = output.bytes.len() / output.element.bytes();
+            let mut values = memory::filled("the output of a plan", 0.0, elements)?;
+            self.copy(&output, &mut values)?;
+            Ok(Output { shape: sizes(&output.shape), name: output.name, values })
         };
-        outputs.into_iter().map(output).collect()
+        let inputs = inputs.iter().map(|(name, tensor)| (*name, tensor.view()));
+        self.outputs_of(inputs)?.into_iter().map(output).collect()
     }
 }
 
-fn shape(tensor: &Tensor<'_>) -> Vec<i64> {
-    let (Tensor::Float32(shape, _)
-    | Tensor::UInt8(shape, _)
-    | Tensor::Int32(shape, _)
-    | Tensor::Int64(shape, _)) = tensor;
-    shape.iter().map(|&n| i64::try_from(n).unwrap_or(i64::MAX)).collect()
+impl Opened {
+    fn outputs_of<'a>(
+        &self,
+        inputs: impl Iterator<Item = (&'a str, View<'a>)>,
+    ) -> Result<Vec<clip_tensorrt::Output>> {
+        let inputs: Vec<(&str, Vec<i64>, &[u8])> =
+            inputs.map(|(name, view)| (name, shape(view.shape), view.elements.bytes())).collect();
+        let inputs: Vec<Input<'_>> =
+            inputs.iter().map(|(name, shape, bytes)| Input { name, shape, bytes }).collect();
+        self.pool.with(|execution| execution.run(&inputs)).map_err(|e| failed("run", &self.file, e))
+    }
+
+    /// The elements of an output in single precision.
+    fn copy(&self, output: &clip_tensorrt::Output, values: &mut [f32]) -> Result<()> {
+        match output.element {
+            Element::Float32 => {
+                values.iter_mut().zip(values::singles(&output.bytes)).for_each(|(v, n)| *v = n)
+            }
+            Element::Float16 => {
+                values.iter_mut().zip(values::halves(&output.bytes)).for_each(|(v, n)| *v = n)
+            }
+            other => {
+                let reason = format!("gives {}, and float32 is expected", other.name());
+                let source = clip_tensorrt::Error::Input { input: output.name.clone(), reason };
+                return Err(failed("run", &self.file, source));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn shape(sizes: &[usize]) -> Vec<i64> {
+    sizes.iter().map(|&n| i64::try_from(n).unwrap_or(i64::MAX)).collect()
+}
+
+fn sizes(shape: &[i64]) -> Vec<usize> {
+    shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect()
 }
 
 fn port(io: &Io, element: Element) -> Port {

@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::Interpolation;
-use super::span::Span;
+use super::super::weights::Resampling;
 use crate::error::Result;
 use crate::memory;
 
@@ -15,16 +14,8 @@ pub(super) const WHAT: &str = "resizing a picture";
 pub(super) struct Axis {
     /// Pixels of the plane before the part that is resampled.
     pub(super) offset: usize,
-    /// Pixels of the part.
-    pub(super) length: usize,
-    /// What the part is resized to, and where the output begins in that.
-    pub(super) resized: usize,
-    /// See [`Axis::resized`].
-    pub(super) start: usize,
-    /// Output pixels.
-    pub(super) count: usize,
-    /// The filter.
-    pub(super) filter: Interpolation,
+    /// What becomes of the part.
+    pub(super) resampling: Resampling,
     /// Whether the part is turned round before it is resized.
     pub(super) mirrored: bool,
     /// Whether a sample of the plane stands for two pixels, the first for 0 and 1, so that its weight is the sum of theirs. All else here
@@ -33,17 +24,9 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// `length` pixels after `offset` of them, of which `count` output pixels are kept at `span`.
-    pub(super) fn new(
-        offset: usize,
-        length: usize,
-        span: Span,
-        count: usize,
-        filter: Interpolation,
-        mirrored: bool,
-    ) -> Axis {
-        let Span { resized, start } = span;
-        Axis { offset, length, resized, start, count, filter, mirrored, halved: false }
+    /// The part after `offset` pixels.
+    pub(super) fn new(offset: usize, resampling: Resampling, mirrored: bool) -> Axis {
+        Axis { offset, resampling, mirrored, halved: false }
     }
 
     /// The same for a plane that has a sample for two pixels.
@@ -51,46 +34,22 @@ impl Axis {
         Axis { halved: true, ..self }
     }
 
-    /// How many pixels fewer there are than before.
-    pub(super) fn saved(&self) -> usize {
-        self.length.saturating_sub(self.resized)
-    }
-
     /// Most samples that an output pixel is made of.
     pub(super) fn widest(&self) -> usize {
-        let (_, support) = filter(self.filter);
-        let stretch = (self.length as f64 / self.resized as f64).max(1.0);
-        let pixels = ((2.0 * support * stretch) as usize + 2).min(self.length);
+        let pixels = self.resampling.widest();
         if self.halved { pixels / 2 + 1 } else { pixels }
     }
 
-    /// Calls `each` for every output pixel with the samples of the plane that it is made of and their weights, whose sum is 1. Pillow's arithmetic: the filter
-    /// is stretched to the scale, so that it keeps from the output what the output cannot show.
+    /// Calls `each` for every output pixel with the samples of the plane that it is made of and their weights, whose sum is 1.
     pub(super) fn windows(&self, mut each: impl FnMut(Range<usize>, &[f64])) -> Result<()> {
-        let Axis { offset, length, .. } = *self;
-        let (filter, support) = filter(self.filter);
-        let scale = length as f64 / self.resized as f64;
-        let stretch = scale.max(1.0);
-        let support = support * stretch;
-        let shrink = 1.0 / stretch;
-        let mut weights: Vec<f64> = memory::with_capacity(WHAT, (2.0 * support) as usize + 4)?;
-        for position in self.start..self.start + self.count {
-            let center = (position as f64 + 0.5) * scale;
-            // A conversion to usize cuts, and takes negative numbers to 0.
-            let first = (center - support + 0.5) as usize;
-            let end = ((center + support + 0.5) as usize).min(length);
-            weights.clear();
-            weights.extend(
-                (first..end).map(|x| filter(((x - first) as f64 + first as f64 - center + 0.5) * shrink)),
-            );
-            // Pillow adds from left to right, too.
-            let total: f64 = weights.iter().sum();
-            if total != 0.0 {
-                weights.iter_mut().for_each(|weight| *weight /= total);
-            }
+        let Axis { offset, resampling, .. } = *self;
+        let mut weights: Vec<f64> = memory::with_capacity(WHAT, resampling.widest())?;
+        for output in 0..resampling.kept {
+            let first = resampling.weights(output, &mut weights);
+            let end = first + weights.len();
             let (first, end) = if self.mirrored {
                 weights.reverse();
-                (offset + length - end, offset + length - first)
+                (offset + resampling.source - end, offset + resampling.source - first)
             } else {
                 (offset + first, offset + end)
             };
@@ -116,38 +75,14 @@ fn pair(first: usize, end: usize, weights: &mut [f64]) -> &[f64] {
     &weights[..samples]
 }
 
-/// The filter's function and how far from 0 it reaches.
-fn filter(filter: Interpolation) -> (fn(f64) -> f64, f64) {
-    match filter {
-        Interpolation::Bicubic => (bicubic, 2.0),
-        Interpolation::Bilinear => (triangle, 1.0),
-    }
-}
-
-/// Keys' cubic convolution with a = -0.5.
-fn bicubic(x: f64) -> f64 {
-    const A: f64 = -0.5;
-    let x = x.abs();
-    if x < 1.0 {
-        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
-    } else if x < 2.0 {
-        (((x - 5.0) * x + 8.0) * x - 4.0) * A
-    } else {
-        0.0
-    }
-}
-
-fn triangle(x: f64) -> f64 {
-    (1.0 - x.abs()).max(0.0)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::super::Interpolation;
     use super::*;
 
     fn axis(length: usize, resized: usize) -> Axis {
-        let span = Span { resized, start: 0 };
-        Axis::new(0, length, span, resized, Interpolation::Bicubic, false)
+        let filter = Interpolation::Bicubic;
+        Axis::new(0, Resampling { source: length, resized, start: 0, kept: resized, filter }, false)
     }
 
     fn windows(axis: Axis) -> Vec<(Range<usize>, Vec<f64>)> {
@@ -161,7 +96,8 @@ mod tests {
         for (length, resized) in [(1, 224), (7, 3), (224, 224), (4000, 224), (3, 1000)] {
             for filter in [Interpolation::Bicubic, Interpolation::Bilinear] {
                 for (mirrored, halved, offset) in [(false, false, 0), (true, false, 3), (false, true, 3)] {
-                    let axis = Axis { filter, mirrored, halved, offset, ..axis(length, resized) };
+                    let mut axis = Axis { mirrored, halved, offset, ..axis(length, resized) };
+                    axis.resampling.filter = filter;
                     let windows = windows(axis);
                     assert_eq!(windows.len(), resized);
                     for (range, weights) in windows {

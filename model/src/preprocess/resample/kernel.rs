@@ -202,8 +202,8 @@ impl Kernel {
 #[cfg(test)]
 mod tests {
     use super::super::super::Interpolation;
+    use super::super::super::weights::Resampling;
     use super::super::axis::Axis;
-    use super::super::span::Span;
     use super::super::taps::Precision;
     use super::*;
     use proptest::prelude::*;
@@ -233,8 +233,9 @@ mod tests {
             let plane: Vec<u8> = noise(rows * length, seed).map(level).collect();
             let precision = if exact { Precision::Exact } else { Precision::Fine };
             let axis = |length| {
-                let span = Span { resized: count, start: 0 };
-                Axis::new(0, length, span, count, Interpolation::Bicubic, mirrored)
+                let filter = Interpolation::Bicubic;
+                let of = Resampling { source: length, resized: count, start: 0, kept: count, filter };
+                Axis::new(0, of, mirrored)
             };
             let (mut down, mut across) = (Taps::default(), Taps::default());
             down.prepare(axis(rows), precision).unwrap();

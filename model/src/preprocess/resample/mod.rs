@@ -4,7 +4,6 @@ mod axis;
 mod exact;
 mod kernel;
 mod plan;
-mod span;
 mod taps;
 mod yuv;
 
@@ -13,10 +12,10 @@ use exact::Exact;
 pub(super) use exact::Packed;
 use kernel::Kernel;
 use plan::Plan;
-pub(super) use plan::Target;
 use yuv::Yuv;
 
 use super::levels::Levels;
+use super::weights::Target;
 use crate::error::Result;
 use crate::frame::{Frame, PixelFormat, Rect};
 use crate::memory;

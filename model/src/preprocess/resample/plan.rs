@@ -1,21 +1,9 @@
 //! How both axes of a picture are resampled, and in which order.
 
-use super::super::{Interpolation, ResizeMode};
+use super::super::weights::{Target, vertical_first};
 use super::axis::Axis;
-use super::span::spans;
 use crate::frame::Rect;
 use crate::orientation::Orientation;
-
-/// What a picture becomes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) struct Target {
-    /// Side of the square, pixels.
-    pub(in super::super) size: usize,
-    /// What happens to pictures that are not square.
-    pub(in super::super) mode: ResizeMode,
-    /// The filter.
-    pub(in super::super) filter: Interpolation,
-}
 
 /// How both axes are resampled. Axes are those of the memory; output pixels are counted as they are looked at, so that what remains to be done is to let rows
 /// and columns change places.
@@ -30,19 +18,14 @@ pub(super) struct Plan {
 impl Plan {
     /// For a part of a picture that is turned before it is fitted.
     pub(super) fn new(part: Rect, orientation: Orientation, target: Target) -> Plan {
-        let Target { size, mode, filter } = target;
         let swapped = orientation.swaps_sides();
-        let (across, down) = match swapped {
-            true => spans(part.height, part.width, size, mode),
-            false => spans(part.width, part.height, size, mode),
-        };
-        let (of_columns, of_rows) = if swapped { (down, across) } else { (across, down) };
+        let (width, height) = if swapped { (part.height, part.width) } else { (part.width, part.height) };
+        let axes = target.resampling(width, height);
+        let [of_columns, of_rows] = if swapped { [axes[1], axes[0]] } else { axes };
         let (backwards, upwards) = orientation.mirrors();
-        let columns = Axis::new(part.left, part.width, of_columns, size, filter, backwards);
-        let rows = Axis::new(part.top, part.height, of_rows, size, filter, upwards);
-        // Pillow's order of the two passes since version 13; the 8 bits between them make it matter.
-        let (horizontal, vertical) = if swapped { (rows, columns) } else { (columns, rows) };
-        let vertical_first = vertical.saved() > 2 * horizontal.saved();
+        let columns = Axis::new(part.left, of_columns, backwards);
+        let rows = Axis::new(part.top, of_rows, upwards);
+        let vertical_first = vertical_first(axes);
         Plan { columns, rows, rows_first: vertical_first != swapped }
     }
 }

@@ -51,7 +51,7 @@ impl Taps {
         }
         self.of = None;
         self.width = axis.widest().next_multiple_of(STEP);
-        let (count, width) = (axis.count, self.width);
+        let (count, width) = (axis.resampling.kept, self.width);
         self.windows.clear();
         memory::reserve(WHAT, &mut self.windows, count)?;
         for weights in [&mut self.high, &mut self.low] {
@@ -158,11 +158,12 @@ fn fine(weights: &[f64], bits: u32, fixed: &mut [i16]) {
 #[cfg(test)]
 mod tests {
     use super::super::super::Interpolation;
-    use super::super::span::Span;
+    use super::super::super::weights::Resampling;
     use super::*;
 
     fn axis(length: usize, resized: usize) -> Axis {
-        Axis::new(0, length, Span { resized, start: 0 }, resized, Interpolation::Bicubic, false)
+        let filter = Interpolation::Bicubic;
+        Axis::new(0, Resampling { source: length, resized, start: 0, kept: resized, filter }, false)
     }
 
     #[test]

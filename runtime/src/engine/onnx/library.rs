@@ -42,6 +42,13 @@ pub struct Library {
     pub version: String,
 }
 
+impl Library {
+    /// The second number of its version, of which the first is 1.
+    pub fn minor(&self) -> u32 {
+        self.version.split('.').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0)
+    }
+}
+
 /// A library is never closed again, since ONNX Runtime has threads and state of its own.
 static LOADED: Mutex<Option<(Library, Environment)>> = Mutex::new(None);
 
