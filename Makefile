@@ -37,7 +37,7 @@ test: .deps/onnxruntime .deps/tensorrt .deps/tensorrt-headers .deps/tensorrt-lea
 	$(CARGO) test --release --workspace --no-fail-fast
 
 .PHONY: parity
-parity: .deps/python .deps/engines .deps/runtimes .deps/tensorrt build ## compare with open_clip, transformers, Pillow and PyTorch, in several engines
+parity: .deps/python .deps/engines .deps/runtimes .deps/tensorrt .deps/frames build ## compare with open_clip, transformers, Pillow and PyTorch, in several engines
 	$(BUILD) --workspace --examples
 	scripts/parity.sh
 
@@ -97,3 +97,5 @@ clean-deps: ## remove .deps/, to be fetched again when needed
 	@scripts/deps.sh runtimes
 .deps/optimum: FORCE ## optimum-onnx, beside which tests/bench/export.py measures
 	@scripts/deps.sh optimum
+.deps/frames: FORCE ## FFmpeg's conversions and OpenCV, with which frames are compared
+	@scripts/deps.sh frames

@@ -1,6 +1,6 @@
 //! Frames to a model's input, for comparison with other programs.
 //!
-//! Reads one JSON object a line from standard input. `input` is a file with the planes of a frame after each other, `format`, `width`, `height`, and, where they
+//! Reads one JSON object a line from standard input. `input` is a file with the planes of a frame after each other, all rows padded to their stride, `format`, `width`, `height`, and, where they
 //! differ from [`FrameLayout::new`]'s, `strides`, `matrix` (`601`, `709`, `2020`), `full` range, `levels`; `crop` (left, top, width, height) and `orientation`
 //! (Exif's number) say what counts of it; `preprocess` has the fields of [`Preprocess`] that are not the defaults.
 //!
@@ -71,7 +71,9 @@ fn run(request: &Request, scratch: &mut Scratch) -> Result<Value, AnyError> {
     let mut rest = &bytes[..];
     let mut planes = Vec::new();
     for plane in 0..layout.format.planes() {
-        let (plane, behind) = rest.split_at_checked(layout.bytes(plane)).ok_or("the file is too short")?;
+        let rows = layout.format.plane(plane, layout.width, layout.height).map_or(0, |(_, rows)| rows);
+        let (plane, behind) =
+            rest.split_at_checked(rows * layout.strides[plane]).ok_or("the file is too short")?;
         planes.push(plane);
         rest = behind;
     }

@@ -4,34 +4,33 @@
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Levels {
     black: i32,
-    /// Distance to white, of which the sign says whether the picture is inverted.
-    distance: i32,
+    /// 1, or -1 where the picture is inverted.
+    sign: i32,
+    /// Distance between the two.
+    range: i32,
 }
 
 impl Levels {
     /// Of two that differ.
     pub(super) fn new((black, white): (u16, u16)) -> Levels {
         let distance = i32::from(white) - i32::from(black);
-        Levels { black: i32::from(black), distance: if distance == 0 { 1 } else { distance } }
+        let sign = if distance < 0 { -1 } else { 1 };
+        Levels { black: i32::from(black), sign, range: distance.abs().max(1) }
     }
 
     /// The level, cut to black and white, from 0 to 255; rounded to nearest, halves up.
+    // Nothing here overflows; to say so is what lets the compiler make vectors of a row of them.
+    #[inline(always)]
     pub(super) fn cut(self, level: u16) -> u8 {
-        let range = self.distance.abs();
-        let above = ((i32::from(level) - self.black) * self.distance.signum()).clamp(0, range);
+        let above = i32::from(level).wrapping_sub(self.black).wrapping_mul(self.sign);
+        let above = above.max(0).min(self.range);
         // (above * 255 / range) rounded: twice both, so that the half is an integer.
-        let (doubled, whole) = (510 * above + range, 2 * range);
+        let doubled = above.wrapping_mul(510).wrapping_add(self.range);
+        let whole = self.range.wrapping_mul(2);
         // A guess by single precision is at most one off, which is seen in integers.
-        let guess = (above as f32 * (255.0 / range as f32) + 0.5) as i32;
-        let rest = doubled - guess * whole;
-        (guess + i32::from(rest >= whole) - i32::from(rest < 0)) as u8
-    }
-
-    /// [`Self::cut`] of a row of samples in this machine's byte order.
-    pub(super) fn cut_row(self, samples: &[u8], out: &mut [u8]) {
-        for (out, sample) in out.iter_mut().zip(samples.as_chunks::<2>().0) {
-            *out = self.cut(u16::from_ne_bytes(*sample));
-        }
+        let guess = (above as f32 * (255.0 / self.range as f32) + 0.5) as i32;
+        let rest = doubled.wrapping_sub(guess.wrapping_mul(whole));
+        guess.wrapping_add(i32::from(rest >= whole)).wrapping_sub(i32::from(rest < 0)) as u8
     }
 }
 

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 pub use decode::decode;
 use decode::decode_pixels;
 pub use formats::{EXTENSIONS, FORMATS, is_picture_name};
-pub use frames::Scratch;
+pub use frames::{FAST_DECODE_SIDES, Scratch};
 pub use image::{Image, RgbaImage};
 use raster::Pixels;
 pub use weights::{Resampling, vertical_first};

@@ -47,6 +47,11 @@ impl Raster {
         Ok(Raster { width, height, channels, samples })
     }
 
+    /// Its samples, and how many a pixel and a row have.
+    pub(super) fn parts(&self) -> (&[u8], usize, usize) {
+        (&self.samples, self.channels, self.channels * self.width)
+    }
+
     /// Turned and mirrored to how it is to be looked at.
     pub(super) fn oriented(self, orientation: Orientation) -> Result<Raster> {
         if orientation == Orientation::Normal {

@@ -18,26 +18,26 @@ pub(super) struct Axis {
     pub(super) resampling: Resampling,
     /// Whether the part is turned round before it is resized.
     pub(super) mirrored: bool,
-    /// Whether a sample of the plane stands for two pixels, the first for 0 and 1, so that its weight is the sum of theirs. All else here
+    /// How many pixels a sample of the plane stands for, the first for those from 0 on, so that its weight is the sum of theirs. All else here
     /// is counted in pixels all the same.
-    pub(super) halved: bool,
+    pub(super) group: usize,
 }
 
 impl Axis {
     /// The part after `offset` pixels.
     pub(super) fn new(offset: usize, resampling: Resampling, mirrored: bool) -> Axis {
-        Axis { offset, resampling, mirrored, halved: false }
+        Axis { offset, resampling, mirrored, group: 1 }
     }
 
-    /// The same for a plane that has a sample for two pixels.
-    pub(super) fn halved(self) -> Axis {
-        Axis { halved: true, ..self }
+    /// The same for a plane that has a sample for `group` pixels.
+    pub(super) fn grouped(self, group: usize) -> Axis {
+        Axis { group, ..self }
     }
 
     /// Most samples that an output pixel is made of.
     pub(super) fn widest(&self) -> usize {
         let pixels = self.resampling.widest();
-        if self.halved { pixels / 2 + 1 } else { pixels }
+        if self.group == 1 { pixels } else { pixels.saturating_sub(1).div_ceil(self.group) + 1 }
     }
 
     /// Calls `each` for every output pixel with the samples of the plane that it is made of and their weights, whose sum is 1.
@@ -59,26 +59,23 @@ impl Axis {
             } else {
                 (offset + first, offset + end)
             };
-            if self.halved {
-                each(first / 2..end.div_ceil(2), pair(first, end, weights));
-            } else {
-                each(first..end, weights);
-            }
+            let samples = first / self.group..end.div_ceil(self.group);
+            add_up(first, end, self.group, weights);
+            each(samples.clone(), &weights[..samples.len()]);
         }
         Ok(())
     }
 }
 
-/// Adds up the weights of pixels `first..end` that share a sample; the sums lie at the start of `weights`.
-fn pair(first: usize, end: usize, weights: &mut [f64]) -> &[f64] {
-    let samples = end.div_ceil(2) - first / 2;
-    for sample in 0..samples {
-        // The pixels 2 * sample and the next one, counted from the first's own sample.
-        let from = (2 * sample).saturating_sub(first % 2);
-        let to = (2 * sample + 2 - first % 2).min(weights.len());
-        weights[sample] = weights[from..to].iter().sum();
+/// Adds up the weights of those of the pixels `first..end` that share a sample; the sums lie at the start of `weights`.
+fn add_up(first: usize, end: usize, group: usize, weights: &mut [f64]) {
+    if group == 1 {
+        return;
     }
-    &weights[..samples]
+    for sample in first / group..end.div_ceil(group) {
+        let pixels = (sample * group).max(first) - first..((sample + 1) * group).min(end) - first;
+        weights[sample - first / group] = weights[pixels].iter().sum();
+    }
 }
 
 #[cfg(test)]
@@ -101,8 +98,8 @@ mod tests {
     fn weights_add_up_to_one() {
         for (length, resized) in [(1, 224), (7, 3), (224, 224), (4000, 224), (3, 1000)] {
             for filter in [Interpolation::Bicubic, Interpolation::Bilinear] {
-                for (mirrored, halved, offset) in [(false, false, 0), (true, false, 3), (false, true, 3)] {
-                    let mut axis = Axis { mirrored, halved, offset, ..axis(length, resized) };
+                for (mirrored, group, offset) in [(false, 1, 0), (true, 1, 3), (false, 2, 3), (true, 8, 2)] {
+                    let mut axis = Axis { mirrored, group, offset, ..axis(length, resized) };
                     axis.resampling.filter = filter;
                     let windows = windows(axis);
                     assert_eq!(windows.len(), resized);
@@ -128,16 +125,16 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_for_two_pixels_has_both_weights() {
-        for offset in [0, 1, 2, 7] {
+    fn a_sample_for_several_pixels_has_all_their_weights() {
+        for (offset, group) in [(0, 2), (1, 2), (2, 2), (7, 2), (0, 4), (3, 4), (0, 8), (5, 8)] {
             let pixels = windows(Axis { offset, ..axis(101, 13) });
-            let samples = windows(Axis { offset, ..axis(101, 13) }.halved());
-            for ((range, weights), (halves, sums)) in pixels.iter().zip(&samples) {
-                let mut expected = vec![0.0; halves.len()];
+            let samples = windows(Axis { offset, ..axis(101, 13) }.grouped(group));
+            for ((range, weights), (grouped, sums)) in pixels.iter().zip(&samples) {
+                let mut expected = vec![0.0; grouped.len()];
                 for (pixel, weight) in range.clone().zip(weights) {
-                    expected[pixel / 2 - halves.start] += weight;
+                    expected[pixel / group - grouped.start] += weight;
                 }
-                assert_eq!(*sums, expected, "{offset} {range:?}");
+                assert_eq!(*sums, expected, "{offset} {group} {range:?}");
             }
         }
     }

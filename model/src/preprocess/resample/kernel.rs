@@ -10,6 +10,7 @@ mod neon;
 mod portable;
 
 use super::taps::{EXACT_BITS, LOW_BITS, Taps};
+use crate::preprocess::levels::Levels;
 
 /// Bits behind the point of a sample between two passes and before it becomes a colour.
 pub(super) const FINE_BITS: u32 = 6;
@@ -187,6 +188,11 @@ impl Kernel {
         dispatch!(self.0, pick(samples, step, offset, out));
     }
 
+    /// Cuts samples of 16 bits, in this machine's byte order, to bytes, until `out` is full.
+    pub(super) fn cut(self, levels: Levels, samples: &[u8], out: &mut [u8]) {
+        dispatch!(self.0, cut(levels, samples, out));
+    }
+
     /// Makes red, green and blue of Y, U, V with [`FINE_BITS`]: three rows after each other, of as many samples each.
     pub(super) fn colours(self, yuv: [&[i16]; 3], colours: &Colours, out: &mut [u8]) {
         dispatch!(self.0, colours(yuv, colours, out));
@@ -263,8 +269,10 @@ mod tests {
                 kernel.widen(&plane, step, offset % step, &mut wide);
                 kernel.pick(&long, step, offset % step, &mut picked);
                 let mut rgb = vec![0; 3 * length];
+                let mut cut = vec![0; few.saturating_sub(1) / 2];
+                kernel.cut(Levels::new((900, seed as u16)), &plane, &mut cut);
                 kernel.colours([&samples[..length], &long[..length], &long[2..][..length]], &colours, &mut rgb);
-                (bytes, fine, line_bytes, line_fine, wide, picked, rgb)
+                (bytes, fine, line_bytes, line_fine, wide, picked, cut, rgb)
             }).collect();
             for result in &results[1..] {
                 prop_assert_eq!(result, &results[0]);

@@ -14,6 +14,7 @@ use kernel::Kernel;
 use plan::Plan;
 use yuv::Yuv;
 
+use super::jpeg::Reduced;
 use super::levels::Levels;
 use super::weights::Target;
 use crate::error::Result;
@@ -57,6 +58,22 @@ impl Resampler {
         let plan = Plan::new(Rect { left: 0, top: 0, width, height }, Orientation::Normal, to);
         let packed = Packed { bytes: rgb, stride: 3 * width, step: 3, channels: &[0, 1, 2], origin: (0, 0) };
         self.exact(&[packed], &plan, to.size, false)
+    }
+
+    /// A JPEG that was decoded at a part of its size, turned; as if each of its pixels were the square that it stands for.
+    pub(super) fn reduced(
+        &mut self,
+        reduced: &Reduced,
+        orientation: Orientation,
+        to: Target,
+    ) -> Result<Fitted<'_>> {
+        let (width, height) = reduced.size;
+        let whole = Plan::new(Rect { left: 0, top: 0, width, height }, orientation, to);
+        let (columns, rows) = (whole.columns.grouped(reduced.part), whole.rows.grouped(reduced.part));
+        let plan = Plan { columns, rows, ..whole };
+        let (bytes, step, stride) = reduced.raster.parts();
+        let packed = Packed { bytes, stride, step, channels: &[0, 1, 2][..step.min(3)], origin: (0, 0) };
+        self.exact(&[packed], &plan, to.size, orientation.swaps_sides())
     }
 
     /// What counts of a frame, turned as it says.
@@ -113,7 +130,7 @@ impl Resampler {
         let mut gray = std::mem::take(&mut self.gray);
         let cut = room(&mut gray, columns.len() * rows.len())?;
         for (y, out) in rows.clone().zip(cut.chunks_exact_mut(columns.len())) {
-            levels.cut_row(&bytes[y * stride + 2 * columns.start..], out);
+            Kernel::best().cut(levels, &bytes[y * stride + 2 * columns.start..], out);
         }
         let origin = (columns.start, rows.start);
         let packed = Packed { bytes: cut, stride: columns.len(), step: 1, channels: &[0], origin };

@@ -77,7 +77,7 @@ impl Yuv {
     ) -> Result<()> {
         for (taps, axis) in [(&mut self.columns, plan.columns), (&mut self.rows, plan.rows)] {
             taps[0].prepare(axis, Precision::Fine)?;
-            taps[1].prepare(axis.halved(), Precision::Fine)?;
+            taps[1].prepare(axis.grouped(2), Precision::Fine)?;
         }
         let Yuv { columns, rows, starts, wide, line, parts } = self;
         let pad = columns[0].width().max(columns[1].width());

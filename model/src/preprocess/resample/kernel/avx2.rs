@@ -4,6 +4,7 @@ use std::arch::x86_64::*;
 
 use super::portable::{self, HALF, surplus};
 use super::{Colours, EXACT_BITS, LOW_BITS, Line, Rows};
+use crate::preprocess::levels::Levels;
 
 /// Bytes of a row that are taken at once.
 const WIDE: usize = 32;
@@ -173,4 +174,9 @@ pub(super) fn pick(samples: &[i16], step: usize, offset: usize, out: &mut [i16])
 #[target_feature(enable = "avx2")]
 pub(super) fn colours(yuv: [&[i16]; 3], colours: &Colours, out: &mut [u8]) {
     portable::colours(yuv, colours, out);
+}
+
+#[target_feature(enable = "avx2")]
+pub(super) fn cut(levels: Levels, samples: &[u8], out: &mut [u8]) {
+    portable::cut(levels, samples, out);
 }

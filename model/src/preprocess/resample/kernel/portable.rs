@@ -1,6 +1,7 @@
 //! The definition of what every set of instructions computes.
 
 use super::{COLOUR_BITS, Colours, EXACT_BITS, FINE_BITS, LOW_BITS, Line, Rows};
+use crate::preprocess::levels::Levels;
 
 /// One half with the bits of an exact weight: cutting a sum that it is added to rounds.
 pub(super) const HALF: i32 = 1 << (EXACT_BITS - 1);
@@ -142,5 +143,12 @@ pub(super) fn colours([y, u, v]: [&[i16]; 3], colours: &Colours, out: &mut [u8])
                 .wrapping_add(bias);
             out[x] = (sum >> (COLOUR_BITS + FINE_BITS)).clamp(0, 255) as u8;
         }
+    }
+}
+
+#[inline(always)]
+pub(super) fn cut(levels: Levels, samples: &[u8], out: &mut [u8]) {
+    for (out, sample) in out.iter_mut().zip(samples.as_chunks::<2>().0) {
+        *out = levels.cut(u16::from_ne_bytes(*sample));
     }
 }
