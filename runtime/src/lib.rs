@@ -24,6 +24,7 @@ mod embeddings;
 mod encoder;
 pub mod engine;
 mod error;
+pub mod frames;
 mod images;
 mod labels;
 mod options;

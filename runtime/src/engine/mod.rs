@@ -8,7 +8,7 @@
 
 pub mod onnx;
 mod start;
-mod tensorrt;
+pub(crate) mod tensorrt;
 
 use std::borrow::Cow;
 use std::fmt;

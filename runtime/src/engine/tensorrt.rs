@@ -14,7 +14,7 @@ use super::{Engine, EngineInfo, Output, Port, Session, Tensor};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::options::Options;
-use pool::Pool;
+pub(crate) use pool::Pool;
 
 /// Largest plan that is read, bytes.
 const LIMIT: u64 = 1 << 36;
@@ -54,7 +54,7 @@ pub(super) fn start(kind: Kind, options: &Options, family: Option<&str>) -> Resu
 }
 
 /// A machine may have TensorRT 10 beside 11, and a plan runs only with the one that built it.
-fn library(kind: Kind, path: Option<&Path>, family: Option<&str>) -> Result<Library> {
+pub(crate) fn library(kind: Kind, path: Option<&Path>, family: Option<&str>) -> Result<Library> {
     // Of what a manifest says, only a name that is known becomes that of a file.
     let mut families = Family::ALL.iter().filter(|known| !known.is_rtx() && Some(known.name()) == family);
     let known =
@@ -132,21 +132,30 @@ impl Session for Opened {
             .collect();
         let outputs = self.pool.with(|execution| execution.run(&inputs)).map_err(failed)?;
         let output = |output: clip_tensorrt::Output| {
-            let clip_tensorrt::Output { name, element, shape, bytes } = output;
-            let mut values = memory::with_capacity("the output of a plan", bytes.len() / element.bytes())?;
-            match element {
-                Element::Float32 => values.extend(values::singles(&bytes)),
-                Element::Float16 => values.extend(values::halves(&bytes)),
-                other => {
-                    let reason = format!("gives {}, and float32 is expected", other.name());
-                    return Err(failed(clip_tensorrt::Error::Input { input: name, reason }));
-                }
-            }
-            let shape = shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
-            Ok(Output { name, shape, values })
+            let values = numbers(&output, failed)?;
+            let shape = output.shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
+            Ok(Output { name: output.name, shape, values })
         };
         outputs.into_iter().map(output).collect()
     }
+}
+
+/// The numbers of an output; `failed` says whose it is, where they are none.
+pub(crate) fn numbers(
+    output: &clip_tensorrt::Output,
+    failed: impl Fn(clip_tensorrt::Error) -> Error,
+) -> Result<Vec<f32>> {
+    let clip_tensorrt::Output { name, element, bytes, .. } = output;
+    let mut values = memory::with_capacity("the output of a plan", bytes.len() / element.bytes())?;
+    match element {
+        Element::Float32 => values.extend(values::singles(bytes)),
+        Element::Float16 => values.extend(values::halves(bytes)),
+        other => {
+            let reason = format!("gives {}, and float32 is expected", other.name());
+            return Err(failed(clip_tensorrt::Error::Input { input: name.clone(), reason }));
+        }
+    }
+    Ok(values)
 }
 
 fn shape(tensor: &Tensor<'_>) -> Vec<i64> {
