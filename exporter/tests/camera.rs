@@ -168,15 +168,97 @@ fn tensorrt_for_rtx_builds_it_for_every_card() {
     assert!(Manifest::read(&folder).unwrap().camera.unwrap().encoder.plan().is_some());
 }
 
+/// What the process does that has the doubles: frames from memory of the GPU, by the engine and by way of the processor.
+#[cfg(target_os = "linux")]
+fn with_a_gpu(folder: &Path) {
+    use clip_model::frame::{Frame, FrameLayout, View};
+    use clip_model::preprocess::{Image, Scratch};
+    use clip_runtime::frames::{CudaFrame, DeviceCamera, FrameMemory, Mapper};
+    use clip_runtime::{Clip, Options};
+    use cudarc::driver::{result, sys};
+
+    let clip = Clip::open(folder).unwrap();
+    let camera = DeviceCamera::open(folder, clip.manifest(), &Options::new(), 2).unwrap().unwrap();
+    assert_eq!(camera.engine().name, "TensorRT");
+    let described = clip.manifest().camera.as_ref().unwrap();
+    let (layout, view) = (described.layout, described.view);
+    let fit = |frame: &Frame<'_>| -> clip_runtime::Result<Vec<u8>> {
+        let preprocess = &clip.manifest().preprocess;
+        let mut rgb = vec![0; 3 * preprocess.size * preprocess.size];
+        preprocess.fit_frame(frame, &mut Scratch::default(), &mut rgb)?;
+        Ok(rgb)
+    };
+    let (mapper, mut frames, mut expected) = (Mapper::new(), Vec::new(), Vec::new());
+    for seed in 1..6 {
+        let planes: Vec<Vec<u8>> = described
+            .planes()
+            .into_iter()
+            .map(|[rows, stride]| {
+                let level = |i: usize| {
+                    120.0
+                        + 90.0 * ((i % stride) as f32 * 0.01 * seed as f32 + (i / stride) as f32 * 0.05).sin()
+                };
+                (0..rows * stride).map(|i| level(i) as u8).collect()
+            })
+            .collect();
+        let slices: Vec<&[u8]> = planes.iter().map(Vec::as_slice).collect();
+        let seen = mapper.with_host(&FrameMemory::Host(&slices), layout, view, fit).unwrap();
+        let mut addresses = [0; 3];
+        for (address, plane) in addresses.iter_mut().zip(&planes) {
+            *address = unsafe { result::malloc_sync(plane.len()) }.unwrap();
+            unsafe { result::memcpy_htod_sync(*address, plane) }.unwrap();
+        }
+        let frame = unsafe { CudaFrame::new(0, addresses, std::ptr::null_mut()) };
+        // By way of the processor, bit for bit; a second time in the memory that is kept.
+        for _ in 0..2 {
+            let copied = mapper.with_host(&FrameMemory::Cuda(frame), layout, view, fit).unwrap();
+            assert_eq!(copied, seen);
+        }
+        let side = clip.manifest().preprocess.size;
+        expected.extend(
+            clip.encode_images(&[Image::new(side, side, seen).unwrap()]).unwrap().as_slice().to_vec(),
+        );
+        frames.push(camera.takes(&FrameMemory::Cuda(frame), &layout, &view).expect("it fits"));
+    }
+    let width = clip.manifest().embed_dim;
+    // One, some, and more than go into a run.
+    for count in [1, 2, 5] {
+        let found = camera.encode(&frames[..count]).unwrap();
+        assert_eq!(found.len(), count * width);
+        for (a, b) in found.chunks(width).zip(expected.chunks(width)) {
+            let cosine: f32 = a.iter().zip(b).map(|(a, b)| a * b).sum();
+            assert!(cosine > 0.999, "{cosine}");
+        }
+    }
+    assert!(expected[..width] != expected[width..2 * width]);
+    // What it does not take, others have to.
+    let memory = FrameMemory::Cuda(frames[0]);
+    let other = FrameLayout { strides: [256, 128, 128], ..layout };
+    assert!(camera.takes(&memory, &other, &view).is_none());
+    assert!(camera.takes(&memory, &layout, &View { orientation: Orientation::UpsideDown, ..view }).is_none());
+    assert!(camera.takes(&FrameMemory::Host(&[]), &layout, &view).is_none());
+    let elsewhere = FrameMemory::Cuda(unsafe { CudaFrame::new(1, [256; 3], std::ptr::null_mut()) });
+    assert!(camera.takes(&elsewhere, &layout, &view).is_none());
+    let said = mapper.with_host(&elsewhere, layout, view, fit).unwrap_err().to_string();
+    assert!(said.contains('1'), "{said}");
+    let none = unsafe { CudaFrame::new(0, [0; 3], std::ptr::null_mut()) };
+    assert!(camera.encode(&[none]).unwrap_err().to_string().contains("plane 0 has no address"));
+    assert_eq!(unsafe { sys::cuCtxSynchronize() }, sys::CUresult::CUDA_SUCCESS);
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn engines_that_run_here_are_compared() {
+    if let Some(folder) = std::env::var_os("CLIP_TEST_CAMERA") {
+        return with_a_gpu(folder.as_ref());
+    }
     let Some(doubles) = clip_testkit::doubles::build() else { return };
     let root = tempfile::tempdir().unwrap();
     let checkpoint = checkpoint::tiny(root.path(), WeightFormat::Fp32, |_| ());
     let folder = root.path().join("out");
     let mut command = Command::new(env!("CARGO_BIN_EXE_clip-export"));
     command.arg(&checkpoint).arg("-o").arg(&folder).args(["--trt", "fp32", "--camera", "i420:99x55:128"]);
+    command.args(["--trt-batch", "2:2:4"]);
     let output = doubles.environment(&mut command).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let plan = Manifest::read(&folder).unwrap().camera.unwrap().encoder;
@@ -186,4 +268,8 @@ fn engines_that_run_here_are_compared() {
     let output = doubles.environment(&mut command).output().unwrap();
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["camera"]["count"], 8, "{json}");
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "engines_that_run_here_are_compared", "--nocapture"]);
+    let output = doubles.environment(&mut command).env("CLIP_TEST_CAMERA", &folder).output().unwrap();
+    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), stderr(&output));
 }

@@ -99,6 +99,14 @@ pub enum Error {
         /// Why, and what it computes on.
         reason: String,
     },
+    /// A frame lies in memory that is not what it is said to be, or that this system does not have.
+    #[error("a frame in {memory} cannot be read: {reason}")]
+    Frame {
+        /// The memory.
+        memory: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
     /// A plan was built for another machine.
     #[error("{} does not fit this machine: {}. Build it anew of {graph}", file.display(), differs.join("; "))]
     Misfit {

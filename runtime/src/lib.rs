@@ -28,6 +28,7 @@ mod encoder;
 pub mod engine;
 mod error;
 mod examples;
+pub mod frames;
 mod heap;
 mod images;
 mod input;
