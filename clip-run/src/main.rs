@@ -5,6 +5,7 @@ mod classify;
 mod embed;
 mod examples;
 mod images;
+mod in_order;
 mod info;
 mod label_options;
 mod labels;
