@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     input::check_once(arguments.labels.files().chain([arguments.examples.as_path()]))?;
     let labels = arguments.labels.read()?;
     let found = examples::find(&arguments.examples)?;
-    let clip = arguments.model.open_noting(&arguments.folder)?;
+    let clip = arguments.model.open_for_images(&arguments.folder, found.pictures.len())?;
     let labels = labels.of(&clip, &arguments.folder)?;
     let truth = truth(&labels, &found)?;
     let examples = Examples::new(&labels, &embed::images(&clip, &found.pictures)?, &truth)?;

@@ -78,16 +78,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let rule = Rule::new(arguments.min_probability, arguments.min_similarity);
     let rule = rule.map_err(|error| Usage(format!("{error} (--min-probability, --min-similarity)")))?;
     let labels = arguments.labels.read()?;
-    let clip = arguments.model.open_noting(&arguments.folder)?;
+    let clip = arguments.model.open_for_images(&arguments.folder, arguments.images.len())?;
     let labels = labels.of(&clip, &arguments.folder)?;
     let decides = labels.background() > 0 || rule != Rule::default();
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut failed = 0;
-    for paths in arguments.images.chunks(images::AT_ONCE) {
-        let read = images::read(&clip, paths, &note);
+    let classify = |read: &[Result<Image>]| {
         let images: Vec<&Image> = read.iter().flatten().collect();
-        let mut matches = clip.classify_batch(&images, &labels, arguments.top)?.into_iter();
-        for (path, read) in paths.iter().zip(&read) {
+        Ok(clip.classify_batch(&images, &labels, arguments.top)?)
+    };
+    images::each(&clip, &arguments.images, &note, classify, |run| {
+        let mut matches = run.made.into_iter();
+        for (path, read) in run.paths.iter().zip(&run.images) {
             let found = read.as_ref().map(|_| matches.next().unwrap_or_default());
             failed += usize::from(found.is_err());
             let best = found.as_ref().ok().and_then(|found| found.first());
@@ -100,8 +102,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             }
             .on_stdout()?;
         }
-        out.flush().on_stdout()?;
-    }
+        out.flush().on_stdout()
+    })?;
     if failed > 0 {
         bail!("{failed} of {} images could not be read", arguments.images.len());
     }

@@ -1,10 +1,12 @@
 //! `clip-run`: classifies images, computes embeddings and makes label sets with a model folder that `clip-export` wrote.
 
+mod bench;
 mod calibrate;
 mod classify;
 mod embed;
 mod examples;
 mod images;
+mod in_order;
 mod info;
 mod label_options;
 mod labels;
@@ -32,6 +34,7 @@ Examples:
   clip-run embed emoji --texts \"a red car\" \"a blue car\" -o texts.npy
   clip-run labels emoji --labels \"cat,dog,bicycle\" -o pets.safetensors
   clip-run calibrate emoji examples/ --label-set pets.safetensors -o calibrated.safetensors
+  clip-run bench emoji --batch 1,8 --formats nv12 --size 1280x720
   clip-run info emoji
 
 `clip-export CHECKPOINT -o emoji` makes the folder. ONNX Runtime (libonnxruntime.so) is looked for at ORT_DYLIB_PATH,
@@ -46,6 +49,7 @@ enum Command {
     Embed(embed::Arguments),
     Labels(labels::Arguments),
     Calibrate(calibrate::Arguments),
+    Bench(bench::Arguments),
     Info(info::Arguments),
 }
 
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
         Command::Embed(arguments) => embed::run(&arguments),
         Command::Labels(arguments) => labels::run(&arguments),
         Command::Calibrate(arguments) => calibrate::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
     };
     clip_program::finish(done.map_err(advised))

@@ -314,6 +314,11 @@ fn a_failed_embed_writes_nothing() {
     // The model gives no number for black.
     let output = clip_run(&[&"embed", &folder, &"--images", &names[0], &names[2], &"-o", &file]);
     refused(&output, &["visual.onnx", "item 1"]);
+    // Its number is the one that it has among all.
+    let mut many: Vec<&dyn AsRef<OsStr>> = vec![&"embed", &folder, &"-o", &file, &"--images"];
+    many.extend(std::iter::repeat_n(&names[0] as &dyn AsRef<OsStr>, 70));
+    many.push(&names[2]);
+    refused(&clip_run(&many), &["visual.onnx", "item 70"]);
     let empty = pictures.path("empty.txt");
     std::fs::write(&empty, "").unwrap();
     refused(&clip_run(&[&"embed", &folder, &"--texts-file", &empty, &"-o", &file]), &["has no text"]);

@@ -71,11 +71,12 @@ impl Clip {
             Some(threads) => threads.min(usable_processors()),
             None => default_threads(),
         };
+        let image_threads = options.image_threads.map_or(threads, |found| found.clamp(1, threads));
         let mut manifest = Manifest::read(folder)?;
         if let Some(limit) = options.max_pixels {
             manifest.preprocess.max_pixels = manifest.preprocess.max_pixels.min(limit);
         }
-        let opening = Opening { folder, manifest: &manifest, options, threads };
+        let opening = Opening { folder, manifest: &manifest, options, threads, run_threads: threads };
         let mut engines = Engines::default();
         let mut choose = |encoder: &Option<Encoder>| {
             encoder.as_ref().map(|encoder| Source::choose(opening, encoder, &mut engines)).transpose()
@@ -103,7 +104,8 @@ impl Clip {
         // Optimising large graphs takes seconds; the towers do not wait for each other.
         let open_image = || {
             let open = |(source, engine): (Source, Arc<dyn Engine>)| {
-                ImageTower::new(source.open(opening, &*engine)?, &manifest, threads)
+                let opening = Opening { run_threads: image_threads, ..opening };
+                ImageTower::new(source.open(opening, &*engine)?, &manifest, image_threads)
             };
             image.map(open).transpose()
         };
