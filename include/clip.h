@@ -423,6 +423,16 @@ clip_status clip_classify_embeddings(const clip_model *model, const float *embed
 #define CLIP_RANGE_LIMITED 1
 /// Y, U and V from 0 to 255.
 #define CLIP_RANGE_FULL 2
+/// The planes are at the addresses in `planes`.
+#define CLIP_MEMORY_HOST 0
+
+/// The planes are at the addresses in `planes`, of the CUDA device `device`, written by work in the CUDA stream
+/// `handle`.
+#define CLIP_MEMORY_CUDA 1
+/// The planes are in buffers that have file descriptors: dmabufs of Linux, or files in memory.
+#define CLIP_MEMORY_DMABUF 2
+/// The planes are in buffer `index` of the NvBufSurface `handle`, of NVIDIA's multimedia library.
+#define CLIP_MEMORY_NVBUFSURFACE 3
 
 /// A frame as a camera delivers it. Start from CLIP_FRAME_INIT, then set format, width, height and planes. Nothing of
 /// it is copied; a call reads the planes until it returns.
@@ -460,6 +470,20 @@ typedef struct clip_frame {
     int32_t black;
     /// See black.
     int32_t white;
+    /// One of CLIP_MEMORY_*. A GPU reads a frame where it lies if the model folder was exported for such frames
+    /// (`clip-export --camera`) and runs there; all other frames come to the processor, those of a GPU as a copy.
+    int32_t memory;
+    /// The number of the CUDA device.
+    int32_t device;
+    /// The file descriptor of each plane's buffer; 0 for that of the plane before.
+    int32_t fds[3];
+    /// The buffer's place in its NvBufSurface.
+    int32_t index;
+    /// Where each plane begins in its file descriptor's buffer, bytes.
+    size_t offsets[3];
+    /// The CUDA stream, NULL for the default one; or the NvBufSurface, which has to live until
+    /// clip_model_forget_buffers.
+    void *handle;
 } clip_frame;
 
 /// Finds the labels that fit a frame best, like clip_classify. Once it was called as often at the same time with a
@@ -472,12 +496,18 @@ clip_status clip_classify_frames(const clip_model *model, const clip_frame *cons
                                  const clip_labels *labels, size_t top, clip_match *matches, size_t capacity,
                                  size_t *count);
 
+/// Lets go what the model keeps of buffers that are no pointers: mappings of dmabufs and NvBufSurfaces, which are kept
+/// because a camera's buffers come round. To be called before an NvBufSurface is destroyed that was in a frame. NULL
+/// is allowed.
+void clip_model_forget_buffers(const clip_model *model);
+
 /// Computes the embeddings of `n` frames in one go, like clip_embed_images.
 clip_status clip_embed_frames(const clip_model *model, const clip_frame *const *frames, size_t n, float *embeddings,
                               size_t capacity);
 
 /// A frame with nothing set: `clip_frame frame = CLIP_FRAME_INIT;`.
-#define CLIP_FRAME_INIT {sizeof(clip_frame), 0, 0, {NULL, NULL, NULL}, {0, 0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define CLIP_FRAME_INIT \
+    {sizeof(clip_frame), 0, 0, {NULL, NULL, NULL}, {0, 0, 0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0, 0, 0}, 0, {0, 0, 0}, NULL}
 
 /* ---- 11. Streams ----------------------------------------------------------------------------------------------- */
 

@@ -1,12 +1,19 @@
 //! Frames of cameras.
 
+use std::ffi::c_void;
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
+
 use clip_runtime::frame::{Color, ColorMatrix, ColorRange, FrameLayout, PixelFormat, Rect, View};
-use clip_runtime::{Frame, Orientation, Score};
+use clip_runtime::frames::{CameraFrame, CudaFrame, FrameMemory, SurfaceFrame};
+#[cfg(unix)]
+use clip_runtime::frames::{DmaBufFrame, DmaBufPlane};
+use clip_runtime::{Orientation, Score};
 
 use crate::argument;
 use crate::classify::{Room, clip_match, filling};
 use crate::error::{Error, Name};
-use crate::guard::guard_again;
+use crate::guard::{guard_again, quietly};
 use crate::labels::clip_labels;
 use crate::model::clip_model;
 use crate::status::clip_status;
@@ -48,6 +55,16 @@ pub const CLIP_RANGE_LIMITED: i32 = 1;
 /// Y, U and V from 0 to 255.
 pub const CLIP_RANGE_FULL: i32 = 2;
 
+/// The planes are at the addresses in `planes`.
+pub const CLIP_MEMORY_HOST: i32 = 0;
+/// The planes are at the addresses in `planes`, of the CUDA device `device`, written by work in the CUDA stream
+/// `handle`.
+pub const CLIP_MEMORY_CUDA: i32 = 1;
+/// The planes are in buffers that have file descriptors: dmabufs of Linux, or files in memory.
+pub const CLIP_MEMORY_DMABUF: i32 = 2;
+/// The planes are in buffer `index` of the NvBufSurface `handle`, of NVIDIA's multimedia library.
+pub const CLIP_MEMORY_NVBUFSURFACE: i32 = 3;
+
 /// A frame as a camera delivers it. Start from CLIP_FRAME_INIT, then set format, width, height and planes. Nothing of
 /// it is copied; a call reads the planes until it returns.
 #[repr(C)]
@@ -86,6 +103,20 @@ pub struct clip_frame {
     pub black: i32,
     /// See black.
     pub white: i32,
+    /// One of CLIP_MEMORY_*. A GPU reads a frame where it lies if the model folder was exported for such frames
+    /// (`clip-export --camera`) and runs there; all other frames come to the processor, those of a GPU as a copy.
+    pub memory: i32,
+    /// The number of the CUDA device.
+    pub device: i32,
+    /// The file descriptor of each plane's buffer; 0 for that of the plane before.
+    pub fds: [i32; 3],
+    /// The buffer's place in its NvBufSurface.
+    pub index: i32,
+    /// Where each plane begins in its file descriptor's buffer, bytes.
+    pub offsets: [usize; 3],
+    /// The CUDA stream, NULL for the default one; or the NvBufSurface, which has to live until
+    /// clip_model_forget_buffers.
+    pub handle: *mut c_void,
 }
 
 // SAFETY: numbers and pointers, of which zeros are what a caller leaves unset.
@@ -93,19 +124,106 @@ unsafe impl argument::Options for clip_frame {
     const SMALLEST: usize = size_of::<clip_frame>();
 }
 
-/// The frame that C describes. Its planes have as many bytes as it says.
-pub(crate) unsafe fn frame<'a>(pointer: *const clip_frame, name: Name) -> Result<Frame<'a>, Error> {
+/// A frame that C describes.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'a> {
+    layout: FrameLayout,
+    view: View,
+    place: Place<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Host([&'a [u8]; 3]),
+    Cuda(CudaFrame),
+    #[cfg(unix)]
+    DmaBuf([DmaBufPlane<'a>; 3]),
+    Surface(SurfaceFrame),
+}
+
+impl Given<'_> {
+    /// The frame as the runtime takes it.
+    pub(crate) fn frame(&self) -> CameraFrame<'_> {
+        let Given { layout, view, .. } = *self;
+        let count = layout.format.planes();
+        let memory = match &self.place {
+            Place::Host(planes) => FrameMemory::Host(&planes[..count]),
+            Place::Cuda(frame) => FrameMemory::Cuda(*frame),
+            // SAFETY: the caller keeps the buffers while the call runs.
+            #[cfg(unix)]
+            Place::DmaBuf(planes) => FrameMemory::DmaBuf(unsafe { DmaBufFrame::new(&planes[..count]) }),
+            Place::Surface(frame) => FrameMemory::Surface(*frame),
+        };
+        CameraFrame { memory, layout, view }
+    }
+}
+
+/// What C describes. Its planes have as many bytes as it says.
+pub(crate) unsafe fn given<'a>(pointer: *const clip_frame, name: Name) -> Result<Given<'a>, Error> {
     let given = unsafe { argument::options(pointer, name) }?;
     let (layout, view) = described(&given, name)?;
-    let mut planes: [&[u8]; 3] = [&[]; 3];
+    view.check(&layout)?;
     let count = layout.format.planes();
-    for (plane, (kept, &start)) in planes.iter_mut().zip(&given.planes).enumerate().take(count) {
-        if start.is_null() {
-            return Err(Error::NoPlane { name, plane, format: layout.format });
+    let addresses = || match given.planes.iter().take(count).position(|plane| plane.is_null()) {
+        Some(plane) => Err(Error::NoPlane { name, plane, format: layout.format }),
+        None => Ok(()),
+    };
+    let handle = || match given.handle.is_null() {
+        true => Err(Error::Argument(format!("{name}->handle is NULL, expected an NvBufSurface"))),
+        false => Ok(given.handle),
+    };
+    let number = |field, number: i32| {
+        let wrong = |_| Error::Argument(format!("{name}->{field} is {number}, expected 0 or more"));
+        u32::try_from(number).map_err(wrong)
+    };
+    let place = match given.memory {
+        CLIP_MEMORY_HOST => {
+            addresses()?;
+            let mut planes: [&[u8]; 3] = [&[]; 3];
+            for (plane, kept) in planes.iter_mut().enumerate().take(count) {
+                *kept = unsafe { std::slice::from_raw_parts(given.planes[plane], layout.bytes(plane)) };
+            }
+            Place::Host(planes)
         }
-        *kept = unsafe { std::slice::from_raw_parts(start, layout.bytes(plane)) };
+        CLIP_MEMORY_CUDA => {
+            addresses()?;
+            let planes = given.planes.map(|plane| plane as u64);
+            Place::Cuda(unsafe { CudaFrame::new(number("device", given.device)?, planes, given.handle) })
+        }
+        #[cfg(unix)]
+        CLIP_MEMORY_DMABUF => Place::DmaBuf(unsafe { buffers(&given, count, name) }?),
+        CLIP_MEMORY_NVBUFSURFACE => {
+            Place::Surface(unsafe { SurfaceFrame::new(handle()?, number("index", given.index)?) })
+        }
+        other => {
+            let reason = format!("{name}->memory is {other}, which is none of those allowed");
+            return Err(Error::Argument(reason));
+        }
+    };
+    Ok(Given { layout, view, place })
+}
+
+/// The buffers of planes.
+#[cfg(unix)]
+unsafe fn buffers<'a>(given: &clip_frame, count: usize, name: Name) -> Result<[DmaBufPlane<'a>; 3], Error> {
+    let mut fds = given.fds;
+    for plane in 0..3 {
+        if fds[plane] == 0 && plane > 0 {
+            fds[plane] = fds[plane - 1];
+        }
+        if fds[plane] <= 0 && plane < count {
+            let fd = given.fds[plane];
+            return Err(Error::Argument(format!(
+                "{name}->fds[{plane}] is {fd}, expected a buffer's file descriptor"
+            )));
+        }
     }
-    Ok(Frame::new(layout, &planes[..count])?.seen(view)?)
+    let plane = |plane: usize| {
+        // What the format does not have is not looked at.
+        let fd = if plane < count { fds[plane] } else { fds[0] };
+        DmaBufPlane { buffer: unsafe { BorrowedFd::borrow_raw(fd) }, offset: given.offsets[plane] }
+    };
+    Ok([plane(0), plane(1), plane(2)])
 }
 
 /// How a frame of an array is called.
@@ -122,18 +240,19 @@ unsafe fn each(
     frames: *const *const clip_frame,
     n: usize,
     name: impl Fn(usize) -> Name,
-    mut body: impl FnMut(usize, &[Frame<'_>]) -> Result<(), Error>,
+    mut body: impl FnMut(usize, &[CameraFrame<'_>]) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let pointers = unsafe { argument::slice(frames, n, "frames") }?;
-    let read = |index: usize| unsafe { frame(pointers[index], name(index)) };
+    let read = |index: usize| unsafe { given(pointers[index], name(index)) };
     (0..n).try_for_each(|index| read(index).map(|_| ()))?;
     for first in (0..n).step_by(TOGETHER) {
-        let mut together = [read(first)?; TOGETHER];
+        let mut given = [read(first)?; TOGETHER];
         let count = TOGETHER.min(n - first);
-        for (offset, frame) in together.iter_mut().enumerate().take(count).skip(1) {
-            *frame = read(first + offset)?;
+        for (offset, one) in given.iter_mut().enumerate().take(count).skip(1) {
+            *one = read(first + offset)?;
         }
-        body(first, &together[..count])?;
+        let frames: [CameraFrame<'_>; TOGETHER] = std::array::from_fn(|i| given[i].frame());
+        body(first, &frames[..count])?;
     }
     Ok(())
 }
@@ -191,12 +310,22 @@ unsafe fn classify(
             let mut room = Room::new(matches, capacity, n, top)?;
             each(frames, n, name, |first, frames| {
                 let write = |offset, scores: &[Score]| room.write_row(first + offset, scores);
-                Ok(model.clip.classify_each_frame(frames, &labels.set, top, write)?)
+                Ok(model.clip.classify_each_camera_frame(frames, &labels.set, top, write)?)
             })?;
             call.has_memory()?;
             count.write(top.min(labels.set.len()));
             Ok(())
         }))
+    }
+}
+
+/// Lets go what the model keeps of buffers that are no pointers: mappings of dmabufs and NvBufSurfaces, which are kept
+/// because a camera's buffers come round. To be called before an NvBufSurface is destroyed that was in a frame. NULL
+/// is allowed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_model_forget_buffers(model: *const clip_model) {
+    if let Some(model) = unsafe { model.as_ref() } {
+        quietly(|| model.clip.mapper().forget());
     }
 }
 
@@ -217,7 +346,7 @@ pub unsafe extern "C" fn clip_embed_frames(
         room.fill(std::mem::MaybeUninit::new(0.0));
         let room = std::slice::from_raw_parts_mut(room.as_mut_ptr().cast::<f32>(), room.len());
         each(frames, n, of_array, |first, frames| {
-            Ok(clip.encode_frames_into(frames, &mut room[first * dim..][..frames.len() * dim])?)
+            Ok(clip.encode_camera_frames_into(frames, &mut room[first * dim..][..frames.len() * dim])?)
         })?;
         call.has_memory()
     })

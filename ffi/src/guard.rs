@@ -149,6 +149,17 @@ pub(crate) unsafe fn release<T>(handle: *mut T) {
     }
 }
 
+/// Runs what cannot fail; a panic is not told.
+pub(crate) fn quietly(body: impl FnOnce()) {
+    let mut body = Some(body);
+    let _ = unwound(&mut || {
+        if let Some(body) = body.take() {
+            body();
+        }
+        Ok(())
+    });
+}
+
 /// Keeps the messages of panics for `clip_last_error`, where Rust would print them. The library has its own copy of
 /// Rust's standard library, so every panic that comes here is ours, on whatever thread.
 fn hold_panic_messages() {

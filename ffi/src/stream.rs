@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clip_runtime::frame::Rect;
+use clip_runtime::frames::CameraFrame;
 use clip_runtime::stream::{Outcome, Pushed, Region, State, Stream, StreamOptions, WhenFull};
-use clip_runtime::{LabelSet, Rule};
+use clip_runtime::{Clip, LabelSet, Rule};
 
 use crate::argument;
 use crate::classify::clip_match;
 use crate::decide::{clip_rule, rule};
 use crate::error::{Error, Name};
-use crate::frame::{clip_frame, frame};
+use crate::frame::{clip_frame, given};
 use crate::guard::{create, guard, guard_again, release};
 use crate::labels::clip_labels;
 use crate::model::clip_model;
@@ -31,6 +32,7 @@ pub const CLIP_BLOCK: i32 = 2;
 /// may push. A stream goes on when its model is freed.
 pub struct clip_stream {
     stream: Stream,
+    clip: Arc<Clip>,
     known: Arc<Known>,
     polled: Mutex<Polled>,
 }
@@ -175,7 +177,7 @@ pub unsafe extern "C" fn clip_stream_open(
                 }
             };
             let polled = Polled { outcome: Outcome::default(), view: View::new() };
-            Ok(clip_stream { stream, known, polled: Mutex::new(polled) })
+            Ok(clip_stream { stream, clip: Arc::clone(&model.clip), known, polled: Mutex::new(polled) })
         })
     }
 }
@@ -264,9 +266,11 @@ unsafe fn push_with(
 ) -> clip_status {
     let mut dropped = false;
     let status = guard_again(|_| unsafe {
-        let stream = argument::reference(stream, "stream")?;
-        let frame = frame(pushed, Name("frame", None))?;
-        dropped = push(&stream.stream, &frame)? == Pushed::Dropped;
+        let clip_stream { stream, clip, .. } = argument::reference(stream, "stream")?;
+        let given = given(pushed, Name("frame", None))?;
+        let CameraFrame { memory, layout, view } = given.frame();
+        let taken = clip.mapper().with_host(&memory, layout, view, |frame| Ok(push(stream, frame)))?;
+        dropped = taken? == Pushed::Dropped;
         Ok(())
     });
     if dropped { CLIP_DROPPED } else { status }

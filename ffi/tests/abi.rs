@@ -30,7 +30,7 @@ struct Header {
 impl Header {
     fn parse(text: &str) -> Header {
         let mut header = Header::default();
-        let text = without_comments(text);
+        let text = without_comments(text).replace("\\\n", " ");
         for line in text.lines() {
             let Some(definition) = line.strip_prefix("#define CLIP_") else { continue };
             // Not the header's own guard, not its version, and no initialisers, which are no part of a compiled program's interface.

@@ -10,9 +10,11 @@ use clip_model::preprocess::Image;
 use clip_model::{Manifest, files, memory};
 
 use crate::checked;
+use crate::device::{Device, EngineKind};
 use crate::embeddings::Embeddings;
 use crate::engine::{Engine, EngineInfo};
 use crate::error::{Error, Part, Result};
+use crate::frames::{DeviceCamera, Mapper};
 use crate::heap;
 use crate::images::ImageTower;
 use crate::labels::LabelSet;
@@ -36,6 +38,8 @@ pub struct Clip {
     text: Option<TextTower>,
     labels: Option<LabelSet>,
     id: ModelId,
+    camera: Option<DeviceCamera>,
+    mapper: Mapper,
 }
 
 impl Clip {
@@ -118,9 +122,16 @@ impl Clip {
         };
         let (image, text) = both(open_image, open_text);
         let (image, text) = (image?, text?);
+        // Where the tower itself runs on a GPU; elsewhere the processor resizes frames.
+        let on_gpu =
+            image.as_ref().is_some_and(|tower| matches!(tower.encoder().engine().device, Device::Cuda(_)));
+        let camera = match on_gpu && options.engine != Some(EngineKind::Onnx) {
+            true => DeviceCamera::open(folder, &manifest, options, threads)?,
+            false => None,
+        };
         let id = ModelId::of(&manifest);
         heap::release_free();
-        Ok(Clip { manifest, threads, image, text, labels, id })
+        Ok(Clip { manifest, threads, image, text, labels, id, camera, mapper: Mapper::new() })
     }
 
     /// What the folder says about itself.
@@ -196,6 +207,17 @@ impl Clip {
     /// What tells this model from others.
     pub fn id(&self) -> &ModelId {
         &self.id
+    }
+
+    /// What reads a camera's frames where they lie on the GPU: of a folder that was exported for them (`clip-export --camera --trt`), and whose
+    /// image tower runs on a GPU.
+    pub fn camera(&self) -> Option<&DeviceCamera> {
+        self.camera.as_ref()
+    }
+
+    /// What brings frames of all memory to the processor's.
+    pub fn mapper(&self) -> &Mapper {
+        &self.mapper
     }
 
     /// The label set that was encoded when the folder was written, if it was given one.

@@ -6,7 +6,8 @@ use clip_model::memory;
 use crate::clip::Clip;
 use crate::embeddings::Embeddings;
 use crate::error::Result;
-use crate::images::Results;
+use crate::frames::{CameraFrame, CudaFrame};
+use crate::images::{ImageTower, Results};
 use crate::input::{ModelInput, grow};
 use crate::labels::LabelSet;
 use crate::scores::{Match, Score};
@@ -29,29 +30,49 @@ impl Clip {
     /// # Errors
     /// [`crate::Error::Room`]; else as [`Clip::encode_images`].
     pub fn encode_frames_into(&self, frames: &[Frame<'_>], embeddings: &mut [f32]) -> Result<()> {
-        self.encode_each_frame(frames.len(), &|i| frames[i], embeddings)
+        let tower = self.images()?;
+        let prepare = |i: usize, out: ModelInput<'_>| self.resize(tower, &frames[i], out);
+        tower.encode_with(frames.len(), &prepare, embeddings)
     }
 
-    /// The same for frames that are told one by one, by their number, and from several threads.
+    /// [`Clip::encode_frames_into`] for frames in whatever memory they lie. Those that [`Clip::camera`] takes are read by the GPU where they are; all
+    /// others come to the processor, which resizes them.
     ///
     /// # Errors
-    /// As [`Clip::encode_frames_into`].
-    pub fn encode_each_frame<'a>(
+    /// As [`Clip::encode_frames_into`] and [`Mapper::with_host`].
+    ///
+    /// [`Mapper::with_host`]: crate::frames::Mapper::with_host
+    pub fn encode_camera_frames_into(
         &self,
-        count: usize,
-        frame: &(impl Fn(usize) -> Frame<'a> + Sync),
+        frames: &[CameraFrame<'_>],
         embeddings: &mut [f32],
     ) -> Result<()> {
         let tower = self.images()?;
-        let preprocess = &self.manifest().preprocess;
+        if let Some(camera) = self.camera()
+            && !frames.is_empty()
+            && frames.iter().all(|frame| camera.takes(frame).is_some())
+        {
+            let taken: Vec<CudaFrame> = frames.iter().filter_map(|frame| camera.takes(frame)).collect();
+            return tower.check_room(frames.len(), embeddings).and_then(|()| {
+                embeddings.copy_from_slice(&camera.encode(&taken)?);
+                Ok(())
+            });
+        }
         let prepare = |i: usize, out: ModelInput<'_>| {
-            tower.scratches.with(|scratch| match out {
-                ModelInput::Bytes(out) => preprocess.fit_frame(&frame(i), scratch, out),
-                ModelInput::Floats(out) => preprocess.apply_frame(&frame(i), scratch, out),
-            })?;
-            Ok(())
+            let CameraFrame { memory, layout, view } = &frames[i];
+            self.mapper().with_host(memory, *layout, *view, |frame| self.resize(tower, frame, out))
         };
-        tower.encode_with(count, &prepare, embeddings)
+        tower.encode_with(frames.len(), &prepare, embeddings)
+    }
+
+    /// A frame to what the tower takes of it.
+    fn resize(&self, tower: &ImageTower, frame: &Frame<'_>, out: ModelInput<'_>) -> Result<()> {
+        let preprocess = &self.manifest().preprocess;
+        tower.scratches.with(|scratch| match out {
+            ModelInput::Bytes(out) => preprocess.fit_frame(frame, scratch, out),
+            ModelInput::Floats(out) => preprocess.apply_frame(frame, scratch, out),
+        })?;
+        Ok(())
     }
 
     /// The same for pictures that have the model's size already: packed RGB, `[side, side, 3]`.
@@ -96,14 +117,40 @@ impl Clip {
         frames: &[Frame<'_>],
         labels: &LabelSet,
         top: usize,
+        each: impl FnMut(usize, &[Score]),
+    ) -> Result<()> {
+        self.classify_each(frames.len(), labels, top, each, |values| self.encode_frames_into(frames, values))
+    }
+
+    /// [`Clip::classify_each_frame`] for frames in whatever memory they lie.
+    ///
+    /// # Errors
+    /// As [`Clip::classify`] and [`Clip::encode_camera_frames_into`].
+    pub fn classify_each_camera_frame(
+        &self,
+        frames: &[CameraFrame<'_>],
+        labels: &LabelSet,
+        top: usize,
+        each: impl FnMut(usize, &[Score]),
+    ) -> Result<()> {
+        let encode = |values: &mut [f32]| self.encode_camera_frames_into(frames, values);
+        self.classify_each(frames.len(), labels, top, each, encode)
+    }
+
+    fn classify_each(
+        &self,
+        frames: usize,
+        labels: &LabelSet,
+        top: usize,
         mut each: impl FnMut(usize, &[Score]),
+        encode: impl FnOnce(&mut [f32]) -> Result<()>,
     ) -> Result<()> {
         labels.check_model(self.id())?;
         let (tower, dim) = (self.images()?, self.embed_dim());
         tower.results.with(|Results { embeddings, scores }| {
-            let numbers = frames.len().saturating_mul(dim);
+            let numbers = frames.saturating_mul(dim);
             grow("embeddings", embeddings, numbers)?;
-            self.encode_frames_into(frames, &mut embeddings[..numbers])?;
+            encode(&mut embeddings[..numbers])?;
             for (frame, embedding) in embeddings[..numbers].chunks_exact(dim).enumerate() {
                 self.nearest_into(embedding, labels, top, scores)?;
                 each(frame, scores);

@@ -91,9 +91,7 @@ impl ImageTower {
         prepare: &(impl Fn(usize, ModelInput<'_>) -> Result<()> + Sync),
         values: &mut [f32],
     ) -> Result<()> {
-        if values.len() != count.saturating_mul(self.embed_dim) {
-            return Err(Error::Room { images: count, dim: self.embed_dim, found: values.len() });
-        }
+        self.check_room(count, values)?;
         self.encoder.check_process()?;
         let at_once = self.encoder.most().unwrap_or(IMAGES_PER_RUN);
         self.buffers.with(|buffer| {
@@ -102,6 +100,14 @@ impl ImageTower {
                 .map(|(run, values)| (run * at_once, values))
                 .try_for_each(|(first, values)| self.run(buffer, first, prepare, values))
         })
+    }
+
+    /// Refuses `values` that are not as long as so many embeddings.
+    pub fn check_room(&self, count: usize, values: &[f32]) -> Result<()> {
+        match values.len() == count.saturating_mul(self.embed_dim) {
+            true => Ok(()),
+            false => Err(Error::Room { images: count, dim: self.embed_dim, found: values.len() }),
+        }
     }
 
     /// One run: the embeddings of as many images as `values` has room for, from number `first` on.

@@ -2,7 +2,13 @@
  *
  *     frames MODEL_FOLDER
  */
+#define _GNU_SOURCE
 #include "check.h"
+
+#ifdef __linux__
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
 
 #define SIDE 8
 #define PIXELS (SIDE * SIDE)
@@ -136,6 +142,8 @@ static void wrong_frames(const clip_model *model, const clip_labels *labels)
     REFUSED(orientation, -1, CLIP_ERROR_ARGUMENT, "frame->orientation is -1");
     REFUSED(black, 65536, CLIP_ERROR_ARGUMENT, "frame->black is 65536");
     REFUSED(white, -1, CLIP_ERROR_ARGUMENT, "frame->white is -1");
+    REFUSED(memory, 9, CLIP_ERROR_ARGUMENT, "frame->memory is 9");
+    REFUSED(memory, CLIP_MEMORY_NVBUFSURFACE, CLIP_ERROR_ARGUMENT, "frame->handle is NULL");
     REFUSED(width, 0, CLIP_ERROR_ARGUMENT, "0x8 pixels");
     REFUSED(height, SIZE_MAX, CLIP_ERROR_ARGUMENT, "pixels, expected 1 to 65536");
     REFUSED(planes[1], NULL, CLIP_ERROR_NULL, "frame->planes[1] is NULL");
@@ -143,6 +151,40 @@ static void wrong_frames(const clip_model *model, const clip_labels *labels)
     REFUSED(strides[1], SIZE_MAX, CLIP_ERROR_ARGUMENT, "the stride of plane 1");
     REFUSED(crop_width, SIDE + 1, CLIP_ERROR_ARGUMENT, "does not lie in a frame of 8x8");
     REFUSED(crop_left, SIZE_MAX, CLIP_ERROR_ARGUMENT, "does not lie in a frame of 8x8");
+}
+
+/* A frame in a buffer that is known by its file descriptor. */
+static void buffers(const clip_model *model, const clip_labels *labels)
+{
+#ifdef __linux__
+    const size_t page = 4096;
+    clip_frame frame = red_frame(5);
+    clip_match match;
+    size_t count;
+    const int fd = memfd_create("frame", 0);
+
+    TRUE(fd > 0 && pwrite(fd, memory[0], PIXELS, (off_t)page) == PIXELS);
+    TRUE(pwrite(fd, memory[1], PIXELS / 2, (off_t)page + PIXELS) == PIXELS / 2);
+    frame.memory = CLIP_MEMORY_DMABUF;
+    frame.planes[0] = frame.planes[1] = NULL;
+    frame.fds[0] = fd;
+    frame.offsets[0] = page;
+    frame.offsets[1] = page + PIXELS;
+    WORKS(clip_classify_frame(model, &frame, labels, &match, 1, &count));
+    TRUE(match.index == 0 && match.similarity > 0.99f);
+    WORKS(clip_classify_frame(model, &frame, labels, &match, 1, &count));
+    frame.offsets[1] = 2 * page;
+    FAILS(CLIP_ERROR_ARGUMENT, "", clip_classify_frame(model, &frame, labels, &match, 1, &count));
+    frame.fds[0] = 0;
+    FAILS(CLIP_ERROR_ARGUMENT, "frame->fds[0] is 0", clip_classify_frame(model, &frame, labels, &match, 1, &count));
+    frame.fds[0] = 999;
+    FAILS(CLIP_ERROR_ARGUMENT, "", clip_classify_frame(model, &frame, labels, &match, 1, &count));
+    clip_model_forget_buffers(model);
+    TRUE(close(fd) == 0);
+#else
+    (void)model, (void)labels;
+#endif
+    clip_model_forget_buffers(NULL);
 }
 
 /* What the function of a stream was told. */
@@ -295,6 +337,7 @@ int main(int argc, char **argv)
     if (failures == 0) {
         formats(model, labels);
         wrong_frames(model, labels);
+        buffers(model, labels);
         streams(model, labels, others, foreign);
     }
     clip_labels_free(labels);

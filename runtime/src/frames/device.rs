@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use clip_model::frame::{FrameLayout, View};
 use clip_model::manifest::{self, Camera, Sizes};
 use clip_model::{Manifest, files};
 use clip_tensorrt::{DeviceInput, Element, Kind, cuda};
 
-use super::memory::{CudaFrame, FrameMemory};
+use super::memory::{CameraFrame, CudaFrame, FrameMemory};
 use crate::device::{Device, EngineKind};
 use crate::embeddings::dot;
 use crate::engine::tensorrt::{self, Pool};
@@ -99,7 +98,8 @@ impl DeviceCamera {
     }
 
     /// The frame, if it is one that this takes: on this GPU, of the camera's layout, seen as the camera's are.
-    pub fn takes(&self, memory: &FrameMemory<'_>, layout: &FrameLayout, view: &View) -> Option<CudaFrame> {
+    pub fn takes(&self, frame: &CameraFrame<'_>) -> Option<CudaFrame> {
+        let CameraFrame { memory, layout, view } = frame;
         match memory {
             FrameMemory::Cuda(frame) if frame.device == self.device && self.camera.takes(layout, view) => {
                 Some(*frame)

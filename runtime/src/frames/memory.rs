@@ -4,6 +4,8 @@ use std::ffi::c_void;
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
 
+use clip_model::frame::{FrameLayout, View};
+
 /// Where a frame's planes lie. What they hold is said by a [`clip_model::frame::FrameLayout`].
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
@@ -17,6 +19,17 @@ pub enum FrameMemory<'a> {
     DmaBuf(DmaBufFrame<'a>),
     /// A buffer of NVIDIA's multimedia library, as DeepStream's and Jetson's elements hand them on.
     Surface(SurfaceFrame),
+}
+
+/// A frame in whatever memory it lies.
+#[derive(Debug, Clone, Copy)]
+pub struct CameraFrame<'a> {
+    /// Where its planes lie.
+    pub memory: FrameMemory<'a>,
+    /// What they hold.
+    pub layout: FrameLayout,
+    /// Which part counts, and how it is turned.
+    pub view: View,
 }
 
 /// A frame in the memory of a GPU.

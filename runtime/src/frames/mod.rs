@@ -16,6 +16,6 @@ mod surface_api;
 
 pub use device::DeviceCamera;
 pub use mapper::Mapper;
-pub use memory::{CudaFrame, FrameMemory, SurfaceFrame};
+pub use memory::{CameraFrame, CudaFrame, FrameMemory, SurfaceFrame};
 #[cfg(unix)]
 pub use memory::{DmaBufFrame, DmaBufPlane};
