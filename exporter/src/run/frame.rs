@@ -8,7 +8,12 @@ use crate::camera::{Camera, Group};
 /// What lies where no sample is: a graph that looks at it gives something else.
 const PADDING: u8 = 0xa5;
 
-/// The planes of a frame that shows `picture`, stretched to its size; each has all bytes of its last row, too.
+/// How strong the colours are that frames have, of those of their pictures. Where a colour sample stands for several pixels at an edge, strong colours come out
+/// beyond 0 to 255, and are cut there: pixel by pixel where frames become colours at full size, and after resizing where they are resized
+/// first. That is a difference of the two ways, and none that says whether a graph is right.
+const STRENGTH: f64 = 0.6;
+
+/// The planes of a frame that shows `picture` in paler colours, stretched to its size; each has all bytes of its last row, too.
 pub fn planes(camera: &Camera, picture: &Image) -> Vec<Vec<u8>> {
     let layout = &camera.layout;
     let rows = |plane| layout.format.plane(plane, layout.width, layout.height).map_or(0, |(_, rows)| rows);
@@ -21,6 +26,7 @@ pub fn planes(camera: &Camera, picture: &Image) -> Vec<Vec<u8>> {
                 for column in 0..layout.width.div_ceil(across) {
                     let at = row * layout.strides[plane] + byte + column * step;
                     let rgb = block(camera, picture, [column * across, row * down], [across, down]);
+                    let rgb = rgb.map(|level| 127.5 + STRENGTH * (level - 127.5));
                     let level = sample(camera, kind, rgb);
                     match layout.format {
                         PixelFormat::Gray16 => {
