@@ -16,7 +16,8 @@ use clip_testkit::{resnet, small_vit};
 
 /// The library, where it is there; another one can be named in `CLIP_TEST_OPENVINO`.
 fn library() -> Option<PathBuf> {
-    let there = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.deps/onnxruntime-openvino/lib/libonnxruntime.so");
+    let there =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../.deps/onnxruntime-openvino/lib/libonnxruntime.so");
     let path = std::env::var_os("CLIP_TEST_OPENVINO").map_or(there, PathBuf::from);
     if !path.exists() {
         println!("skipped: {} is not there; make .deps/onnxruntime-openvino brings it", path.display());
@@ -45,7 +46,8 @@ fn int8(side: usize) -> Options {
 
 /// Embeddings of the pictures and of the texts.
 fn embeddings(clip: &Clip) -> [Vec<f32>; 2] {
-    [clip.encode_images(&pictures()).unwrap(), clip.encode_texts(&texts()).unwrap()].map(|e| e.as_slice().to_vec())
+    [clip.encode_images(&pictures()).unwrap(), clip.encode_texts(&texts()).unwrap()]
+        .map(|e| e.as_slice().to_vec())
 }
 
 /// The largest difference.
