@@ -37,7 +37,7 @@ test: .deps/onnxruntime .deps/onnxruntime-openvino .deps/tensorrt .deps/tensorrt
 	$(CARGO) test --release --workspace --no-fail-fast
 
 .PHONY: parity
-parity: .deps/python .deps/engines .deps/runtimes .deps/tensorrt build ## compare with open_clip, transformers, Pillow and PyTorch, in several engines
+parity: .deps/python .deps/engines .deps/runtimes .deps/tensorrt .deps/frames build ## compare with open_clip, transformers, Pillow and PyTorch, in several engines
 	$(BUILD) --workspace --examples
 	scripts/parity.sh
 
@@ -64,6 +64,10 @@ check: .deps/onnxruntime $(LIBTORCH_HERE) ## formatting, lints, documentation, a
 .PHONY: header
 header: ## write include/clip.h anew from ffi/
 	scripts/header.sh
+
+.PHONY: abi
+abi: .deps/onnxruntime ## write ffi/abi.txt anew after something was added to clip.h
+	CLIP_WRITE_ABI=1 $(CARGO) test --release -p clip-ffi --test abi
 
 .PHONY: clean-deps
 clean-deps: ## remove .deps/, to be fetched again when needed
@@ -95,3 +99,5 @@ clean-deps: ## remove .deps/, to be fetched again when needed
 	@scripts/deps.sh runtimes
 .deps/optimum: FORCE ## optimum-onnx, beside which tests/bench/export.py measures
 	@scripts/deps.sh optimum
+.deps/frames: FORCE ## FFmpeg's conversions and OpenCV, with which frames are compared
+	@scripts/deps.sh frames

@@ -4,12 +4,16 @@
 #[cfg(unix)]
 use std::path::Path;
 
+/// The number in the SONAME, by which the system finds the library for programs that were compiled with its interface. It is raised by one
+/// when that breaks, and for nothing else: see CONTRIBUTING.md and tests/abi.rs.
+const ABI: u32 = 0;
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     if std::env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
         return;
     }
-    let soname = concat!("libclip.so.", env!("CARGO_PKG_VERSION_MAJOR"));
+    let soname = &format!("libclip.so.{ABI}");
     println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,{soname}");
     // ONNX Runtime's threads and exit handlers outlive a `dlclose`; so must the code they call.
     println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");

@@ -73,7 +73,7 @@ def charsmap(value: int, texts: bytes) -> bytes:
 def manifests() -> None:
     encoder = {"file": "visual.onnx", "sha256": "0" * 64, "engine": {"name": "onnx"}, "precision": "fp32", "input": {"name": "image", "layout": "nchw", "element": "float32"}, "output": "embedding"}
     preprocess = {"size": 8, "resize_mode": "shortest", "interpolation": "bicubic", "mean": [0.5] * 3, "std": [0.5] * 3}
-    base = {"schema": 3, "producer": "seed", "model": "seed", "embed_dim": 4, "logit_scale": 100.0}
+    base = {"schema": 4, "producer": "seed", "model": "seed", "embed_dim": 4, "logit_scale": 100.0}
     read = json.loads((Path(__file__).parent.parent / "runtime/tests/colours/clip.json").read_text())
     put("manifest", "whole", read)
     labels = {"file": "labels.safetensors", "sha256": "1" * 64, "count": 3}
@@ -84,7 +84,11 @@ def manifests() -> None:
     put("manifest", "older", json.loads((Path(__file__).parent.parent / "runtime/tests/colours/schema-1.json").read_text()))
     classifier = {"encoder": {**encoder, "file": "classifier.onnx", "output": "probabilities"}, "values": "pixels", "labels": {"file": "labels.txt", "sha256": "4" * 64}}
     put("manifest", "classifier", only | {"classifier": classifier | {"settings": [{"file": "classifier.onnx.modelinfo", "sha256": "5" * 64}]}})
-    put("manifest", "later", {"schema": 4})
+    camera = {"encoder": {**encoder, "file": "camera.onnx", "input": {"name": "y", "layout": "planes", "element": "uint8"}}, "inputs": ["y", "uv"]}
+    frame = {"format": "nv12", "width": 64, "height": 48, "strides": [64, 64, 0], "color": {"matrix": "bt601", "range": "limited"}, "levels": [0, 65535]}
+    view = {"crop": {"left": 2, "top": 0, "width": 48, "height": 48}, "orientation": "turned_right"}
+    put("manifest", "camera", only | {"camera": camera | {"layout": frame, "view": view}})
+    put("manifest", "later", {"schema": 5})
 
 
 def labels() -> None:
@@ -93,6 +97,15 @@ def labels() -> None:
         header = json.dumps({"__metadata__": {"labels": note}, "embeddings": {"dtype": "F32", "shape": shape, "data_offsets": [0, 24]}})
         header = header.encode().ljust((len(header) + 7) // 8 * 8)
         put("stored_labels", name, struct.pack("<Q", len(header)) + header + struct.pack("<6f", 1, 0, 0, 0, 0.6, -0.8))
+    # Those of the model that the C interface is fuzzed with, of which all is said that can be.
+    manifest = json.loads((Path(__file__).parent.parent / "runtime/tests/colours/clip.json").read_text())
+    hashes = {name: manifest[name]["sha256"] for name in ["image", "text", "tokenizer"]}
+    note = {"labels": ["red", "sky"], "templates": [], "background": 1, "model": {"name": "colours", **hashes}, "logits": {"scale": 20.0, "bias": -3.0}}
+    shape = {"dtype": "F32", "shape": [2, 4], "data_offsets": [0, 32]}
+    header = json.dumps({"__metadata__": {"labels": json.dumps(note)}, "embeddings": shape}).encode()
+    header = header.ljust((len(header) + 7) // 8 * 8)
+    put("ffi", "label-file", b"\4" + struct.pack("<Q", len(header)) + header + struct.pack("<8f", 1, 0, 0, 0, 0, 0.6, -0.8, 0))
+    put("ffi", "numbers", b"\5" + struct.pack("<12f", 20, -3, 0.5, 0.2, 1, 0, 0, 0, 0, 3, -4, 0))
 
 
 def texts() -> None:

@@ -1,15 +1,17 @@
 //! `clip-run embed`: images or texts to a NumPy file of embeddings.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail, ensure};
 use clip_program::{Kept, Progress, Usage, input, print};
-use clip_runtime::Clip;
+use clip_runtime::{Clip, Embeddings, Image};
 use serde_json::json;
 
 use crate::model::ModelOptions;
-use crate::{images, npy};
+use crate::{images, npy, output};
 
 /// Write the embeddings of images or texts to a NumPy file
 #[derive(clap::Args)]
@@ -66,10 +68,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let reason = "--json prints to standard output, which takes the embeddings here: name a file with -o";
         return Err(Usage(reason.to_owned()).into());
     }
-    check_output(output, arguments.force)?;
+    output::check(output, arguments.force)?;
     input::check_once(arguments.input.images.iter().map(PathBuf::as_path))?;
     let texts = texts(&arguments.input)?;
-    let clip = arguments.model.open_noting(&arguments.folder)?;
+    let clip = arguments.model.open_for_images(&arguments.folder, arguments.input.images.len())?;
     let embeddings = match texts {
         Some(texts) => encode(&clip, &texts)?,
         None => images(&clip, &arguments.input.images)?,
@@ -89,22 +91,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         false => format!("{}: float32 [{rows}, {columns}]", output.display()),
     };
     print(&line, &format!("{} is written", output.display()))
-}
-
-/// Refuses a destination before any work is done.
-fn check_output(output: &Path, force: bool) -> Result<()> {
-    // The entry itself: what a link names is not looked at, since the link would be replaced.
-    let Ok(there) = output.symlink_metadata() else { return Ok(()) };
-    if input::is_stdio(output) {
-        return Ok(());
-    }
-    ensure!(
-        there.is_file(),
-        "{} is not a plain file: name a file to be written or replaced",
-        output.display()
-    );
-    ensure!(force, "{} exists: name another file, or replace it with --force", output.display());
-    Ok(())
 }
 
 /// The texts, when texts are asked for.
@@ -132,21 +118,30 @@ fn encode(clip: &Clip, texts: &[String]) -> Result<Vec<f32>> {
     Ok(values)
 }
 
-fn images(clip: &Clip, paths: &[PathBuf]) -> Result<Vec<f32>> {
+/// The embeddings of pictures, `[paths, embed_dim]`.
+pub fn images(clip: &Clip, paths: &[PathBuf]) -> Result<Vec<f32>> {
     let mut values = Vec::with_capacity(paths.len() * clip.embed_dim());
-    let mut failed = 0;
-    let mut done = 0;
-    let mut progress = Progress::new("images encoded", paths.len());
-    for paths in paths.chunks(images::AT_ONCE) {
-        let read = images::read(clip, paths, &|line| progress.note(line));
-        failed += read.iter().filter(|image| image.is_err()).count();
-        if failed == 0 {
-            let images: Vec<_> = read.into_iter().flatten().collect();
-            values.extend_from_slice(clip.encode_images(&images)?.as_slice());
+    let (mut failed, mut done) = (0, 0);
+    let progress = RefCell::new(Progress::new("images encoded", paths.len()));
+    // Nothing is written when an image cannot be read; the others are still looked at, to report them all.
+    let is_lost = AtomicBool::new(false);
+    let encode = |read: &[Result<Image>]| {
+        let images: Vec<&Image> = read.iter().flatten().collect();
+        if images.len() < read.len() {
+            is_lost.store(true, Ordering::Relaxed);
         }
-        done += paths.len();
-        progress.set(done);
-    }
+        match is_lost.load(Ordering::Relaxed) {
+            true => Ok(None),
+            false => Ok(Some(clip.encode_images(&images)?)),
+        }
+    };
+    images::each(clip, paths, &|line| progress.borrow().note(line), encode, |run| {
+        failed += run.images.iter().filter(|image| image.is_err()).count();
+        values.extend_from_slice(run.made.as_ref().map_or(&[], Embeddings::as_slice));
+        done += run.paths.len();
+        progress.borrow_mut().set(done);
+        Ok(())
+    })?;
     drop(progress);
     if failed > 0 {
         bail!("{failed} of {} images could not be read; nothing was written", paths.len());

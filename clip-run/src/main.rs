@@ -1,11 +1,18 @@
-//! `clip-run`: classifies images and computes embeddings with a model folder that `clip-export` wrote.
+//! `clip-run`: classifies images, computes embeddings and makes label sets with a model folder that `clip-export` wrote.
 
+mod bench;
+mod calibrate;
 mod classify;
 mod embed;
+mod examples;
 mod images;
+mod in_order;
 mod info;
+mod label_options;
+mod labels;
 mod model;
 mod npy;
+mod output;
 
 use std::process::ExitCode;
 
@@ -25,6 +32,9 @@ Examples:
   clip-run classify emoji photo.jpg --labels \"cat,dog,bicycle\" --template \"a photo of a {}.\" --top 3
   clip-run embed emoji --images *.jpg -o images.npy
   clip-run embed emoji --texts \"a red car\" \"a blue car\" -o texts.npy
+  clip-run labels emoji --labels \"cat,dog,bicycle\" -o pets.safetensors
+  clip-run calibrate emoji examples/ --label-set pets.safetensors -o calibrated.safetensors
+  clip-run bench emoji --batch 1,8 --formats nv12 --size 1280x720
   clip-run info emoji
 
 `clip-export CHECKPOINT -o emoji` makes the folder. ONNX Runtime (libonnxruntime.so) is looked for at ORT_DYLIB_PATH,
@@ -37,6 +47,9 @@ Exit status: 0 when all went well, 1 when something failed, 2 for wrong argument
 enum Command {
     Classify(classify::Arguments),
     Embed(embed::Arguments),
+    Labels(labels::Arguments),
+    Calibrate(calibrate::Arguments),
+    Bench(bench::Arguments),
     Info(info::Arguments),
 }
 
@@ -45,6 +58,9 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Embed(arguments) => embed::run(&arguments),
+        Command::Labels(arguments) => labels::run(&arguments),
+        Command::Calibrate(arguments) => calibrate::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
     };
     clip_program::finish(done.map_err(advised))

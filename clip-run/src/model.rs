@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use clap::builder::RangedU64ValueParser;
 use clip_program::{Progress, note};
@@ -42,8 +43,25 @@ pub struct ModelOptions {
 impl ModelOptions {
     /// Opens `folder` as they say.
     pub fn open(&self, folder: &Path) -> Result<Clip> {
+        Clip::open_with(folder, &self.options())
+    }
+
+    /// The same, and a note on standard error for each engine that nobody has compared with its graph.
+    pub fn open_noting(&self, folder: &Path) -> Result<Clip> {
+        noting(self.open(folder)?, folder)
+    }
+
+    /// The same for so many images, which [`crate::images`] encodes: each thread some for itself, where that leaves few without any.
+    pub fn open_for_images(&self, folder: &Path, images: usize) -> Result<Clip> {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let alone = (2 * images > self.threads.unwrap_or(processors).min(processors)).then_some(1);
+        noting(Clip::open_with(folder, &self.options().image_threads(alone))?, folder)
+    }
+
+    /// What the options say.
+    pub fn options(&self) -> Options {
         let building = Mutex::new(Building::default());
-        let options = Options::new()
+        Options::new()
             .engine(self.engine)
             .device(self.device)
             .rebuild(self.rebuild)
@@ -57,18 +75,15 @@ impl ModelOptions {
             .watch_rebuild(move |graph, progress| {
                 building.lock().unwrap_or_else(PoisonError::into_inner).show(graph, progress);
                 ControlFlow::Continue(())
-            });
-        Clip::open_with(folder, &options)
+            })
     }
+}
 
-    /// The same, and a note on standard error for each engine that nobody has compared with its graph.
-    pub fn open_noting(&self, folder: &Path) -> Result<Clip> {
-        let clip = self.open(folder)?;
-        for plan in clip.unverified() {
-            note(&format!("{} is unverified{}", plan.display(), remedy(plan, folder)));
-        }
-        Ok(clip)
+fn noting(clip: Clip, folder: &Path) -> Result<Clip> {
+    for plan in clip.unverified() {
+        note(&format!("{} is unverified{}", plan.display(), remedy(plan, folder)));
     }
+    Ok(clip)
 }
 
 /// How an engine becomes a verified one. One of the cache is of this machine, and there is no command for it.

@@ -198,7 +198,7 @@ fn stored_labels_are_used_when_none_are_named() {
 #[test]
 fn wrong_arguments_exit_with_2() {
     let folder = colours::folder();
-    let wrong: [&[&dyn AsRef<OsStr>]; 11] = [
+    let wrong: [&[&dyn AsRef<OsStr>]; 22] = [
         &[],
         &[&"classify", &folder],
         &[&"classify", &folder, &"a.png", &"--template", &"a {}"],
@@ -210,13 +210,24 @@ fn wrong_arguments_exit_with_2() {
         &[&"embed", &folder, &"--texts", &"a", &"-o", &"-", &"--json"],
         &[&"info", &folder, &"--threads", &"0"],
         &[&"info", &folder, &"--threads", &"1025"],
+        &[&"classify", &folder, &"a.png", &"--labels", &"a", &"--label-set", &"b"],
+        &[&"classify", &folder, &"a.png", &"--label-set", &"b", &"--template", &"a {}"],
+        &[&"classify", &folder, &"a.png", &"--labels", &"a", &"--min-probability", &"1.5"],
+        &[&"classify", &folder, &"a.png", &"--labels", &"a", &"--min-similarity", &"-2"],
+        &[&"classify", &folder, &"a.png", &"--labels", &"a", &"--min-similarity", &"NaN"],
+        &[&"labels", &folder, &"--labels", &"a"],
+        &[&"labels", &folder, &"--labels", &"a", &"-o", &"-"],
+        &[&"labels", &folder, &"--labels", &"a", &"--examples", &"b", &"-o", &"c"],
+        &[&"labels", &folder, &"--label-set", &"a", &"--examples", &"b", &"-o", &"c"],
+        &[&"calibrate", &folder, &"examples", &"--labels", &"a"],
+        &[&"calibrate", &folder, &"-", &"--labels-file", &"-", &"-o", &"c"],
     ];
     for arguments in wrong {
         let output = clip_run(arguments);
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
         assert!(output.stdout.is_empty());
     }
-    for command in ["classify", "embed", "info"] {
+    for command in ["classify", "embed", "labels", "calibrate", "info"] {
         assert!(stdout(&clip_run(&[&command, &"--help"])).contains("Usage: clip-run"));
     }
 }
@@ -303,6 +314,11 @@ fn a_failed_embed_writes_nothing() {
     // The model gives no number for black.
     let output = clip_run(&[&"embed", &folder, &"--images", &names[0], &names[2], &"-o", &file]);
     refused(&output, &["visual.onnx", "item 1"]);
+    // Its number is the one that it has among all.
+    let mut many: Vec<&dyn AsRef<OsStr>> = vec![&"embed", &folder, &"-o", &file, &"--images"];
+    many.extend(std::iter::repeat_n(&names[0] as &dyn AsRef<OsStr>, 70));
+    many.push(&names[2]);
+    refused(&clip_run(&many), &["visual.onnx", "item 70"]);
     let empty = pictures.path("empty.txt");
     std::fs::write(&empty, "").unwrap();
     refused(&clip_run(&[&"embed", &folder, &"--texts-file", &empty, &"-o", &file]), &["has no text"]);

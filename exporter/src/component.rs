@@ -13,11 +13,14 @@ pub enum Component {
     Text,
     /// The classifier for other programs.
     Classifier,
+    /// The image encoder for a camera's frames.
+    Camera,
 }
 
 impl Component {
     /// In the order in which they are built.
-    pub const ALL: [Component; 3] = [Component::Image, Component::Text, Component::Classifier];
+    pub const ALL: [Component; 4] =
+        [Component::Image, Component::Text, Component::Classifier, Component::Camera];
 
     /// What names that are made of its model's end with.
     pub fn suffix(self) -> &'static str {
@@ -25,6 +28,7 @@ impl Component {
             Component::Image => "visual",
             Component::Text => "text",
             Component::Classifier => "classifier",
+            Component::Camera => "camera",
         }
     }
 
@@ -34,6 +38,7 @@ impl Component {
             Component::Image => "visual.onnx",
             Component::Text => "text.onnx",
             Component::Classifier => "classifier.onnx",
+            Component::Camera => "camera.onnx",
         }
     }
 
@@ -43,6 +48,7 @@ impl Component {
             Component::Image => "visual.plan",
             Component::Text => "text.plan",
             Component::Classifier => "classifier.plan",
+            Component::Camera => "camera.plan",
         }
     }
 
@@ -52,6 +58,7 @@ impl Component {
             Component::Image => manifest.image.as_ref(),
             Component::Text => manifest.text.as_ref(),
             Component::Classifier => manifest.classifier.as_ref().map(|classifier| &classifier.encoder),
+            Component::Camera => manifest.camera.as_ref().map(|camera| &camera.encoder),
         }
     }
 
@@ -61,6 +68,7 @@ impl Component {
             Component::Image => manifest.image.as_mut(),
             Component::Text => manifest.text.as_mut(),
             Component::Classifier => manifest.classifier.as_mut().map(|classifier| &mut classifier.encoder),
+            Component::Camera => manifest.camera.as_mut().map(|camera| &mut camera.encoder),
         }
     }
 }

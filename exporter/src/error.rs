@@ -232,6 +232,9 @@ pub enum Conflict {
     /// Stored labels, and the text tower alone.
     #[error("labels are compared with images, whose encoder is left out")]
     LabelsOfTexts,
+    /// A camera, and the text tower alone.
+    #[error("a camera's graph is made of the image encoder, which is left out")]
+    CameraOfTexts,
     /// An engine of TensorRT, of 8-bit integers as CPUs want them.
     #[error("TensorRT takes symmetric 8-bit integers alone, and these are written for CPUs")]
     PlanOfCpuIntegers,

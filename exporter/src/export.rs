@@ -138,6 +138,9 @@ impl<'a> Export<'a> {
             if tower == Tower::Image && options.classifier.is_some() {
                 image = Some(graph.clone());
             }
+            if let (Tower::Image, Some(camera)) = (tower, &options.camera) {
+                contents::add_camera(&mut folder, graph.clone(), camera, options.numbers)?;
+            }
             keep(tower, graph);
         }
         if options.combined {
@@ -164,6 +167,13 @@ impl<'a> Export<'a> {
         }
         steps(Step::Trial);
         options.runner.try_out(path, None)?;
+        if options.camera.is_some() {
+            steps(Step::Frames);
+            let found = compare::camera(path, &self.samples, None, &options.runner)?;
+            found.into_iter().for_each(|compare::Closeness { count, min_cosine, .. }| {
+                steps(Step::FramesVerified { count, min_cosine });
+            });
+        }
         if let Some(plans) = &options.plans {
             let judged = (&self.samples, self.thresholds);
             let image_ms = plans::complete(path, &mut manifest, plans, judged, &options.runner, steps)?;

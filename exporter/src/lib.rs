@@ -20,6 +20,7 @@
 //! Checkpoints of the Hugging Face hub are fetched by [`clip_checkpoint::hub`]. This crate neither trains nor prints, and knows no command
 //! line.
 
+mod camera;
 pub mod compare;
 mod component;
 mod contents;
@@ -38,6 +39,7 @@ mod testing;
 mod tower;
 pub mod triton;
 
+pub use camera::Camera;
 pub use component::Component;
 pub use contents::destination::check as check_destination;
 pub use error::{Conflict, Error, Missed, Result};

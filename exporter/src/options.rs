@@ -2,6 +2,7 @@
 
 use clip_model::manifest::{MAX_BATCH, Precision, Values};
 
+use crate::camera::Camera;
 use crate::compare::{Samples, Thresholds};
 use crate::component::Component;
 use crate::error::{Conflict, Error, Result};
@@ -31,6 +32,8 @@ pub struct Options {
     pub labels: Option<Labels>,
     /// Whether there is also one graph from images to the probabilities of the labels, and what its images are.
     pub classifier: Option<Values>,
+    /// Whether there is also a graph from the frames of a camera, and of which.
+    pub camera: Option<Camera>,
     /// Number format of the encoders.
     pub numbers: Numbers,
     /// What the encoders are verified on, and calibrated; generated when it is None, which 8-bit integers refuse.
@@ -81,6 +84,7 @@ impl Options {
             (Component::Image, has(Tower::Image)),
             (Component::Text, has(Tower::Text)),
             (Component::Classifier, self.classifier.is_some()),
+            (Component::Camera, self.camera.is_some()),
         ];
         components.into_iter().filter_map(|(component, there)| there.then_some(component)).collect()
     }
@@ -95,7 +99,7 @@ impl Options {
     /// Refuses options that contradict each other or are out of range.
     ///
     /// # Errors
-    /// [`Error::Conflict`], [`Error::Range`], [`Error::FewSamples`] and [`Error::Label`].
+    /// [`Error::Conflict`], [`Error::Range`], [`Error::FewSamples`] and [`Error::Label`]; [`Error::Model`] for frames that cannot be.
     pub fn check(&self) -> Result<()> {
         let Form { opset, batch, bytes, .. } = self.form;
         let range = |what: String, allowed: String| Err(Error::Range { what, allowed });
@@ -129,10 +133,15 @@ impl Options {
             }
         }
         self.plans.iter().try_for_each(Plans::validate)?;
+        if let Some(Camera { layout, view }) = &self.camera {
+            layout.check()?;
+            view.check(layout)?;
+        }
         let conflicts = [
             (self.combined && int8, Conflict::CombinedInt8),
             (text_alone && bytes, Conflict::BytesOfTexts),
             (text_alone && self.labels.is_some(), Conflict::LabelsOfTexts),
+            (text_alone && self.camera.is_some(), Conflict::CameraOfTexts),
             (self.plans.is_some() && self.numbers.is_for_cpus(), Conflict::PlanOfCpuIntegers),
             (self.plans_of_nothing(), Conflict::PlanOfNothing),
             (self.classifier.is_some() && self.labels.is_none(), Conflict::ClassifierOfNothing),

@@ -25,6 +25,15 @@ pub enum Step {
     Labels,
     /// The encoders are compared with those in single precision.
     Verify,
+    /// The camera's graph is compared with the image encoder.
+    Frames,
+    /// The camera's graph gave what the image encoder does.
+    FramesVerified {
+        /// Frames compared.
+        count: usize,
+        /// The lowest cosine between the two.
+        min_cosine: f32,
+    },
     /// Engines are compared with the graphs that they were built of.
     VerifyPlans,
     /// The comparison rests on few pictures, each of which is a large share of them.

@@ -131,9 +131,10 @@ pub(crate) unsafe trait Options: Copy {
 
 /// A copy of a struct of options as this library knows it, whichever header the caller was built with: fields that an
 /// older header does not have are zero; those that a newer one has, and this library does not know, must be.
-pub(crate) unsafe fn options<T: Options>(pointer: *const T, name: &'static str) -> Result<T, Error> {
+pub(crate) unsafe fn options<T: Options>(pointer: *const T, name: impl Into<Name>) -> Result<T, Error> {
     /// No struct of ours will be longer, so a number above is a field that was never set.
     const LONGEST: usize = 4096;
+    let name = name.into();
     unsafe { reference(pointer.cast::<usize>(), name) }?;
     let found = unsafe { *pointer.cast::<usize>() };
     let known = size_of::<T>();

@@ -1,8 +1,12 @@
 //! Zero-shot classification.
 
+use std::mem::MaybeUninit;
+
+use clip_runtime::Score;
+
 use crate::argument;
 use crate::error::Error;
-use crate::guard::guard;
+use crate::guard::{Call, guard};
 use crate::image::clip_image;
 use crate::labels::clip_labels;
 use crate::model::clip_model;
@@ -63,30 +67,69 @@ unsafe fn classify<'a>(
     capacity: usize,
     count: *mut usize,
 ) -> clip_status {
+    unsafe {
+        guard(filling(count, |call, count| {
+            let model = argument::reference(model, "model")?;
+            let images = images()?;
+            let labels = argument::reference(labels, "labels")?;
+            let room = Room::new(matches, capacity, images.len(), top)?;
+            let found = match images.is_empty() {
+                true => Vec::new(),
+                false => model.clip.classify_batch(&images, &labels.set, top)?,
+            };
+            call.has_memory()?;
+            room.write(&found);
+            count.write(top.min(labels.set.len()));
+            Ok(())
+        }))
+    }
+}
+
+/// `body` with the place for the number of matches, which is 0 if it fails.
+pub(crate) unsafe fn filling(
+    count: *mut usize,
+    body: impl FnOnce(&Call, &mut MaybeUninit<usize>) -> Result<(), Error>,
+) -> impl FnOnce(&Call) -> Result<(), Error> {
     if let Some(count) = unsafe { count.as_mut() } {
         *count = 0;
     }
-    guard(|call| unsafe {
-        let count = argument::output(count, "count")?;
-        let model = argument::reference(model, "model")?;
-        let images = images()?;
-        let labels = argument::reference(labels, "labels")?;
-        let room = argument::rows(matches, capacity, images.len(), top.max(1), "matches")?;
-        if top == 0 {
-            return Err(Error::Argument("top is 0, expected at least 1".to_owned()));
+    move |call| body(call, unsafe { argument::output(count, "count") }?)
+}
+
+/// Where matches go, in rows of `top`.
+pub(crate) struct Room<'a> {
+    matches: &'a mut [MaybeUninit<clip_match>],
+    top: usize,
+}
+
+impl Room<'_> {
+    pub(crate) unsafe fn new<'a>(
+        matches: *mut clip_match,
+        capacity: usize,
+        n: usize,
+        top: usize,
+    ) -> Result<Room<'a>, Error> {
+        let matches = unsafe { argument::rows(matches, capacity, n, top.max(1), "matches") }?;
+        match top {
+            0 => Err(Error::Argument("top is 0, expected at least 1".to_owned())),
+            top => Ok(Room { matches, top }),
         }
-        let found = match images.is_empty() {
-            true => Vec::new(),
-            false => model.clip.classify_batch(&images, &labels.set, top)?,
-        };
-        call.has_memory()?;
-        for (room, found) in room.chunks_exact_mut(top).zip(&found) {
+    }
+
+    /// Writes the matches of image `row`.
+    pub(crate) fn write_row(&mut self, row: usize, found: &[Score]) {
+        for (to, from) in self.matches[row * self.top..][..self.top].iter_mut().zip(found) {
+            let Score { index, probability, similarity } = *from;
+            to.write(clip_match { index, probability, similarity });
+        }
+    }
+
+    pub(crate) fn write(self, found: &[Vec<clip_runtime::Match<'_>>]) {
+        for (room, found) in self.matches.chunks_exact_mut(self.top).zip(found) {
             for (to, from) in room.iter_mut().zip(found) {
                 let clip_runtime::Match { index, probability, similarity, .. } = *from;
                 to.write(clip_match { index, probability, similarity });
             }
         }
-        count.write(top.min(labels.set.len()));
-        Ok(())
-    })
+    }
 }

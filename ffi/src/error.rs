@@ -29,6 +29,8 @@ impl fmt::Display for Name {
 pub(crate) enum Error {
     #[error("{0} is NULL")]
     Null(Name),
+    #[error("{name}->planes[{plane}] is NULL, {format} has {} planes", format.planes())]
+    NoPlane { name: Name, plane: usize, format: clip_runtime::PixelFormat },
     #[error("{name} is not UTF-8: byte {at} begins no character")]
     Utf8 { name: Name, at: usize },
     #[error("{0}")]
@@ -38,11 +40,14 @@ pub(crate) enum Error {
     #[error("{name} has room for {found} elements, {expected} are needed")]
     Capacity { name: &'static str, expected: usize, found: usize },
     #[error("{name}->struct_size is {found}, this library knows {known}: {reason}")]
-    StructSize { name: &'static str, known: usize, found: usize, reason: &'static str },
+    StructSize { name: Name, known: usize, found: usize, reason: &'static str },
     #[error("not enough memory: the last of it went while the call ran")]
     Memory,
     #[error(transparent)]
     Runtime(#[from] clip_runtime::Error),
+    /// A frame of a stream on which the engine failed.
+    #[error(transparent)]
+    Failed(std::sync::Arc<clip_runtime::Error>),
     #[error(transparent)]
     Model(#[from] clip_model::Error),
     #[error("internal error, please report it: {0}")]
@@ -53,7 +58,7 @@ impl Error {
     /// The code that C gets to see.
     pub(crate) fn status(&self) -> clip_status {
         match self {
-            Error::Null(_) => CLIP_ERROR_NULL,
+            Error::Null(_) | Error::NoPlane { .. } => CLIP_ERROR_NULL,
             Error::Utf8 { .. } => CLIP_ERROR_UTF8,
             Error::Argument(_) => CLIP_ERROR_ARGUMENT,
             Error::Path(_) => CLIP_ERROR_FILE,
@@ -61,6 +66,7 @@ impl Error {
             Error::StructSize { .. } => CLIP_ERROR_STRUCT_SIZE,
             Error::Memory => CLIP_ERROR_MEMORY,
             Error::Runtime(error) => of_runtime(error),
+            Error::Failed(error) => of_runtime(error),
             Error::Model(error) => of_model(error),
             Error::Panic(_) => CLIP_ERROR_INTERNAL,
         }
@@ -83,12 +89,21 @@ fn of_runtime(error: &clip_runtime::Error) -> clip_status {
     use clip_runtime::Error::*;
     match error {
         Model(error) => of_model(error),
-        Threads { .. } | Room { .. } | ForeignLabels { .. } => CLIP_ERROR_ARGUMENT,
+        Threads { .. }
+        | Room { .. }
+        | ForeignLabels { .. }
+        | Count { .. }
+        | Row { .. }
+        | Logits(_)
+        | Threshold { .. }
+        | Truth { .. }
+        | Calibration(_) => CLIP_ERROR_ARGUMENT,
         Device { .. } => CLIP_ERROR_DEVICE,
         Misfit { .. } | NoPlan { .. } => CLIP_ERROR_PLAN,
         TensorRt(error) => of_tensorrt(error),
         Plan { source, .. } => of_tensorrt(source),
         Cache { .. } => CLIP_ERROR_FILE,
+        StreamOptions(_) | StreamEnded(_) | Frame { .. } => CLIP_ERROR_ARGUMENT,
         TextLength { .. } => CLIP_ERROR_PROMPT,
         NoLabels | LabelWithoutDirection { .. } => CLIP_ERROR_PROMPT,
         LibraryNotFound { .. } | LibraryUnusable { .. } | LibraryTooOld { .. } | LibraryLoaded { .. } => {
@@ -124,6 +139,7 @@ fn of_model(error: &clip_model::Error) -> clip_status {
         Image(_) => CLIP_ERROR_IMAGE,
         ImageTooLarge { .. } => CLIP_ERROR_IMAGE_SIZE,
         Prompt(_) => CLIP_ERROR_PROMPT,
+        Labels { .. } => CLIP_ERROR_LABELS,
         // What is left is about the files of a model folder.
         _ => CLIP_ERROR_MODEL,
     }
@@ -175,6 +191,8 @@ mod tests {
                 CLIP_ERROR_LIBRARY,
             ),
             (E::Embedding { file: file(), row: 0, length: f32::NAN }, CLIP_ERROR_ENGINE),
+            (E::Truth { index: 9, labels: 2 }, CLIP_ERROR_ARGUMENT),
+            (E::Calibration("no"), CLIP_ERROR_ARGUMENT),
             (E::LabelWithoutDirection { label: "cat".into() }, CLIP_ERROR_PROMPT),
             (E::Missing { model: "emoji".into(), what: clip_runtime::Part::TextEncoder }, CLIP_ERROR_MISSING),
             (

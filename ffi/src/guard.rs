@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use clip_model::memory;
 
@@ -39,11 +39,17 @@ impl Call {
 
 /// Runs `body`; an error or a panic becomes a status, its text what `clip_last_error` returns.
 pub(crate) fn guard(body: impl FnOnce(&Call) -> Result<(), Error>) -> clip_status {
-    let call = Call { served: reserve::served() };
     if memory::available("a call", MEMORY_NEEDED).is_err() {
         keep_error(None);
         return CLIP_ERROR_MEMORY;
     }
+    guard_again(body)
+}
+
+/// [`guard`] for calls that are made for every frame of a camera, and take memory in the first of them only: they do not make sure of it each time. What
+/// small pieces they lack come from the reserve.
+pub(crate) fn guard_again(body: impl FnOnce(&Call) -> Result<(), Error>) -> clip_status {
+    let call = Call { served: reserve::served() };
     prepare_error();
     let mut body = Some(body);
     let run = &mut || body.take().map_or(Ok(()), |body| body(&call));
@@ -98,6 +104,41 @@ pub(crate) unsafe fn create<T>(out: *mut *mut T, make: impl FnOnce() -> Result<T
     })
 }
 
+/// [`create`] for a handle that several may own: `out` counts as one of them.
+pub(crate) unsafe fn create_shared<T>(
+    out: *mut *mut T,
+    make: impl FnOnce() -> Result<T, Error>,
+) -> clip_status {
+    if let Some(out) = unsafe { out.as_mut() } {
+        *out = std::ptr::null_mut();
+    }
+    guard(|call| {
+        let out = unsafe { argument::output(out, "out") }?;
+        let made = Arc::new(make()?);
+        call.has_memory()?;
+        out.write(Arc::into_raw(made).cast_mut());
+        Ok(())
+    })
+}
+
+/// One more owner of what [`create_shared`] gave; none for NULL.
+pub(crate) unsafe fn retain<T>(handle: *const T) {
+    if !handle.is_null() {
+        // SAFETY: it came from an `Arc`, and the caller is one of its owners.
+        unsafe { Arc::increment_strong_count(handle) };
+    }
+}
+
+/// [`release`] by one of the owners; the last one drops it.
+pub(crate) unsafe fn release_shared<T>(handle: *const T) {
+    if !handle.is_null() {
+        let _ = unwound(&mut || {
+            drop(unsafe { Arc::from_raw(handle) });
+            Ok(())
+        });
+    }
+}
+
 /// Takes back and drops what [`create`] gave; nothing for NULL. Never refused for lack of memory, and not told when it panics.
 pub(crate) unsafe fn release<T>(handle: *mut T) {
     if !handle.is_null() {
@@ -106,6 +147,17 @@ pub(crate) unsafe fn release<T>(handle: *mut T) {
             Ok(())
         });
     }
+}
+
+/// Runs what cannot fail; a panic is not told.
+pub(crate) fn quietly(body: impl FnOnce()) {
+    let mut body = Some(body);
+    let _ = unwound(&mut || {
+        if let Some(body) = body.take() {
+            body();
+        }
+        Ok(())
+    });
 }
 
 /// Keeps the messages of panics for `clip_last_error`, where Rust would print them. The library has its own copy of
@@ -192,6 +244,28 @@ mod tests {
         assert_eq!(unsafe { *out }, 7);
         unsafe { release(out) };
         unsafe { release(std::ptr::null_mut::<u32>()) };
+    }
+
+    #[test]
+    fn a_shared_handle_goes_with_its_last_owner() {
+        let value = Arc::new(7);
+        let mut out = std::ptr::dangling_mut::<Arc<i32>>();
+        assert_eq!(
+            unsafe { create_shared(&mut out, || Err(Error::Argument("no".into()))) },
+            CLIP_ERROR_ARGUMENT
+        );
+        assert!(out.is_null());
+        assert_eq!(unsafe { create_shared(std::ptr::null_mut(), || Ok(7)) }, CLIP_ERROR_NULL);
+        assert_eq!(unsafe { create_shared(&mut out, || Ok(Arc::clone(&value))) }, CLIP_OK);
+        unsafe {
+            retain(out);
+            release_shared(out);
+            assert_eq!((**out, Arc::strong_count(&value)), (7, 2));
+            release_shared(out);
+            retain(std::ptr::null_mut::<u32>());
+            release_shared(std::ptr::null_mut::<u32>());
+        }
+        assert_eq!(Arc::strong_count(&value), 1);
     }
 
     #[test]

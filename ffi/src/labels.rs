@@ -2,13 +2,14 @@
 
 use std::ffi::{CString, c_char};
 use std::ptr;
+use std::sync::Arc;
 
 use ::clip_model::memory;
 use clip_runtime::{LabelSet, Template};
 
 use crate::argument;
 use crate::error::Error;
-use crate::guard::{create, release};
+use crate::guard::{create_shared, guard, release_shared};
 use crate::model::clip_model;
 use crate::status::clip_status;
 
@@ -18,12 +19,12 @@ const NAME: usize = 32;
 /// Labels, encoded once and used for many images. Only the model that encoded them can use them; it may be freed and
 /// opened again in between.
 pub struct clip_labels {
-    pub(crate) set: LabelSet,
+    pub(crate) set: Arc<LabelSet>,
     names: Vec<CString>,
 }
 
 impl clip_labels {
-    fn new(set: LabelSet) -> Result<clip_labels, Error> {
+    pub(crate) fn new(set: LabelSet) -> Result<clip_labels, Error> {
         // C sees a label up to the first zero in it.
         let name = |label: &String| {
             let text = label.split('\0').next().unwrap_or_default();
@@ -33,7 +34,12 @@ impl clip_labels {
         memory::available("the names of labels", bytes)?;
         let mut names = memory::with_capacity("the names of labels", set.len())?;
         names.extend(set.labels().iter().map(name));
-        Ok(clip_labels { set, names })
+        Ok(clip_labels { set: Arc::new(set), names })
+    }
+
+    /// The label at `index`, or NULL when there is none.
+    pub(crate) fn name(&self, index: usize) -> *const c_char {
+        self.names.get(index).map_or(ptr::null(), |name| name.as_ptr())
     }
 }
 
@@ -50,7 +56,7 @@ pub unsafe extern "C" fn clip_labels_new(
     out: *mut *mut clip_labels,
 ) -> clip_status {
     unsafe {
-        create(out, || {
+        create_shared(out, || {
             let model = argument::reference(model, "model")?;
             let labels = argument::texts(labels, n, "labels")?;
             let templates = argument::texts(templates, n_templates, "templates")?;
@@ -70,21 +76,48 @@ pub unsafe extern "C" fn clip_labels_stored(
     out: *mut *mut clip_labels,
 ) -> clip_status {
     unsafe {
-        create(out, || {
+        create_shared(out, || {
             let model = argument::reference(model, "model")?;
             let missing = || clip_runtime::Error::Missing {
                 model: model.clip.name().to_owned(),
                 what: clip_runtime::Part::StoredLabels,
             };
-            clip_labels::new(model.clip.stored_labels().ok_or_else(missing)?.try_clone()?)
+            clip_labels::new(model.clip.stored_labels().ok_or_else(missing)?.clone())
         })
     }
 }
 
-/// Frees the labels. NULL is allowed.
+/// Writes the labels to the file `path`, whole or not at all: their names and embeddings, and which model encoded
+/// them. A file that is there is replaced.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_labels_save(labels: *const clip_labels, path: *const c_char) -> clip_status {
+    guard(|_| {
+        let labels = unsafe { argument::reference(labels, "labels") }?;
+        Ok(labels.set.save(unsafe { argument::path(path, "path", "a file to write") }?)?)
+    })
+}
+
+/// Reads a file that clip_labels_save or `clip-run labels` wrote, which takes no text encoder. CLIP_ERROR_LABELS when it
+/// is no such file, or when another model encoded the labels.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_labels_load(
+    model: *const clip_model,
+    path: *const c_char,
+    out: *mut *mut clip_labels,
+) -> clip_status {
+    unsafe {
+        create_shared(out, || {
+            let model = argument::reference(model, "model")?;
+            let path = argument::path(path, "path", "a file of labels")?;
+            clip_labels::new(model.clip.open_label_set(path)?)
+        })
+    }
+}
+
+/// Frees the labels; if clip_labels_retain was called, the last of so many calls does. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_labels_free(labels: *mut clip_labels) {
-    unsafe { release(labels) }
+    unsafe { release_shared(labels) }
 }
 
 /// The number of labels; 0 for NULL.
@@ -96,6 +129,5 @@ pub unsafe extern "C" fn clip_labels_count(labels: *const clip_labels) -> usize 
 /// The label at `index`, counted from 0, or NULL when there is none. The string is valid until the labels are freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_labels_name(labels: *const clip_labels, index: usize) -> *const c_char {
-    let labels = unsafe { labels.as_ref() };
-    labels.and_then(|labels| labels.names.get(index)).map_or(ptr::null(), |name| name.as_ptr())
+    unsafe { labels.as_ref() }.map_or(ptr::null(), |labels| labels.name(index))
 }

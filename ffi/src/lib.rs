@@ -32,5 +32,13 @@ pub mod classify;
 
 pub mod embed;
 
+pub mod decide;
+
+pub mod label_sets;
+
+pub mod frame;
+
+pub mod stream;
+
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,10 @@
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ::clip_model::excerpt;
+use clip_runtime::stream::Dispatcher;
 use clip_runtime::{Clip, Device, EngineKind, Options, Precision, UnknownName};
 
 use crate::argument;
@@ -14,7 +16,8 @@ use crate::status::clip_status;
 
 /// An open model folder. Any number of threads may call it at the same time. In TensorRT, `threads` calls run at once.
 pub struct clip_model {
-    pub(crate) clip: Clip,
+    pub(crate) clip: Arc<Clip>,
+    dispatcher: Mutex<Option<Dispatcher>>,
     name: CString,
     engine: CString,
     engine_version: CString,
@@ -29,7 +32,18 @@ impl clip_model {
         let device = text(&engine.device.name());
         let (name, engine, engine_version) = (text(clip.name()), text(engine.name), text(&engine.version));
         let text_engine = clip.text_engine().map(|engine| text(&engine.to_string()));
-        clip_model { clip, name, engine, engine_version, device, text_engine }
+        let (clip, dispatcher) = (Arc::new(clip), Mutex::default());
+        clip_model { clip, dispatcher, name, engine, engine_version, device, text_engine }
+    }
+
+    /// What runs the model for its streams; it is started for the first of them.
+    pub(crate) fn dispatcher(&self) -> clip_runtime::Result<Dispatcher> {
+        let mut dispatcher = self.dispatcher.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(dispatcher) = &*dispatcher {
+            return Ok(dispatcher.clone());
+        }
+        let started = Dispatcher::new(Arc::clone(&self.clip))?;
+        Ok(dispatcher.insert(started).clone())
     }
 }
 

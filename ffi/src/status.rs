@@ -3,11 +3,15 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_char};
 
-/// What a call came to: CLIP_OK or one of the CLIP_ERROR_* codes.
+/// What a call came to: CLIP_OK, one of the CLIP_ERROR_* codes, or a code below 10, which is no error.
 pub type clip_status = i32;
 
 /// The call succeeded.
 pub const CLIP_OK: i32 = 0;
+/// A frame was dropped, since there was no room for it or a newer one needed it.
+pub const CLIP_DROPPED: i32 = 1;
+/// There was no outcome within the time.
+pub const CLIP_TIMEOUT: i32 = 2;
 /// An argument is NULL that must not be.
 pub const CLIP_ERROR_NULL: i32 = 10;
 /// A string is not UTF-8.
@@ -28,6 +32,8 @@ pub const CLIP_ERROR_SCHEMA: i32 = 22;
 pub const CLIP_ERROR_HASH: i32 = 23;
 /// The model folder was written without what the call needs: an encoder, or labels.
 pub const CLIP_ERROR_MISSING: i32 = 24;
+/// The file is not a label set, or another model encoded its labels.
+pub const CLIP_ERROR_LABELS: i32 = 25;
 /// The data is not an image that can be decoded.
 pub const CLIP_ERROR_IMAGE: i32 = 30;
 /// The image has more pixels than the model folder or clip_open_options allow.
@@ -94,10 +100,10 @@ fn name(status: clip_status) -> &'static str {
         };
     }
     names! {
-        CLIP_OK CLIP_ERROR_NULL CLIP_ERROR_UTF8 CLIP_ERROR_ARGUMENT CLIP_ERROR_CAPACITY CLIP_ERROR_STRUCT_SIZE
-        CLIP_ERROR_FILE CLIP_ERROR_MODEL CLIP_ERROR_SCHEMA CLIP_ERROR_HASH CLIP_ERROR_MISSING CLIP_ERROR_IMAGE
-        CLIP_ERROR_IMAGE_SIZE CLIP_ERROR_PROMPT CLIP_ERROR_LIBRARY CLIP_ERROR_ENGINE CLIP_ERROR_DEVICE CLIP_ERROR_PLAN
-        CLIP_ERROR_MEMORY CLIP_ERROR_INTERNAL
+        CLIP_OK CLIP_DROPPED CLIP_TIMEOUT CLIP_ERROR_NULL CLIP_ERROR_UTF8 CLIP_ERROR_ARGUMENT CLIP_ERROR_CAPACITY CLIP_ERROR_STRUCT_SIZE
+        CLIP_ERROR_FILE CLIP_ERROR_MODEL CLIP_ERROR_SCHEMA CLIP_ERROR_HASH CLIP_ERROR_MISSING CLIP_ERROR_LABELS
+        CLIP_ERROR_IMAGE CLIP_ERROR_IMAGE_SIZE CLIP_ERROR_PROMPT CLIP_ERROR_LIBRARY CLIP_ERROR_ENGINE
+        CLIP_ERROR_DEVICE CLIP_ERROR_PLAN CLIP_ERROR_MEMORY CLIP_ERROR_INTERNAL
     }
 }
 
@@ -108,7 +114,10 @@ mod tests {
     #[test]
     fn codes_have_their_own_names_and_tens() {
         let known: Vec<_> = (-100..200).filter(|&code| name(code) != "unknown status\0").collect();
-        assert_eq!(known, [0, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 30, 31, 32, 40, 41, 42, 43, 50, 90]);
+        assert_eq!(
+            known,
+            [0, 1, 2, 10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 25, 30, 31, 32, 40, 41, 42, 43, 50, 90]
+        );
         let names: std::collections::HashSet<_> = known.iter().map(|&code| name(code)).collect();
         assert_eq!(names.len(), known.len());
         assert!(known.iter().all(|&code| name(code).starts_with("CLIP_") && name(code).ends_with('\0')));

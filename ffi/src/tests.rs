@@ -163,6 +163,7 @@ fn a_folder_without_text_encoder_classifies_by_its_stored_labels() {
         labels: vec!["blue".into(), "red".into()],
         templates: vec![],
         embeddings,
+        ..Default::default()
     };
     stored.write(&path, 4).unwrap();
     let mut manifest = ::clip_model::Manifest::read(&folder).unwrap();
@@ -207,7 +208,7 @@ fn folders_that_are_refused_say_why() {
     };
     let cases = [
         (open("/no/such/folder".as_ref(), null()).unwrap_err(), CLIP_ERROR_FILE, "/no/such/folder/clip.json"),
-        (replace("clip.json", "\"schema\": 2", "\"schema\": 4"), CLIP_ERROR_SCHEMA, "schema version 4"),
+        (replace("clip.json", "\"schema\": 2", "\"schema\": 5"), CLIP_ERROR_SCHEMA, "schema version 5"),
         (replace("clip.json", "\"model\"", "\"Model\""), CLIP_ERROR_MODEL, "clip.json"),
         (replace("clip.json", "\"embed_dim\": 4", "\"embed_dim\": 5"), CLIP_ERROR_MODEL, "visual.onnx"),
         (replace("tokenizer.json", "green", "grean"), CLIP_ERROR_HASH, "tokenizer.json"),

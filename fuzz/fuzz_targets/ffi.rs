@@ -1,5 +1,5 @@
-//! Bytes as what a C program passes to libclip: an image file, pixels, labels and templates, or options. The model is the
-//! one of three colours in runtime/tests. Needs libonnxruntime.so, see runtime/src/engine/onnx.rs.
+//! Bytes as what a C program passes to libclip: an image file, pixels, labels and templates, options, a file of labels, or numbers. The model is
+//! the one of three colours in runtime/tests. Needs libonnxruntime.so, see runtime/src/engine/onnx.rs.
 #![no_main]
 
 use std::ffi::{CStr, CString, c_char};
@@ -7,9 +7,16 @@ use std::ptr::{null, null_mut};
 use std::sync::OnceLock;
 
 use clip::classify::{clip_classify, clip_classify_images, clip_match};
+use clip::decide::{clip_decide, clip_rule};
 use clip::embed::{clip_embed_images, clip_embed_texts};
 use clip::image::{clip_image, clip_image_decode, clip_image_free, clip_image_from_rgb, clip_image_open};
-use clip::labels::{clip_labels, clip_labels_count, clip_labels_free, clip_labels_name, clip_labels_new};
+use clip::label_sets::{
+    clip_classify_embeddings, clip_labels_background, clip_labels_embeddings, clip_labels_from_embeddings, clip_labels_from_images,
+    clip_labels_logit_scale, clip_labels_with_background, clip_labels_with_logits,
+};
+use clip::labels::{
+    clip_labels, clip_labels_count, clip_labels_free, clip_labels_load, clip_labels_name, clip_labels_new, clip_labels_save,
+};
 use clip::model::{clip_model, clip_model_free, clip_model_open, clip_open_options};
 use clip::status::{CLIP_ERROR_INTERNAL, CLIP_ERROR_MEMORY, CLIP_OK, clip_last_error, clip_status};
 
@@ -65,6 +72,11 @@ unsafe fn use_image(image: *mut clip_image) {
         assert!(count == 2 && matches[0].index == matches[2].index && matches[1].index == matches[3].index);
     }
     works(unsafe { clip_embed_images(model(), [image.cast_const()].as_ptr(), 1, row.as_mut_ptr(), 4) });
+    let (names, mut set) = ([c"this", c"this"].map(CStr::as_ptr), null_mut());
+    if works(unsafe { clip_labels_from_images(model(), names.as_ptr(), twice.as_ptr(), 2, &mut set) }) {
+        assert_eq!(unsafe { clip_labels_count(set) }, 1);
+    }
+    unsafe { clip_labels_free(set) };
     unsafe { clip_image_free(image) };
 }
 
@@ -109,6 +121,57 @@ unsafe fn labels(bytes: &[u8]) {
     }
 }
 
+/// A file of labels; one that is read is written, and read again.
+unsafe fn label_file(bytes: &[u8]) {
+    let Ok(folder) = tempfile::tempdir() else { return };
+    let path = folder.path().join("labels.safetensors");
+    let name = CString::new(path.to_str().unwrap()).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    let (mut set, mut again) = (null_mut(), null_mut());
+    unsafe {
+        if works(clip_labels_load(model(), name.as_ptr(), &mut set)) {
+            assert!(clip_labels_count(set) > clip_labels_background(set));
+            assert!(works(clip_labels_save(set, name.as_ptr())));
+            assert!(works(clip_labels_load(model(), name.as_ptr(), &mut again)));
+            assert_eq!(clip_labels_count(set), clip_labels_count(again));
+        }
+        clip_labels_free(set);
+        clip_labels_free(again);
+    }
+}
+
+/// Numbers as embeddings of labels and of images, as logits and thresholds.
+unsafe fn numbers(bytes: &[u8]) {
+    let numbers: Vec<f32> = bytes.as_chunks().0.iter().map(|&number| f32::from_le_bytes(number)).collect();
+    let (logits, rows) = numbers.split_at(numbers.len().min(4));
+    let logit = |i: usize| logits.get(i).copied().unwrap_or(f32::NAN);
+    let n = rows.len() / 4;
+    let (names, mut set, mut own, mut both) = (vec![c"a".as_ptr(); n], null_mut(), null_mut(), null_mut());
+    let rule = clip_rule { struct_size: size_of::<clip_rule>(), min_probability: logit(2), min_similarity: logit(3) };
+    let mut matches = [const { clip_match { index: 9, probability: 0.0, similarity: 0.0 } }; 4];
+    let (mut count, mut index) = (0, 0);
+    unsafe {
+        if works(clip_labels_from_embeddings(model(), names.as_ptr(), n, rows.as_ptr(), rows.len(), &mut set))
+            && works(clip_labels_with_background(set, colours(), &mut both))
+            && works(clip_labels_with_logits(both, logit(0), logit(1), &mut own))
+        {
+            assert!(clip_labels_logit_scale(own) > 0.0);
+            let mut kept = vec![0.0; 4 * (n + 3)];
+            assert!(works(clip_labels_embeddings(own, kept.as_mut_ptr(), kept.len())));
+            assert!(kept.iter().all(|x| x.abs() < 1.001));
+            let room = matches.as_mut_ptr();
+            assert!(works(clip_classify_embeddings(model(), rows.as_ptr(), 4, 1, own, 4, room, 4, &mut count)));
+            assert!(matches.iter().take(count).all(|m| m.index < n + 3 && (0.0..=1.0).contains(&m.probability)));
+            if works(clip_decide(own, room, count, &rule, &mut index)) {
+                assert!(index < n || index == usize::MAX);
+            }
+        }
+        clip_labels_free(set);
+        clip_labels_free(both);
+        clip_labels_free(own);
+    }
+}
+
 /// Options of any size and content, whose strings are all the same.
 unsafe fn options(bytes: &[u8]) {
     // What a caller promises: as many bytes as struct_size says, and a pointer to a string.
@@ -132,7 +195,7 @@ unsafe fn options(bytes: &[u8]) {
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Some((kind, bytes)) = bytes.split_first() else { return };
     unsafe {
-        match kind % 4 {
+        match kind % 6 {
             0 => {
                 let mut image = null_mut();
                 if works(clip_image_decode(model(), bytes.as_ptr(), bytes.len(), &mut image)) {
@@ -141,6 +204,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             }
             1 => pixels(bytes),
             2 => labels(bytes),
+            4 => label_file(bytes),
+            5 => numbers(bytes),
             _ => options(bytes),
         }
     }

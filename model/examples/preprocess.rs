@@ -1,7 +1,7 @@
 //! Decoded, resized and normalised pictures, for comparison with other programs.
 //!
 //! Reads one JSON object a line from standard input: the fields of [`Preprocess`] under `preprocess` (those left out
-//! are the defaults), `input` (a file), `output` (a file to write) and `step`: `decode` writes packed RGB of the
+//! are the defaults), `fast` for [`Preprocess::decode_fitted`], `input` (a file), `output` (a file to write) and `step`: `decode` writes packed RGB of the
 //! picture's own size, `fit` packed RGB of the model's size, `normalize` float32 `[3, S, S]` in native byte order.
 //! Prints one line for each: `{"width":..,"height":..}` of what was written, or `{"error":".."}`.
 
@@ -19,6 +19,8 @@ struct Request {
     input: PathBuf,
     output: PathBuf,
     step: Step,
+    #[serde(default)]
+    fast: bool,
     #[serde(default)]
     preprocess: Map<String, Value>,
 }
@@ -51,7 +53,11 @@ fn run(request: &Request) -> Result<(usize, usize), AnyError> {
     }
     let preprocess: Preprocess = serde_json::from_value(fields)?;
     preprocess.validate()?;
-    let image = preprocess.open(&request.input)?;
+    let image = if request.fast {
+        preprocess.decode_fitted(&std::fs::read(&request.input)?)?
+    } else {
+        preprocess.open(&request.input)?
+    };
     let bytes = match request.step {
         Step::Decode => return write(request, &image),
         Step::Fit => return write(request, &preprocess.fit(&image)?),

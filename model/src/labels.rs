@@ -1,7 +1,8 @@
 //! A label set as a file, so that a device needs no text encoder.
 //!
 //! The file is in the safetensors format: one tensor `embeddings`, float32 `[labels, embed_dim]`, rows of length one,
-//! and in the metadata, under `labels`, the JSON object `{"labels": [...], "templates": [...]}`.
+//! and in the metadata, under `labels`, the JSON object `{"labels": [...], "templates": [...]}`. Files that are no part of a model
+//! folder also have `"model"` in it, which says whose embeddings they are; `"background"` and `"logits"` are there where they matter.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::excerpt::excerpt;
+use crate::manifest::ModelId;
 use crate::{files, memory};
 
 /// The tensor's name.
@@ -26,8 +28,11 @@ const LONGEST_HEADER: u64 = 100_000_000;
 /// How far the length of an embedding may be from 1.
 const LENGTH_TOLERANCE: f64 = 1e-3;
 
+/// The largest file that is read, bytes.
+const LARGEST: u64 = 1 << 34;
+
 /// Labels with their embeddings.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct StoredLabels {
     /// The labels, at least one.
     pub labels: Vec<String>,
@@ -35,14 +40,48 @@ pub struct StoredLabels {
     pub templates: Vec<String>,
     /// One row of length one a label, `[labels, embed_dim]`.
     pub embeddings: Vec<f32>,
+    /// How many of the labels, the last ones, only say what is none of the others; at least one is not of them.
+    pub background: usize,
+    /// Whose embeddings they are. A file of a model folder does not say: `clip.json` knows its hash.
+    pub model: Option<ModelId>,
+    /// What probabilities are made with in place of the model's own numbers.
+    pub logits: Option<Logits>,
 }
 
-/// What the metadata holds, as JSON.
+/// How similarities become probabilities, see [`crate::Manifest::logit_scale`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Logits {
+    /// Factor on cosine similarities, more than 0.
+    pub scale: f32,
+    /// Summand; where it is, each label has a probability of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bias: Option<f32>,
+}
+
+impl Logits {
+    /// Whether probabilities can be made with these numbers.
+    pub fn is_valid(&self) -> bool {
+        self.scale.is_finite() && self.scale > 0.0 && self.bias.is_none_or(f32::is_finite)
+    }
+}
+
+/// What the metadata holds, as JSON. A field that is left out of older files is left out where it says nothing.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Note {
     labels: Vec<String>,
     templates: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    background: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    model: Option<ModelId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    logits: Option<Logits>,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 impl StoredLabels {
@@ -52,7 +91,9 @@ impl StoredLabels {
     /// [`Error::Labels`] for what [`StoredLabels::read`] would refuse.
     pub fn write(&self, path: &Path, embed_dim: usize) -> Result<String> {
         self.check(path, embed_dim)?;
-        let note = Note { labels: self.labels.clone(), templates: self.templates.clone() };
+        let StoredLabels { labels, templates, background, model, logits, .. } = self;
+        let (labels, templates, model) = (labels.clone(), templates.clone(), model.clone());
+        let note = Note { labels, templates, background: *background, model, logits: *logits };
         let note =
             serde_json::to_string(&note).map_err(|source| Error::Json { path: path.to_owned(), source })?;
         let fail = |source| not_safetensors(path, source);
@@ -65,32 +106,43 @@ impl StoredLabels {
         files::write_hashed(path, &bytes)
     }
 
-    /// Reads a file of `count` labels for a model whose embeddings have `embed_dim` numbers.
+    /// Reads a file for a model whose embeddings have `embed_dim` numbers.
     ///
     /// # Errors
-    /// [`Error::Labels`] for what is no such file, when something is missing, when labels,
-    /// embeddings and `count` are not equally many, or when an embedding has another width or is not of length one.
+    /// [`Error::Labels`] for what is no such file, when something is missing, when labels and embeddings are not equally many, or
+    /// when an embedding has another width or is not of length one.
+    pub fn open(path: &Path, embed_dim: usize) -> Result<StoredLabels> {
+        Self::parse(path, &files::read(path, LARGEST)?, None, embed_dim)
+    }
+
+    /// [`StoredLabels::open`] for a file that is known to have `count` labels.
+    ///
+    /// # Errors
+    /// As [`StoredLabels::open`]; [`Error::Labels`] when it has another number of them.
     pub fn read(path: &Path, count: usize, embed_dim: usize) -> Result<StoredLabels> {
-        let bad = |reason: String| Error::Labels { path: path.to_owned(), reason };
-        let fail = |source| not_safetensors(path, source);
         let numbers = (count as u64).saturating_mul(embed_dim as u64).saturating_mul(4);
         let bytes = files::read(path, numbers.saturating_add(LONGEST_HEADER))?;
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(fail)?;
+        Self::parse(path, &bytes, Some(count), embed_dim)
+    }
+
+    fn parse(path: &Path, bytes: &[u8], count: Option<usize>, embed_dim: usize) -> Result<StoredLabels> {
+        let bad = |reason: String| Error::Labels { path: path.to_owned(), reason };
+        let fail = |source| not_safetensors(path, source);
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(fail)?;
         let note = header.metadata().as_ref().and_then(|notes| notes.get(NOTE));
         let note = note.ok_or_else(|| bad(format!("there is no {NOTE:?} in its metadata")))?;
-        let Note { labels, templates } = serde_json::from_str(note)
+        let Note { labels, templates, background, model, logits } = serde_json::from_str(note)
             .map_err(|e| bad(format!("{NOTE:?} in its metadata: {}", excerpt(&e.to_string()))))?;
-        let tensors = SafeTensors::deserialize(&bytes).map_err(fail)?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(fail)?;
         let tensor = tensors.tensor(TENSOR).map_err(|_| bad(format!("there is no tensor {TENSOR:?}")))?;
         let (dtype, shape) = (tensor.dtype(), tensor.shape());
-        if dtype != Dtype::F32 || shape != [count, embed_dim] {
-            return Err(bad(format!(
-                "{TENSOR:?} is {dtype:?} {shape:?}, expected F32 [{count}, {embed_dim}]"
-            )));
+        let expected = [count.unwrap_or(labels.len()), embed_dim];
+        if dtype != Dtype::F32 || shape != expected {
+            return Err(bad(format!("{TENSOR:?} is {dtype:?} {shape:?}, expected F32 {expected:?}")));
         }
-        let mut embeddings = memory::with_capacity("the embeddings of labels", count * embed_dim)?;
+        let mut embeddings = memory::with_capacity("the embeddings of labels", tensor.data().len() / 4)?;
         embeddings.extend(tensor.data().as_chunks().0.iter().map(|&number| f32::from_le_bytes(number)));
-        let stored = StoredLabels { labels, templates, embeddings };
+        let stored = StoredLabels { labels, templates, embeddings, background, model, logits };
         stored.check(path, embed_dim)?;
         Ok(stored)
     }
@@ -103,6 +155,15 @@ impl StoredLabels {
         }
         if Some(numbers) != labels.checked_mul(embed_dim) {
             return bad(format!("it has {labels} labels, and {numbers} numbers in rows of {embed_dim}"));
+        }
+        if self.background >= labels {
+            return bad(format!(
+                "of its {labels} labels, {} are background: one at least must not be",
+                self.background
+            ));
+        }
+        if let Some(logits) = self.logits.filter(|logits| !logits.is_valid()) {
+            return bad(format!("no probabilities can be made with {logits:?}"));
         }
         for (label, row) in self.labels.iter().zip(self.embeddings.chunks_exact(embed_dim)) {
             let length = row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
@@ -129,6 +190,7 @@ mod tests {
             labels: vec!["cat".into(), "naïve \"dog\"".into()],
             templates: vec!["a {}.".into()],
             embeddings: vec![1.0, 0.0, 0.0, 0.0, 0.6, -0.8],
+            ..StoredLabels::default()
         }
     }
 
@@ -149,6 +211,41 @@ mod tests {
     }
 
     #[test]
+    fn whose_labels_they_are_and_how_they_are_used_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels");
+        let model = ModelId {
+            name: "test".into(),
+            image: Some("a".into()),
+            text: None,
+            tokenizer: Some("b".into()),
+            clean: Some(crate::tokenizer::Cleaning::Lower),
+        };
+        let logits = Some(Logits { scale: 20.5, bias: Some(-3.0) });
+        let labels = StoredLabels { background: 1, model: Some(model), logits, ..stored() };
+        labels.write(&path, 3).unwrap();
+        assert_eq!(StoredLabels::open(&path, 3).unwrap(), labels);
+        // A file that says none of it is as it was before it could.
+        stored().write(&path, 3).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let header = String::from_utf8_lossy(&bytes);
+        assert!(!["model", "logits", "background"].iter().any(|word| header.contains(word)), "{header}");
+        assert_eq!(StoredLabels::open(&path, 3).unwrap(), stored());
+    }
+
+    #[test]
+    fn backgrounds_and_logits_that_make_no_sense_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels");
+        let all = StoredLabels { background: 2, ..stored() };
+        assert!(message(all.write(&path, 3)).contains("of its 2 labels, 2 are background"));
+        for (scale, bias) in [(0.0, None), (-1.0, None), (f32::NAN, None), (1.0, Some(f32::INFINITY))] {
+            let wrong = StoredLabels { logits: Some(Logits { scale, bias }), ..stored() };
+            assert!(message(wrong.write(&path, 3)).contains("no probabilities can be made"));
+        }
+    }
+
+    #[test]
     fn other_sizes_than_the_models_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels");
@@ -158,7 +255,7 @@ mod tests {
         let found = message(StoredLabels::read(&path, 2, 4));
         assert!(found.contains("F32 [2, 3], expected F32 [2, 4]"), "{found}");
         assert!(message(stored().write(&path, 2)).contains("2 labels, and 6 numbers in rows of 2"));
-        let none = StoredLabels { labels: vec![], templates: vec![], embeddings: vec![] };
+        let none = StoredLabels::default();
         assert!(message(none.write(&path, 3)).contains("no label"));
     }
 

@@ -1,8 +1,10 @@
 //! `clip.json`: everything the runtime needs to know about an exported model folder.
 
+mod camera;
 mod classifier;
 mod encoder;
 mod graph;
+mod model_id;
 mod plan;
 
 use std::iter::once;
@@ -18,16 +20,18 @@ use crate::excerpt::excerpt;
 use crate::files;
 use crate::preprocess::Preprocess;
 use crate::tokenizer::{Cleaning, Tokenizer};
+pub use camera::Camera;
 pub use classifier::{Classifier, Values};
 pub use encoder::{Element, Encoder, Engine, Input, Layout, Precision};
 pub use graph::{DataFile, Graph};
+pub use model_id::ModelId;
 pub use plan::{Build, Plan, Sizes};
 
 /// The name of the manifest in a model folder.
 pub const FILE: &str = "clip.json";
 
 /// The schema version that this build writes.
-pub const SCHEMA: u64 = 3;
+pub const SCHEMA: u64 = 4;
 
 /// The schema versions that this build reads.
 pub const SCHEMAS: RangeInclusive<u64> = 1..=SCHEMA;
@@ -81,6 +85,9 @@ pub struct Manifest {
     /// The image tower and the label set as one graph, for other programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classifier: Option<Classifier>,
+    /// The image tower for the frames of one camera.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camera: Option<Camera>,
 }
 
 /// The tokenizer of a model folder.
@@ -173,14 +180,14 @@ impl Manifest {
             1 => json(serde_json::Error::custom(format!("{}, read as schema 1", without_place(&e)))),
             _ => json(e),
         })?;
-        // What schema 2 can say, schema 3 says in the same words.
+        // What schema 2 can say, later ones say in the same words.
         let plan = manifest.towers().any(|(_, encoder)| encoder.plan().is_some());
-        let unknown = match (manifest.classifier.is_some(), plan) {
-            (true, _) => Some("field `classifier`"),
-            (_, true) => Some("engine `tensorrt`"),
-            _ => None,
-        };
-        if let Some(unknown) = unknown.filter(|_| schema < 3) {
+        let newer = [
+            (4, manifest.camera.is_some(), "field `camera`"),
+            (3, manifest.classifier.is_some(), "field `classifier`"),
+            (3, plan, "engine `tensorrt`"),
+        ];
+        if let Some((_, _, unknown)) = newer.into_iter().find(|(since, there, _)| *there && schema < *since) {
             let unknown = format!("unknown {unknown}, read as schema {schema}");
             return Err(json(serde_json::Error::custom(unknown)));
         }
@@ -210,7 +217,14 @@ impl Manifest {
         let labels = self.labels.iter().map(|l| &l.file);
         let others = combined.chain(tokenizer).chain(labels).map(String::as_str);
         let classifier = self.classifier.iter().flat_map(Classifier::all_files).map(|(file, _)| file);
-        [FILE, REPORT, CHECKED].into_iter().chain(towers).chain(others).chain(classifier).collect()
+        let camera = self.camera.iter().flat_map(Camera::all_files).map(|(file, _)| file);
+        [FILE, REPORT, CHECKED]
+            .into_iter()
+            .chain(towers)
+            .chain(others)
+            .chain(classifier)
+            .chain(camera)
+            .collect()
     }
 
     /// The encoders that there are, each with the name of its tower.
@@ -242,10 +256,13 @@ impl Manifest {
         if self.text.is_some() != self.tokenizer.is_some() {
             return bad("a text encoder and a tokenizer belong together, and one is missing".to_owned());
         }
-        let batches = self.towers().chain(self.classifier.iter().map(|c| ("classifier", &c.encoder)));
+        let camera = self.camera.iter().map(|camera| ("camera", &camera.encoder));
+        let classifier = self.classifier.iter().map(|classifier| ("classifier", &classifier.encoder));
+        let batches = self.towers().chain(classifier.clone()).chain(camera.clone());
         for (name, Encoder { batch, .. }) in batches {
             if batch.is_some_and(|n| !(1..=MAX_BATCH).contains(&n)) {
-                let what = if name == "classifier" { name.to_owned() } else { format!("{name} encoder") };
+                let own = ["classifier", "camera"].contains(&name);
+                let what = if own { name.to_owned() } else { format!("{name} encoder") };
                 return bad(format!("the {what}'s batch is {batch:?}, expected 1 to {MAX_BATCH}"));
             }
         }
@@ -266,8 +283,15 @@ impl Manifest {
                 return bad("there is a classifier, and no label set that it would be of".to_owned());
             }
         }
-        let classifier = self.classifier.iter().map(|classifier| ("classifier", &classifier.encoder));
-        for (name, encoder) in self.towers().chain(classifier) {
+        if let Some(camera) = &self.camera {
+            if let Err(reason) = camera.check() {
+                return bad(format!("the camera's {reason}"));
+            }
+            if self.image.is_none() {
+                return bad("there is a camera, and no image encoder that it would be of".to_owned());
+            }
+        }
+        for (name, encoder) in self.towers().chain(classifier).chain(camera) {
             let Some(Plan { batch, length, .. }) = encoder.plan() else { continue };
             if !batch.are_valid(1..=MAX_BATCH) || length.is_some_and(|l| !l.are_valid(1..=1 << 20)) {
                 return bad(format!("the plan of {name} is for sizes that make no sense"));

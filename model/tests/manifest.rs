@@ -4,10 +4,12 @@
 
 use std::path::Path;
 
+use clip_model::frame::{Color, FrameLayout, PixelFormat, Rect, View};
 use clip_model::manifest::{
-    Build, Classifier, Combined, DataFile, Element, Encoder, Engine, FILE, Graph, Input, LabelsFile, Layout,
-    Plan, Precision, SCHEMA, SCHEMAS, Sizes, TokenizerFile, Values, verified,
+    Build, Camera, Classifier, Combined, DataFile, Element, Encoder, Engine, FILE, Graph, Input, LabelsFile,
+    Layout, Plan, Precision, SCHEMA, SCHEMAS, Sizes, TokenizerFile, Values, verified,
 };
+use clip_model::orientation::Orientation;
 use clip_model::tokenizer::{self, Cleaning};
 use clip_model::{Error, Manifest, Preprocess, Tokenizer, files};
 use serde_json::{Value, json};
@@ -43,7 +45,18 @@ fn manifest() -> Manifest {
         labels: None,
         combined: None,
         classifier: None,
+        camera: None,
     }
+}
+
+/// A camera that is seen from a quarter to the left.
+fn camera() -> Camera {
+    let input = Input { name: "y".into(), layout: Layout::Planes, element: Element::Uint8 };
+    let encoder = Encoder { file: "camera.onnx".into(), input, ..manifest().image.unwrap() };
+    let layout = FrameLayout::new(PixelFormat::Nv12, 1280, 720).unwrap();
+    let crop = Some(Rect { left: 280, top: 0, width: 720, height: 720 });
+    let view = View { crop, orientation: Orientation::TurnedRight };
+    Camera { encoder, inputs: vec!["y".into(), "uv".into()], layout, view }
 }
 
 /// A classifier of the model's labels.
@@ -71,6 +84,7 @@ fn full_manifest() -> Manifest {
     let (file, sha256) = ("clip.onnx".into(), "3".repeat(64));
     full.combined = Some(Combined { file, sha256, data: data("clip.onnx.data") });
     full.classifier = Some(classifier());
+    full.camera = Some(camera());
     full
 }
 
@@ -106,7 +120,9 @@ fn all_files_are_known() {
     assert_eq!(found, expected);
     let full = full_manifest();
     let more = ["visual.onnx.data", "labels.safetensors", "clip.onnx", "clip.onnx.data"];
-    for file in more.into_iter().chain(["classifier.onnx", "labels.txt", "classifier.onnx.modelinfo"]) {
+    for file in
+        more.into_iter().chain(["classifier.onnx", "labels.txt", "classifier.onnx.modelinfo", "camera.onnx"])
+    {
         assert!(full.files().contains(&file), "{file}");
     }
 }
@@ -125,7 +141,7 @@ fn an_encoder_is_written_in_these_words() {
             "output": "embedding",
         })
     };
-    assert_eq!(written["schema"], 3);
+    assert_eq!(written["schema"], 4);
     assert_eq!(written["image"], expected("visual.onnx", "image", "nchw", "float32"));
     assert_eq!(written["text"], expected("text.onnx", "ids", "tokens", "int32"));
     let bytes = serde_json::to_value(full_manifest()).unwrap();
@@ -137,6 +153,18 @@ fn an_encoder_is_written_in_these_words() {
     let classifier =
         json!({ "encoder": encoder, "values": "pixels", "labels": labels, "settings": settings });
     assert_eq!(bytes["classifier"], classifier);
+    let mut encoder = expected("camera.onnx", "y", "planes", "uint8");
+    encoder["output"] = json!("embedding");
+    let camera = json!({
+        "encoder": encoder,
+        "inputs": ["y", "uv"],
+        "layout": {
+            "format": "nv12", "width": 1280, "height": 720, "strides": [1280, 1280, 0],
+            "color": { "matrix": "bt709", "range": "limited" }, "levels": [0, 65535],
+        },
+        "view": { "crop": { "left": 280, "top": 0, "width": 720, "height": 720 }, "orientation": "turned_right" },
+    });
+    assert_eq!(bytes["camera"], camera);
 }
 
 fn with_plan() -> Manifest {
@@ -213,7 +241,7 @@ fn plans_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn schema_2_says_what_schema_3_says_but_for_plans() {
+fn schema_2_says_what_later_ones_say_but_for_plans() {
     let folder = tempfile::tempdir().unwrap();
     let found = read_changed(folder.path(), |m| m["schema"] = json!(2)).unwrap();
     assert_eq!(found, manifest());
@@ -235,7 +263,7 @@ fn an_unknown_schema_version_is_refused_before_anything_else() {
         );
         let said = error.to_string();
         assert!(
-            said.contains(&format!("schema version {version}; this build reads versions 1 to 3")),
+            said.contains(&format!("schema version {version}; this build reads versions 1 to 4")),
             "{said}"
         );
     }
@@ -334,13 +362,80 @@ fn a_folder_of_schema_2_is_read_unchanged() {
         std::fs::write(folder.path().join(FILE), value.to_string()).unwrap();
         Manifest::read(folder.path())
     };
-    let full = Manifest { classifier: None, ..full_manifest() };
+    let full = Manifest { classifier: None, camera: None, ..full_manifest() };
     for manifest in [manifest(), full] {
         assert_eq!(read(&manifest).unwrap(), manifest);
     }
-    let error = read(&full_manifest()).unwrap_err();
+    let error = read(&Manifest { camera: None, ..full_manifest() }).unwrap_err();
     let Error::Json { source, .. } = &error else { panic!("{error:?}") };
     assert_eq!(source.to_string(), "unknown field `classifier`, read as schema 2");
+}
+
+/// Nor does schema 3 know a camera; all else that it says is said so today.
+#[test]
+fn a_folder_of_schema_3_is_read_unchanged() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |manifest: &Manifest| {
+        let mut value = serde_json::to_value(manifest).unwrap();
+        value["schema"] = json!(3);
+        std::fs::write(folder.path().join(FILE), value.to_string()).unwrap();
+        Manifest::read(folder.path())
+    };
+    let full = Manifest { camera: None, ..full_manifest() };
+    for manifest in [full, with_plan()] {
+        assert_eq!(read(&manifest).unwrap(), manifest);
+    }
+    let Error::Json { source, .. } = read(&full_manifest()).unwrap_err() else { panic!() };
+    assert_eq!(source.to_string(), "unknown field `camera`, read as schema 3");
+}
+
+#[test]
+fn a_camera_that_makes_no_sense_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    type Change = fn(&mut Camera);
+    let refused = |change: Change| {
+        let mut other = full_manifest();
+        other.camera.iter_mut().for_each(change);
+        other.write(folder.path()).unwrap_err().to_string()
+    };
+    let cases: [(Change, &str); 6] = [
+        (|c| c.inputs.truncate(1), "inputs are [\"y\"], expected 2, \"y\" the first"),
+        (|c| c.encoder.input.name = "u".into(), "expected 2, \"u\" the first"),
+        (|c| c.encoder.input.layout = Layout::Nhwc, "input is not planes of uint8"),
+        (|c| c.layout.strides[1] = 1279, "the stride of plane 1 is 1279"),
+        (|c| c.view.crop = Some(Rect { left: 1, top: 0, width: 1280, height: 2 }), "does not lie in a frame"),
+        (|c| c.encoder.batch = Some(0), "the camera's batch is Some(0)"),
+    ];
+    for (change, words) in cases {
+        let said = refused(change);
+        assert!(said.contains(words), "{said}");
+    }
+    let without = Manifest { image: None, classifier: None, ..full_manifest() };
+    assert!(
+        without
+            .write(folder.path())
+            .unwrap_err()
+            .to_string()
+            .contains("no image encoder that it would be of")
+    );
+}
+
+#[test]
+fn a_camera_takes_frames_that_are_like_its_own() {
+    let camera = camera();
+    let (layout, view) = (camera.layout, camera.view);
+    assert!(camera.takes(&layout, &view));
+    // What says nothing about such frames.
+    assert!(camera.takes(&FrameLayout { strides: [1280, 1280, 7], levels: (3, 4), ..layout }, &view));
+    assert!(!camera.takes(&FrameLayout { strides: [1280, 1344, 0], ..layout }, &view));
+    assert!(!camera.takes(&FrameLayout { color: Color::assumed(480), ..layout }, &view));
+    assert!(!camera.takes(&FrameLayout { format: PixelFormat::Nv21, ..layout }, &view));
+    assert!(!camera.takes(&layout, &View { crop: None, ..view }));
+    assert!(!camera.takes(&layout, &View { orientation: Orientation::TurnedLeft, ..view }));
+    let whole = Camera { view: View::default(), ..camera.clone() };
+    let crop = Some(Rect { left: 0, top: 0, width: 1280, height: 720 });
+    assert!(whole.takes(&layout, &View { crop, ..View::default() }), "all of it is all of it");
+    assert_eq!(camera.planes(), [[720, 1280], [360, 1280]]);
 }
 
 #[test]

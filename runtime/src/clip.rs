@@ -4,28 +4,25 @@ use std::borrow::Borrow;
 use std::path::Path;
 use std::sync::Arc;
 
-use clip_model::manifest::{Encoder, Precision};
+use clip_model::labels::Logits;
+use clip_model::manifest::{Encoder, ModelId, Precision};
 use clip_model::preprocess::Image;
-use clip_model::templates::Template;
-use clip_model::{Manifest, excerpt, files, memory};
+use clip_model::{Manifest, files, memory};
 
 use crate::checked;
-use crate::embeddings::{Embeddings, normalize};
+use crate::device::{Device, EngineKind};
+use crate::embeddings::Embeddings;
 use crate::engine::{Engine, EngineInfo};
 use crate::error::{Error, Part, Result};
+use crate::frames::{DeviceCamera, Mapper};
 use crate::heap;
 use crate::images::ImageTower;
-use crate::labels::{LabelSet, Logits, Match, ModelId};
+use crate::labels::LabelSet;
 use crate::options::{MAX_THREADS, Options};
+use crate::scores::Match;
 use crate::source::{Engines, Opening, Source};
 use crate::texts::TextTower;
 use crate::thread::{both, default_threads, usable_processors};
-
-/// Texts of a label set that are held at once; 80 templates for 1,000 labels are 80,000.
-const TEXTS_AT_ONCE: usize = 4096;
-
-/// Bytes that a text takes besides its letters, and what a growing list of them wastes.
-const TEXT: usize = 3 * size_of::<String>();
 
 /// An open model: its towers, ready to run. A folder may hold only one of them; what needs the other is then refused
 /// with [`Error::Missing`].
@@ -41,6 +38,8 @@ pub struct Clip {
     text: Option<TextTower>,
     labels: Option<LabelSet>,
     id: ModelId,
+    camera: Option<DeviceCamera>,
+    mapper: Mapper,
 }
 
 impl Clip {
@@ -76,11 +75,12 @@ impl Clip {
             Some(threads) => threads.min(usable_processors()),
             None => default_threads(),
         };
+        let image_threads = options.image_threads.map_or(threads, |found| found.clamp(1, threads));
         let mut manifest = Manifest::read(folder)?;
         if let Some(limit) = options.max_pixels {
             manifest.preprocess.max_pixels = manifest.preprocess.max_pixels.min(limit);
         }
-        let opening = Opening { folder, manifest: &manifest, options, threads };
+        let opening = Opening { folder, manifest: &manifest, options, threads, run_threads: threads };
         let mut engines = Engines::default();
         let mut choose = |encoder: &Option<Encoder>| {
             encoder.as_ref().map(|encoder| Source::choose(opening, encoder, &mut engines)).transpose()
@@ -108,7 +108,8 @@ impl Clip {
         // Optimising large graphs takes seconds; the towers do not wait for each other.
         let open_image = || {
             let open = |(source, engine): (Source, Arc<dyn Engine>)| {
-                ImageTower::new(source.open(opening, &*engine)?, &manifest, threads)
+                let opening = Opening { run_threads: image_threads, ..opening };
+                ImageTower::new(source.open(opening, &*engine)?, &manifest, image_threads)
             };
             image.map(open).transpose()
         };
@@ -121,9 +122,16 @@ impl Clip {
         };
         let (image, text) = both(open_image, open_text);
         let (image, text) = (image?, text?);
+        // Where the tower itself runs on a GPU; elsewhere the processor resizes frames.
+        let on_gpu =
+            image.as_ref().is_some_and(|tower| matches!(tower.encoder().engine().device, Device::Cuda(_)));
+        let camera = match on_gpu && options.engine != Some(EngineKind::Onnx) {
+            true => DeviceCamera::open(folder, &manifest, options, threads)?,
+            false => None,
+        };
         let id = ModelId::of(&manifest);
         heap::release_free();
-        Ok(Clip { manifest, threads, image, text, labels, id })
+        Ok(Clip { manifest, threads, image, text, labels, id, camera, mapper: Mapper::new() })
     }
 
     /// What the folder says about itself.
@@ -191,6 +199,27 @@ impl Clip {
         self.threads
     }
 
+    /// How the model's similarities become probabilities, unless a label set has its own.
+    pub fn logits(&self) -> Logits {
+        Logits { scale: self.manifest.logit_scale, bias: self.manifest.logit_bias }
+    }
+
+    /// What tells this model from others.
+    pub fn id(&self) -> &ModelId {
+        &self.id
+    }
+
+    /// What reads a camera's frames where they lie on the GPU: of a folder that was exported for them (`clip-export --camera --trt`), and whose
+    /// image tower runs on a GPU.
+    pub fn camera(&self) -> Option<&DeviceCamera> {
+        self.camera.as_ref()
+    }
+
+    /// What brings frames of all memory to the processor's.
+    pub fn mapper(&self) -> &Mapper {
+        &self.mapper
+    }
+
     /// The label set that was encoded when the folder was written, if it was given one.
     pub fn stored_labels(&self) -> Option<&LabelSet> {
         self.labels.as_ref()
@@ -242,7 +271,7 @@ impl Clip {
         self.images()?.encode(images, embeddings)
     }
 
-    fn images(&self) -> Result<&ImageTower> {
+    pub(crate) fn images(&self) -> Result<&ImageTower> {
         self.image.as_ref().ok_or_else(|| self.missing(Part::ImageEncoder))
     }
 
@@ -260,59 +289,6 @@ impl Clip {
     /// What the folder lacks, and what it has instead.
     fn missing(&self, what: Part) -> Error {
         Error::Missing { model: self.manifest.model.clone(), what }
-    }
-
-    /// Encodes labels, to be compared with images: each label in every template (`{}` alone when there is none),
-    /// the mean of the normalised embeddings, normalised again.
-    ///
-    /// A label that occurs twice is kept twice, each with its share of the probability.
-    ///
-    /// # Errors
-    /// [`Error::NoLabels`] when there is no label; [`Error::LabelWithoutDirection`]; else as [`Clip::encode_texts`].
-    pub fn label_set(&self, labels: &[impl AsRef<str>], templates: &[Template]) -> Result<LabelSet> {
-        self.label_set_with(labels, templates, &mut |_| {})
-    }
-
-    /// [`Clip::label_set`] that tells `progress` now and then how many labels are done.
-    ///
-    /// # Errors
-    /// As [`Clip::label_set`].
-    pub fn label_set_with(
-        &self,
-        labels: &[impl AsRef<str>],
-        templates: &[Template],
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<LabelSet> {
-        if labels.is_empty() {
-            return Err(Error::NoLabels);
-        }
-        let each = templates.len().max(1);
-        let around: usize = templates.iter().map(Template::bytes).sum();
-        let dim = self.embed_dim();
-        let mut values = memory::with_capacity("labels", labels.len().saturating_mul(dim))?;
-        let mut mean = memory::filled("an embedding", 0.0, dim)?;
-        for labels in labels.chunks((TEXTS_AT_ONCE / each).max(1)) {
-            let labels = labels.iter().map(AsRef::as_ref);
-            let bytes = labels.clone().map(|label| label.len() * each + around + each * TEXT).sum();
-            memory::available("the texts of labels", bytes)?;
-            let fill = |label: &str| match templates {
-                [] => vec![label.to_owned()],
-                templates => templates.iter().map(|template| template.fill(label)).collect(),
-            };
-            let texts: Vec<String> = labels.clone().flat_map(fill).collect();
-            let rows = self.encode_texts(&texts)?;
-            for (label, rows) in labels.zip(rows.as_slice().chunks_exact(each * dim)) {
-                mean.fill(0.0);
-                for row in rows.chunks_exact(dim) {
-                    mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x / each as f32);
-                }
-                normalize(&mut mean)
-                    .ok_or_else(|| Error::LabelWithoutDirection { label: excerpt(label).into_owned() })?;
-                values.extend_from_slice(&mean);
-            }
-            progress(values.len() / dim);
-        }
-        LabelSet::new(labels, Embeddings::new(values, dim), self.id.clone())
     }
 
     /// The `top` labels nearest to an image, best first; all of them when `top` is larger than the set.
@@ -334,21 +310,8 @@ impl Clip {
         labels: &'a LabelSet,
         top: usize,
     ) -> Result<Vec<Vec<Match<'a>>>> {
-        if labels.model != self.id {
-            return Err(Error::ForeignLabels {
-                set_model: labels.model.name.clone(),
-                set_dim: labels.embeddings.dim(),
-                model: self.id.name.clone(),
-                dim: self.embed_dim(),
-            });
-        }
-        let images = self.encode_images(images)?;
-        let logits = Logits::of(&self.manifest);
-        let mut matches = memory::with_capacity("the matches of images", images.len())?;
-        for image in images.rows() {
-            matches.push(labels.nearest(image, logits, top)?);
-        }
-        Ok(matches)
+        labels.check_model(&self.id)?;
+        labels.matches(&self.encode_images(images)?, self.logits(), top)
     }
 }
 

@@ -1,5 +1,9 @@
 //! Rows of numbers that say where images and texts lie.
 
+use clip_model::memory;
+
+use crate::error::{Error, Result};
+
 /// L2-normalised embeddings, `[len, dim]` row by row. The cosine similarity of two of them is their dot product.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embeddings {
@@ -12,6 +16,15 @@ impl Embeddings {
     pub(crate) fn new(values: Vec<f32>, dim: usize) -> Self {
         debug_assert!(dim > 0 && values.len().is_multiple_of(dim));
         Embeddings { values, dim }
+    }
+
+    /// Copies of rows that come from outside, scaled to length one; `values` holds whole rows of `dim` numbers.
+    pub(crate) fn normalized(values: &[f32], dim: usize) -> Result<Self> {
+        let mut values = memory::copy("embeddings", values)?;
+        for (row, values) in values.chunks_exact_mut(dim).enumerate() {
+            normalize(values).ok_or(Error::Row { row })?;
+        }
+        Ok(Embeddings::new(values, dim))
     }
 
     /// Numbers in a row.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clip_model::excerpt;
+use clip_model::labels::Logits;
 
 use crate::device::Device;
 
@@ -98,6 +99,14 @@ pub enum Error {
         /// Why, and what it computes on.
         reason: String,
     },
+    /// A frame lies in memory that is not what it is said to be, or that this system does not have.
+    #[error("a frame in {memory} cannot be read: {reason}")]
+    Frame {
+        /// The memory.
+        memory: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
     /// A plan was built for another machine.
     #[error("{} does not fit this machine: {}. Build it anew of {graph}", file.display(), differs.join("; "))]
     Misfit {
@@ -185,6 +194,15 @@ pub enum Error {
         /// The process that opened the model.
         opened_by: u32,
     },
+    /// A stream cannot be opened with such options.
+    #[error("stream: {0}")]
+    StreamOptions(String),
+    /// A stream takes no more frames.
+    #[error("the stream takes no more frames: {0}")]
+    StreamEnded(&'static str),
+    /// A thread that is needed cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(String),
     /// A graph does not take or give what the manifest says.
     #[error("{} does not fit clip.json: clip.json asks for {expected}, the graph has {found}", file.display())]
     Mismatch {
@@ -216,27 +234,71 @@ pub enum Error {
     /// A label set without labels.
     #[error("the list of labels is empty: name at least one")]
     NoLabels,
-    /// A label whose embeddings cancel each other, so that their mean has no direction.
-    #[error("the templates of label {:?} have embeddings that cancel each other", excerpt(label))]
+    /// A label whose embeddings, of its texts or of its images, cancel each other, so that their mean has no direction.
+    #[error("the embeddings of label {:?} cancel each other: use other templates or images", excerpt(label))]
     LabelWithoutDirection {
         /// The label.
         label: String,
     },
     /// A label set that another model encoded.
     #[error(
-        "the label set was encoded by model {set_model:?} ({set_dim} numbers an embedding), not by this one, \
-         {model:?} ({dim}): encode the labels again"
+        "the label set was encoded by model {set_model:?}, whose files are not those of this one, {model:?}: encode the labels again"
     )]
     ForeignLabels {
         /// Name of the model that encoded the set.
         set_model: String,
-        /// Width of the set's embeddings.
-        set_dim: usize,
-        /// Name of the model that was asked to classify.
+        /// Name of the model that was to use it.
         model: String,
-        /// Width of its embeddings.
-        dim: usize,
     },
+    /// Numbers or names that are not as many as there have to be.
+    #[error("{found} numbers for {what}, expected {expected}")]
+    Count {
+        /// What they are for.
+        what: &'static str,
+        /// How many there have to be.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// An embedding that comes from outside and points nowhere.
+    #[error(
+        "row {row} of the embeddings has no direction: its numbers have to be finite, and not all of them zero"
+    )]
+    Row {
+        /// Which embedding, from 0.
+        row: usize,
+    },
+    /// Logits of which no probabilities can be made.
+    #[error(
+        "no probabilities can be made with logit scale {} and bias {:?}: both have to be finite, and the scale more than 0",
+        .0.scale, .0.bias
+    )]
+    Logits(Logits),
+    /// A threshold that is outside of what it is compared with.
+    #[error("the threshold of the {what} is {value}, expected {least} to {most}")]
+    Threshold {
+        /// Of which number.
+        what: &'static str,
+        /// The threshold.
+        value: f32,
+        /// The least that the number can be.
+        least: f32,
+        /// The most.
+        most: f32,
+    },
+    /// An example that is said to have a label that there is not.
+    #[error(
+        "an example is said to show label {index}, and there are {labels} labels besides the background, from 0 on"
+    )]
+    Truth {
+        /// The index that is no label's.
+        index: usize,
+        /// How many labels there are.
+        labels: usize,
+    },
+    /// Examples from which nothing can be learnt about probabilities.
+    #[error("cannot calibrate: {0}")]
+    Calibration(&'static str),
 }
 
 /// `path (reason), path (reason)`; a reason that names its path already does not get it twice.

@@ -4,12 +4,14 @@ use std::borrow::Borrow;
 use std::sync::{Mutex, PoisonError};
 
 use clip_model::manifest::Layout;
-use clip_model::preprocess::Image;
+use clip_model::preprocess::{Image, Scratch};
 use clip_model::{Manifest, Preprocess};
 
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::input::{Buffer, Buffers, ModelInput, grow};
+use crate::pool::Pool;
+use crate::scores::Score;
 use crate::source::Opened;
 use crate::workers::Workers;
 
@@ -26,6 +28,16 @@ pub(crate) struct ImageTower {
     embed_dim: usize,
     buffers: Buffers,
     workers: Workers,
+    /// Memory of frames that are resized, and of what is found in them.
+    pub scratches: Pool<Scratch>,
+    pub results: Pool<Results>,
+}
+
+/// What is found in frames.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    pub embeddings: Vec<f32>,
+    pub scores: Vec<Score>,
 }
 
 impl ImageTower {
@@ -35,11 +47,12 @@ impl ImageTower {
         let (layout, side) = (opened.encoder.input.layout, preprocess.size);
         let shape = match layout {
             Layout::Nhwc => [side, side, 3],
-            Layout::Nchw | Layout::Tokens => [3, side, side],
+            Layout::Nchw | Layout::Planes | Layout::Tokens => [3, side, side],
         };
         let encoder = Encoder::new(opened, &shape.map(Some), embed_dim)?;
         let (buffers, workers) = (Buffers::new(layout == Layout::Nhwc), Workers::new(threads - 1));
-        Ok(ImageTower { encoder, shape, preprocess, embed_dim, buffers, workers })
+        let (scratches, results) = (Pool::new(), Pool::new());
+        Ok(ImageTower { encoder, shape, preprocess, embed_dim, buffers, workers, scratches, results })
     }
 
     /// What runs.
@@ -78,9 +91,7 @@ impl ImageTower {
         prepare: &(impl Fn(usize, ModelInput<'_>) -> Result<()> + Sync),
         values: &mut [f32],
     ) -> Result<()> {
-        if values.len() != count.saturating_mul(self.embed_dim) {
-            return Err(Error::Room { images: count, dim: self.embed_dim, found: values.len() });
-        }
+        self.check_room(count, values)?;
         self.encoder.check_process()?;
         let at_once = self.encoder.most().unwrap_or(IMAGES_PER_RUN);
         self.buffers.with(|buffer| {
@@ -89,6 +100,14 @@ impl ImageTower {
                 .map(|(run, values)| (run * at_once, values))
                 .try_for_each(|(first, values)| self.run(buffer, first, prepare, values))
         })
+    }
+
+    /// Refuses `values` that are not as long as so many embeddings.
+    pub fn check_room(&self, count: usize, values: &[f32]) -> Result<()> {
+        match values.len() == count.saturating_mul(self.embed_dim) {
+            true => Ok(()),
+            false => Err(Error::Room { images: count, dim: self.embed_dim, found: values.len() }),
+        }
     }
 
     /// One run: the embeddings of as many images as `values` has room for, from number `first` on.

@@ -1,12 +1,12 @@
 //! Where the inputs of an image tower are made: memory that is taken for a call, and kept for the next one.
 
 use std::slice::ChunksExactMut;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use clip_model::memory;
 
 use crate::engine::Elements;
 use crate::error::Result;
+use crate::pool::Pool;
 
 /// Where what an image tower takes of one image is written, all of it.
 #[derive(Debug)]
@@ -94,18 +94,17 @@ pub(crate) fn grow<T: Clone + Default>(what: &str, values: &mut Vec<T>, elements
     Ok(())
 }
 
-/// Buffers that nobody uses, each as large as the largest batch that it was used for. There come to be as many as there were calls at
-/// the same time.
+/// Buffers that nobody uses, each as large as the largest batch that it was used for.
 #[derive(Debug)]
 pub(crate) struct Buffers {
-    idle: Mutex<Vec<Buffer>>,
+    pool: Pool<Buffer>,
     bytes: bool,
 }
 
 impl Buffers {
     /// Of bytes, or of numbers.
     pub fn new(bytes: bool) -> Buffers {
-        Buffers { idle: Mutex::new(Vec::new()), bytes }
+        Buffers { pool: Pool::new(), bytes }
     }
 
     /// Does `work` with a buffer that nobody else has meanwhile.
@@ -114,15 +113,6 @@ impl Buffers {
             let input = if self.bytes { Input::Bytes(Vec::new()) } else { Input::Floats(Vec::new()) };
             Buffer { input, output: Vec::new() }
         };
-        // The last one that was given back: it may still be in the processor's cache.
-        let last = self.idle().pop();
-        let mut buffer = last.unwrap_or_else(empty);
-        let done = work(&mut buffer);
-        self.idle().push(buffer);
-        done
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Buffer>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pool.with_or(empty, work)
     }
 }

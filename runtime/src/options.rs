@@ -24,6 +24,7 @@ pub struct Options {
     pub(crate) engine: Option<EngineKind>,
     pub(crate) device: Option<Device>,
     pub(crate) threads: Option<usize>,
+    pub(crate) image_threads: Option<usize>,
     pub(crate) library: Option<PathBuf>,
     pub(crate) tensorrt: Option<PathBuf>,
     pub(crate) max_pixels: Option<u64>,
@@ -77,6 +78,12 @@ impl Options {
     /// may use. There are never more than processors that it may use, whatever is asked for: see [`crate::Clip::threads`].
     pub fn threads(self, threads: impl Into<Option<usize>>) -> Options {
         Options { threads: threads.into(), ..self }
+    }
+
+    /// Threads that one call computes images with; by default, and at most, as many as [`Options::threads`] says. Who encodes images from several threads at a
+    /// time gets more out of them with one each: nothing waits for the slowest of them then. It does not concern TensorRT.
+    pub fn image_threads(self, image_threads: impl Into<Option<usize>>) -> Options {
+        Options { image_threads: image_threads.into(), ..self }
     }
 
     /// The file of ONNX Runtime's shared library; by default it is looked for, see [`crate::engine::onnx`]. It is opened once a

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use clip_model::manifest::{self, Build, Element, Encoder, Layout, Plan, Sizes};
+use clip_model::manifest::{self, Build, Camera, Element, Encoder, Layout, Plan, Sizes};
 use clip_model::{Manifest, files};
 use clip_tensorrt::{BuildOptions, Kind, Library, Range, cuda};
 pub use clip_tensorrt::{Progress, Watch};
@@ -128,10 +128,14 @@ impl PlanBuilder {
             self.options.clone();
         let graph = encoder.graph();
         let (batch, length) = sizes(manifest, encoder, &self.options);
-        let [min, opt, max] = shapes(manifest, encoder, &self.options)
-            .map(|shape| shape.into_iter().map(|n| i64::try_from(n).unwrap_or(i64::MAX)).collect());
+        let range = |shapes: [Vec<usize>; 3]| {
+            let [min, opt, max] =
+                shapes.map(|shape| shape.into_iter().map(|n| i64::try_from(n).unwrap_or(i64::MAX)).collect());
+            Range { min, opt, max }
+        };
         let workspace = self.workspace()?;
-        let ranges = vec![(encoder.input.name.clone(), Range { min, opt, max })];
+        let ranges = shapes(manifest, encoder, &self.options);
+        let ranges = ranges.into_iter().map(|(name, shapes)| (name, range(shapes))).collect();
         let options = BuildOptions { timing_cache: self.timings()?, ..self.build_options(ranges, workspace) };
         let started = Instant::now();
         let built = self.library.build(&folder.join(&graph.file), &options, watch)?;
@@ -211,19 +215,33 @@ pub fn sizes(manifest: &Manifest, encoder: &Encoder, options: &PlanOptions) -> (
     (batch, length)
 }
 
-/// The least, the usual and the greatest shape of the input of an encoder's plan.
-pub fn shapes(manifest: &Manifest, encoder: &Encoder, options: &PlanOptions) -> [Vec<usize>; 3] {
+/// The names of the inputs of an encoder's plan, with the least, the usual and the greatest shape of each.
+pub fn shapes(
+    manifest: &Manifest,
+    encoder: &Encoder,
+    options: &PlanOptions,
+) -> Vec<(String, [Vec<usize>; 3])> {
     let side = manifest.preprocess.size;
     let (batch, length) = sizes(manifest, encoder, options);
     let context = manifest.tokenizer.as_ref().map_or(0, |tokenizer| tokenizer.context_length);
     let length = length.unwrap_or(Sizes::fixed(context));
-    [(batch.min, length.min), (batch.opt, length.opt), (batch.max, length.max)].map(|(batch, length)| {
-        match encoder.input.layout {
-            Layout::Nchw => vec![batch, 3, side, side],
-            Layout::Nhwc => vec![batch, side, side, 3],
-            Layout::Tokens => vec![batch, length],
+    let shape = |batch: usize, length: usize| match encoder.input.layout {
+        Layout::Nchw => vec![vec![batch, 3, side, side]],
+        Layout::Nhwc => vec![vec![batch, side, side, 3]],
+        Layout::Tokens => vec![vec![batch, length]],
+        Layout::Planes => {
+            let planes = manifest.camera.as_ref().map(Camera::planes).unwrap_or_default();
+            planes.into_iter().map(|[rows, stride]| vec![batch, rows, stride]).collect()
         }
-    })
+    };
+    let names = match (encoder.input.layout, &manifest.camera) {
+        (Layout::Planes, Some(camera)) => camera.inputs.clone(),
+        _ => vec![encoder.input.name.clone()],
+    };
+    let [min, opt, max] =
+        [(batch.min, length.min), (batch.opt, length.opt), (batch.max, length.max)].map(|(b, l)| shape(b, l));
+    let shapes = min.into_iter().zip(opt).zip(max).map(|((min, opt), max)| [min, opt, max]);
+    names.into_iter().zip(shapes).collect()
 }
 
 /// The most memory that this process has had, bytes; 0 where the system does not say.

@@ -19,6 +19,8 @@ pub(crate) struct Opening<'a> {
     pub manifest: &'a Manifest,
     pub options: &'a Options,
     pub threads: usize,
+    /// Of them, those that one run of a graph computes with.
+    pub run_threads: usize,
 }
 
 /// The engines that were started, each once.
@@ -166,7 +168,7 @@ impl Source {
         let file = folder.join(&self.encoder.file);
         let session = match self.encoder.plan() {
             Some(plan) => engine.open_plan(&file, plan, opening.threads),
-            None => engine.open(&file, opening.threads),
+            None => engine.open(&file, opening.run_threads),
         }?;
         Ok(Opened { file, session, encoder: self.encoder.clone(), engine: engine.info().clone() })
     }

@@ -185,9 +185,9 @@ fn a_folder_that_was_changed_is_refused() {
         let folder = colours::changed(|folder, _| std::fs::remove_file(folder.join(file)).unwrap());
         assert!(refused(folder.path()).to_string().contains(file));
     }
-    let folder = colours::changed(|_, manifest| manifest["schema"] = 4.into());
+    let folder = colours::changed(|_, manifest| manifest["schema"] = 5.into());
     let error = refused(folder.path()).to_string();
-    assert!(error.contains("schema version 4; this build reads versions 1 to 3"), "{error}");
+    assert!(error.contains("schema version 5; this build reads versions 1 to 4"), "{error}");
     assert!(matches!(refused(Path::new("/no/such/folder")), Error::Model(_)));
 }
 
@@ -269,8 +269,14 @@ fn stored_labels_are_those_of_the_folder() {
     let labels = clip.stored_labels().unwrap();
     let matches = clip.classify(&plain(3, 2, [250, 9, 0]), labels, 2).unwrap();
     assert_eq!((best(&matches), labels.len()), ("red", 2));
-    // They are that model's alone.
-    let error = open().classify(&plain(3, 2, [250, 9, 0]), labels, 2).unwrap_err();
+    // A folder with the same image encoder can use them, and no other.
+    assert_eq!(open().classify(&plain(3, 2, [250, 9, 0]), labels, 2).unwrap(), matches);
+    let other = colours::changed(|folder, manifest| {
+        std::fs::remove_file(folder.join("visual.onnx")).unwrap();
+        manifest["image"] = Value::Null;
+    });
+    let other = Clip::open(other.path()).unwrap();
+    let error = other.classify_embeddings(&[1.0; 4], labels, 2).unwrap_err();
     assert!(matches!(error, Error::ForeignLabels { .. }), "{error}");
 }
 

@@ -1,13 +1,14 @@
 //! Runs of an engine: from bytes of the host to bytes of the host.
 
 use std::collections::HashMap;
-use std::ffi::CString;
+use std::ffi::{CString, c_void};
 use std::sync::Arc;
 
 use crate::context::Context;
 use crate::cuda::{DeviceBuffer, Graph, PinnedBuffer, Stream};
-use crate::engine::{Element, Engine, Io};
+use crate::engine::{Engine, Io};
 use crate::error::{Error, Result};
+use crate::port::{Output, Port, bytes, known, size};
 use crate::shape::Shape;
 
 /// Shapes whose runs are counted; where more come by, none of them comes often.
@@ -16,6 +17,9 @@ const COUNTED: usize = 64;
 /// The run of a shape after which its work is kept as a graph. TensorRT asks for one run before; the texts of a label set come once
 /// or twice and are not worth it.
 const KEPT_AFTER: u32 = 3;
+
+/// Where tensors have to begin, bytes.
+const ALIGNMENT: u64 = 256;
 
 /// What goes into an engine.
 #[derive(Debug, Clone, Copy)]
@@ -28,17 +32,15 @@ pub struct Input<'a> {
     pub bytes: &'a [u8],
 }
 
-/// What came out of an engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Output {
-    /// Name of the output.
-    pub name: String,
-    /// What its elements are.
-    pub element: Element,
+/// What goes into an engine, and is on its GPU already.
+#[derive(Debug, Clone, Copy)]
+pub struct DeviceInput<'a> {
+    /// Name of the input.
+    pub name: &'a str,
     /// Its shape.
-    pub shape: Shape,
-    /// Its elements.
-    pub bytes: Vec<u8>,
+    pub shape: &'a [i64],
+    /// Where its pieces lie on the GPU, all of the same size, in order: one for each item of a batch, say.
+    pub pieces: &'a [u64],
 }
 
 /// Runs an engine, one run at a time, with a stream and buffers of its own, which are made once for the largest shapes. What is
@@ -53,15 +55,6 @@ pub struct Execution {
     runs: HashMap<Vec<Shape>, u32>,
     graphs: usize,
     clock: u64,
-}
-
-/// An input or output, and where it lies.
-#[derive(Debug)]
-struct Port {
-    io: Io,
-    name: CString,
-    device: DeviceBuffer,
-    host: PinnedBuffer,
 }
 
 /// The work of a run, for inputs of these shapes.
@@ -145,43 +138,81 @@ impl Execution {
         Ok(outputs)
     }
 
+    /// Runs the engine on inputs that are on the GPU already, when all is done that was asked before of `after`, the driver's handle of a stream
+    /// (null is the default one). An input of one piece is read where it lies, others are brought together first. When this returns, the
+    /// inputs are no longer needed.
+    ///
+    /// # Safety
+    /// The pieces lie in memory of the engine's GPU, as many bytes as the shape says, and nobody but the work in `after` writes them until this
+    /// returns; `after` is a stream of that GPU's primary context, and alive.
+    ///
+    /// # Errors
+    /// Those of [`Execution::run`].
+    pub unsafe fn run_on_device(
+        &mut self,
+        inputs: &[DeviceInput<'_>],
+        after: *mut c_void,
+    ) -> Result<Vec<Output>> {
+        self.context.engine().device().make_current()?;
+        known(&self.ports, inputs.iter().map(|input| input.name))?;
+        // SAFETY: as promised.
+        let ran = unsafe { self.enqueue_on_device(inputs, after) };
+        // Also after an error: the next run finds its own buffers, and nothing reads the caller's any more.
+        let (ended, placed) = (self.stream.wait(), place(&mut self.context, &self.ports));
+        ran.and(ended).and(placed)?;
+        self.ports.iter().filter(|port| !port.io.is_input).map(|port| port.output(&self.context)).collect()
+    }
+
+    /// Asks for such a run; contexts and streams are to be put in order afterwards.
+    ///
+    /// # Safety
+    /// As [`Execution::run_on_device`].
+    unsafe fn enqueue_on_device(&mut self, inputs: &[DeviceInput<'_>], after: *mut c_void) -> Result<()> {
+        // SAFETY: as promised.
+        unsafe { self.stream.wait_for(after) }?;
+        let mut shapes = Vec::new();
+        for port in self.ports.iter().filter(|port| port.io.is_input) {
+            let input = inputs.iter().find(|input| input.name == port.io.name);
+            let input = input.ok_or_else(|| port.bad("is missing".to_owned()))?;
+            let bytes = port.checked(input.shape)?;
+            let address = match input.pieces {
+                [whole] if whole.is_multiple_of(ALIGNMENT) => *whole,
+                pieces => {
+                    let piece = bytes / pieces.len().max(1);
+                    if pieces.is_empty() || piece * pieces.len() != bytes {
+                        return Err(port.bad(format!("is in {} pieces, and has {bytes} bytes", pieces.len())));
+                    }
+                    for (i, from) in pieces.iter().enumerate() {
+                        // SAFETY: as promised; the buffer has room for the largest shape, and is this execution's.
+                        unsafe { self.stream.collect(*from, piece, &port.device, i * piece) }?;
+                    }
+                    port.device.address()
+                }
+            };
+            // SAFETY: as promised, or as in `place`.
+            unsafe { self.context.set_address(&port.name, address) }?;
+            shapes.push(input.shape.to_vec());
+        }
+        set_shapes(&mut self.context, &self.ports, &shapes)?;
+        // SAFETY: as in `enqueue`, and the inputs are as promised.
+        unsafe { self.context.enqueue(&self.stream) }?;
+        download(&self.context, &mut self.ports, &self.stream)
+    }
+
     /// Takes over the inputs; gives their shapes, in the order of the ports.
     fn take(&mut self, inputs: &[Input<'_>]) -> Result<Vec<Shape>> {
-        let known = |name: &str| self.ports.iter().any(|port| port.io.is_input && port.io.name == name);
-        if let Some(input) = inputs.iter().find(|input| !known(input.name)) {
-            let reason = "does not exist".to_owned();
-            return Err(Error::Input { input: input.name.to_owned(), reason });
-        }
+        known(&self.ports, inputs.iter().map(|input| input.name))?;
         let mut shapes = Vec::new();
         for port in self.ports.iter_mut().filter(|port| port.io.is_input) {
-            let bad = |reason| Err(Error::Input { input: port.io.name.clone(), reason });
-            let Some(input) = inputs.iter().find(|input| input.name == port.io.name) else {
-                return bad("is missing".to_owned());
-            };
-            match &port.io.range {
-                Some(range) if !range.contains(input.shape) => {
-                    return Err(Error::OutsideProfile {
-                        input: port.io.name.clone(),
-                        found: input.shape.to_vec(),
-                        range: range.clone(),
-                    });
-                }
-                None if input.shape != port.io.shape => {
-                    return bad(format!(
-                        "has shape {:?}, and the engine takes {:?}",
-                        input.shape, port.io.shape
-                    ));
-                }
-                _ => {}
-            }
-            let expected = bytes(input.shape, port.io.element);
-            if expected != Some(input.bytes.len()) || input.bytes.len() > port.host.len() {
+            let input = inputs.iter().find(|input| input.name == port.io.name);
+            let input = input.ok_or_else(|| port.bad("is missing".to_owned()))?;
+            if port.checked(input.shape)? != input.bytes.len() {
                 let element = port.io.element.name();
-                return bad(format!(
+                return Err(port.bad(format!(
                     "has {} bytes, and shape {:?} of {element}",
                     input.bytes.len(),
                     input.shape
-                ));
+                )));
             }
             port.host[..input.bytes.len()].copy_from_slice(input.bytes);
             shapes.push(input.shape.to_vec());
@@ -232,25 +263,6 @@ impl Drop for Execution {
     }
 }
 
-impl Port {
-    /// What lies on the host after a run of `context`.
-    fn output(&self, context: &Context) -> Result<Output> {
-        let shape = context.shape(&self.name).unwrap_or_default();
-        let bytes =
-            bytes(&shape, self.io.element).and_then(|n| self.host.get(..n)).ok_or_else(|| Error::Run {
-                action: "give its output",
-                reason: format!("{:?} has shape {shape:?}", self.io.name),
-            })?;
-        Ok(Output { name: self.io.name.clone(), element: self.io.element, shape, bytes: bytes.to_vec() })
-    }
-}
-
-/// Bytes of a tensor; `None` when its sizes are not fixed, or too large to count.
-fn bytes(shape: &[i64], element: Element) -> Option<usize> {
-    let sizes = shape.iter().map(|&n| usize::try_from(n).ok());
-    sizes.chain([Some(element.bytes())]).try_fold(1, |product: usize, n| product.checked_mul(n?))
-}
-
 /// Tells a context where everything lies.
 fn place(context: &mut Context, ports: &[Port]) -> Result<()> {
     for port in ports {
@@ -265,21 +277,24 @@ fn set_shapes(context: &mut Context, ports: &[Port], shapes: &[Shape]) -> Result
     inputs.zip(shapes).try_for_each(|(port, shape)| context.set_shape(&port.name, shape))
 }
 
+/// Asks the stream for the outputs of a run.
+fn download(context: &Context, ports: &mut [Port], stream: &Stream) -> Result<()> {
+    for port in ports.iter_mut().filter(|port| !port.io.is_input) {
+        let bytes = size(context, port);
+        // SAFETY: the buffers are the execution's, which waits for the stream before it touches them or lets them go.
+        unsafe { stream.download(&port.device, bytes, &mut port.host) }?;
+    }
+    Ok(())
+}
+
 /// Asks the stream for one run: inputs to the GPU, the engine, outputs back.
 fn enqueue(context: &mut Context, ports: &mut [Port], stream: &Stream) -> Result<()> {
-    let size = |context: &Context, port: &Port| {
-        context.shape(&port.name).and_then(|shape| bytes(&shape, port.io.element)).unwrap_or(usize::MAX)
-    };
     // SAFETY: the buffers are the execution's, which waits for the stream before it touches them or lets them go.
     unsafe {
         for port in ports.iter().filter(|port| port.io.is_input) {
             stream.upload(&port.host, size(context, port), &port.device)?;
         }
         context.enqueue(stream)?;
-        for port in ports.iter_mut().filter(|port| !port.io.is_input) {
-            let bytes = size(context, port);
-            stream.download(&port.device, bytes, &mut port.host)?;
-        }
     }
-    Ok(())
+    download(context, ports, stream)
 }

@@ -29,15 +29,17 @@ mod logger;
 mod monitor;
 mod object;
 mod parser;
+mod port;
 mod shape;
 mod version;
 
 pub use builder::{BuildOptions, Built, Plan};
 pub use engine::{Element, Engine, Io};
 pub use error::{Error, Result};
-pub use execution::{Execution, Input, Output};
+pub use execution::{DeviceInput, Execution, Input};
 pub use family::Family;
 pub use library::{Kind, Library, mapped_file};
 pub use monitor::{Progress, Watch};
+pub use port::Output;
 pub use shape::{Range, Shape};
 pub use version::Version;

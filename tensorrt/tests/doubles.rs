@@ -13,7 +13,9 @@ use std::path::Path;
 use std::process::Command;
 
 use clip_tensorrt::cuda::{Device, DeviceBuffer, PinnedBuffer, Stream};
-use clip_tensorrt::{BuildOptions, Built, Element, Error, Execution, Family, Input, Kind, Library, Range};
+use clip_tensorrt::{
+    BuildOptions, Built, DeviceInput, Element, Error, Execution, Family, Input, Kind, Library, Range,
+};
 use clip_testkit::doubles::{self, Call, calls};
 use serde_json::{Value, json};
 
@@ -460,4 +462,51 @@ fn rtx_builds() {
     let options = BuildOptions { targets: vec![86], ..rows(1, 8) };
     let built = library.build(&onnx, &options, &mut |_| ControlFlow::Continue(())).unwrap();
     assert!(built.plan.len() > 1_000);
+}
+
+#[test]
+#[ignore = "run by inputs_are_read_where_they_lie"]
+fn runs_on_device() {
+    let mut execution = execution(2);
+    let device = Device::open(0).unwrap();
+    let theirs = Stream::new(&device).unwrap();
+    // Work of the caller's that has not been done when the run is asked for.
+    let mut host = PinnedBuffer::new(&device, 16 * 4).unwrap();
+    let buffers = [DeviceBuffer::new(&device, 16 * 4).unwrap(), DeviceBuffer::new(&device, 16 * 4).unwrap()];
+    host.copy_from_slice(&floats(&(0..16).map(|i| i as f32).collect::<Vec<_>>()));
+    for buffer in &buffers {
+        unsafe { theirs.upload(&host, 64, buffer) }.unwrap();
+    }
+    let [a, b] = [buffers[0].address(), buffers[1].address()];
+    let mut run = |rows: i64, pieces: &[u64]| {
+        let input = DeviceInput { name: "x", shape: &[rows, 4], pieces };
+        unsafe { execution.run_on_device(&[input], theirs.raw()) }.map(|outputs| outputs[0].bytes.clone())
+    };
+    let twice = |from: usize, to: usize| floats(&(from..to).map(|i| 2.0 * i as f32).collect::<Vec<_>>());
+    assert_eq!(run(4, &[a]).unwrap(), twice(0, 16));
+    assert_eq!(run(1, &[b]).unwrap(), twice(0, 4));
+    // Where nothing may begin, and in pieces, it is copied first.
+    assert_eq!(run(1, &[a + 16]).unwrap(), twice(4, 8));
+    assert_eq!(run(2, &[b + 32, a]).unwrap(), [twice(8, 12), twice(0, 4)].concat());
+    for (rows, pieces, reason) in
+        [(9, &[a][..], "was built for"), (1, &[], "is in 0 pieces"), (1, &[a, b, a], "is in 3 pieces")]
+    {
+        let said = run(rows, pieces).unwrap_err().to_string();
+        assert!(said.contains(reason), "{said}");
+    }
+    let unknown = DeviceInput { name: "z", shape: &[1, 4], pieces: &[a] };
+    assert!(unsafe { execution.run_on_device(&[unknown], theirs.raw()) }.is_err());
+    // What comes from the host afterwards is not looked for in the caller's memory.
+    drop(buffers);
+    for count in [1, 4, 4, 4, 4] {
+        check(&mut execution, count, 3.0);
+    }
+    assert_eq!(execution.graphs(), 1);
+}
+
+#[test]
+fn inputs_are_read_where_they_lie() {
+    // Lazily, so that a run that does not wait for the caller's stream sees old bytes.
+    let Some(calls) = run("runs_on_device", &[("DOUBLE_CUDA_LAZY", "1")]) else { return };
+    assert!(!calls.is_empty());
 }

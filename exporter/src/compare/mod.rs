@@ -1,5 +1,6 @@
 //! How close an exported model is to its checkpoint in single precision, and whether that is close enough.
 
+mod camera;
 mod closeness;
 mod gate;
 mod overflow;
@@ -8,6 +9,7 @@ mod report;
 mod samples;
 mod thresholds;
 
+pub use camera::camera;
 pub use closeness::Closeness;
 pub use gate::{against, precision};
 pub use ranking::Ranking;

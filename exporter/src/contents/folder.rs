@@ -63,6 +63,7 @@ impl<'a> Folder<'a> {
             labels: None,
             combined: None,
             classifier: None,
+            camera: None,
         };
         let tokenizer = checkpoint.tokenizer()?;
         Ok(Folder { path, checkpoint, tokenizer, manifest, form, external_data, steps })

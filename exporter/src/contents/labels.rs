@@ -37,7 +37,7 @@ pub fn store(
         encode(labels, tower.path(), runner)?
     };
     let (labels, templates) = (labels.labels.clone(), labels.template_texts());
-    let stored = StoredLabels { labels, templates, embeddings };
+    let stored = StoredLabels { labels, templates, embeddings, ..StoredLabels::default() };
     let sha256 = stored.write(&folder.join(FILE), manifest.embed_dim)?;
     Ok((LabelsFile { file: FILE.to_owned(), sha256, count: stored.labels.len() }, stored))
 }

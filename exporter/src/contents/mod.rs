@@ -1,5 +1,6 @@
 //! What a model folder holds, and how it comes to be: graphs, tokenizer, labels; whole or not at all.
 
+mod camera;
 mod classifier;
 mod deepstream;
 mod described;
@@ -10,6 +11,7 @@ mod gstreamer;
 mod labels;
 pub mod replacement;
 
+pub use camera::add_camera;
 pub use classifier::add_classifier;
 pub use folder::{Folder, draft};
 pub use labels::store;

@@ -46,6 +46,7 @@ impl Program {
             (options.form.batch.is_some(), "a fixed batch"),
             (options.labels.is_some(), "stored labels"),
             (options.classifier.is_some(), "a classifier"),
+            (options.camera.is_some(), "a camera's graph"),
             (options.combined, "a combined graph under our names"),
             (options.plans.is_some(), "engines of TensorRT"),
         ];

@@ -6,7 +6,7 @@ use clip_model::Manifest;
 
 use super::build::{Plans, add};
 use super::verify::{Verified, verify};
-use crate::compare::{Samples, Thresholds};
+use crate::compare::{Samples, Thresholds, camera};
 use crate::error::{Error, Result};
 use crate::run::Runner;
 use crate::step::Step;
@@ -31,6 +31,7 @@ pub fn complete(
         return Ok(None);
     }
     steps(Step::VerifyPlans);
+    camera(path, samples, plans.options.library.as_deref(), runner)?;
     let Verified { report, image_ms } =
         verify(path, manifest, (samples, thresholds), plans.options.library.as_deref(), runner)?;
     if !report.failures.is_empty() {

@@ -18,10 +18,13 @@ fn arguments(
     plan: &str,
     options: &PlanOptions,
 ) -> Vec<String> {
-    let input = &encoder.input.name;
-    let [min, opt, max] = shapes(manifest, encoder, options).map(|shape| {
-        let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
-        format!("{input}:{}", sizes.join("x"))
+    let inputs = shapes(manifest, encoder, options);
+    let [min, opt, max] = [0, 1, 2].map(|which| {
+        let input = |(name, shapes): &(String, [Vec<usize>; 3])| {
+            let sizes: Vec<String> = shapes[which].iter().map(usize::to_string).collect();
+            format!("{name}:{}", sizes.join("x"))
+        };
+        inputs.iter().map(input).collect::<Vec<_>>().join(",")
     });
     let mut arguments = vec![
         format!("--onnx={}", folder.join(encoder.graph().file).display()),

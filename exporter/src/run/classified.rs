@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use clip_model::manifest::{self, Classifier, Encoder, Precision, Values};
+use clip_model::manifest::{self, Classifier, Precision, Values};
 use clip_model::{Manifest, Preprocess};
 use clip_runtime::{Clip, Image, Result};
 use serde::{Deserialize, Serialize};
 
 use super::inputs::Inputs;
-use super::session::{self, Tensor};
+use super::session::{self, Tensor, least};
 use crate::error::{self, Error};
 
 /// How far a probability may be from the runtime's. Both run the same nodes; the runtime takes similarities and probabilities in
@@ -96,11 +96,6 @@ impl Classified {
             None => Ok(()),
         }
     }
-}
-
-/// The smallest batch that an encoder takes.
-fn least(encoder: &Encoder) -> usize {
-    encoder.batch.unwrap_or_else(|| encoder.plan().map_or(1, |plan| plan.batch.min))
 }
 
 /// A picture as the classifier takes it, in a batch that it takes.

@@ -38,6 +38,8 @@ pub struct Inputs {
     pub peaks: bool,
     /// Whether the folder's classifier, if it has one, is run too.
     pub classifier: bool,
+    /// Whether the folder's camera, if it has one, is run on frames that show the images.
+    pub camera: bool,
     /// Whether encoders that are plans are run by the graphs that these were built of.
     pub graphs: bool,
     /// The library of TensorRT, or its folder, that runs plans; the one that the system finds when it is None.
@@ -55,6 +57,7 @@ struct Header {
     timed: usize,
     peaks: bool,
     classifier: bool,
+    camera: bool,
     graphs: bool,
     tensorrt: Option<PathBuf>,
 }
@@ -72,6 +75,7 @@ impl Inputs {
             timed: self.timed,
             peaks: self.peaks,
             classifier: self.classifier,
+            camera: self.camera,
             graphs: self.graphs,
             tensorrt: self.tensorrt.clone(),
         };
@@ -88,7 +92,7 @@ impl Inputs {
     pub fn read(input: &mut impl BufRead) -> io::Result<Inputs> {
         let mut line = String::new();
         input.read_line(&mut line)?;
-        let Header { sizes, texts, labels, timed, peaks, classifier, graphs, tensorrt } =
+        let Header { sizes, texts, labels, timed, peaks, classifier, camera, graphs, tensorrt } =
             serde_json::from_str(&line)?;
         let image = |[width, height]: [usize; 2]| {
             let mut rgb = vec![0; 3 * width * height];
@@ -101,7 +105,7 @@ impl Inputs {
             templates.map(|templates| Labels { labels, templates })
         });
         let labels = labels.transpose().map_err(io::Error::other)?;
-        Ok(Inputs { images, texts, labels, timed, peaks, classifier, graphs, tensorrt })
+        Ok(Inputs { images, texts, labels, timed, peaks, classifier, camera, graphs, tensorrt })
     }
 }
 
@@ -123,6 +127,7 @@ mod tests {
             timed: 7,
             peaks: true,
             classifier: true,
+            camera: true,
             graphs: true,
             tensorrt: Some("/opt/tensorrt".into()),
         };

@@ -2,6 +2,8 @@
 
 pub mod apart;
 mod classified;
+pub(crate) mod frame;
+mod framed;
 mod inputs;
 mod outcome;
 mod peaks;
@@ -9,6 +11,7 @@ mod runner;
 mod session;
 
 pub use classified::Classified;
+pub use framed::Framed;
 pub use inputs::{Inputs, Labels};
 pub use outcome::Outcome;
 pub use peaks::Overflow;

@@ -7,6 +7,7 @@ use clip_runtime::{Clip, Embeddings, EngineKind, Options, Result};
 use serde::{Deserialize, Serialize};
 
 use super::classified::Classified;
+use super::framed::Framed;
 use super::inputs::Inputs;
 use super::peaks::{self, Overflow};
 
@@ -23,6 +24,8 @@ pub struct Outcome {
     pub image_ms: f64,
     /// What the classifier gave, where that was asked for and there is one.
     pub classified: Option<Classified>,
+    /// What the camera gave, where that was asked for and there is one.
+    pub framed: Option<Framed>,
     /// The first number beyond float16.
     pub overflow: Option<Overflow>,
 }
@@ -52,6 +55,7 @@ impl Outcome {
             labels: labels.as_ref().map(|set| rows(set.embeddings())),
             image_ms: if image.is_some() { time(&clip, inputs)? } else { 0.0 },
             classified: if inputs.classifier { Classified::of(folder, &clip, inputs)? } else { None },
+            framed: if inputs.camera { Framed::of(folder, &clip, inputs)? } else { None },
             overflow: None,
         })
     }

@@ -39,6 +39,11 @@ pub fn open_encoder(folder: &Path, encoder: &Encoder, inputs: &Inputs) -> Result
     options.start_engine()?.open_plan(&folder.join(&encoder.file), plan, 1)
 }
 
+/// The smallest batch that an encoder takes.
+pub fn least(encoder: &Encoder) -> usize {
+    encoder.batch.unwrap_or_else(|| encoder.plan().map_or(1, |plan| plan.batch.min))
+}
+
 /// Pictures of the model's size as its image encoder takes them, one by one: packed bytes, or normalised numbers.
 ///
 /// # Errors

@@ -129,7 +129,7 @@ fn format(model: &Model<'_>) -> &'static str {
         _ if model.encoder.batch.is_some() => "",
         Layout::Nchw => "    format: FORMAT_NCHW\n",
         Layout::Nhwc => "    format: FORMAT_NHWC\n",
-        Layout::Tokens => "",
+        Layout::Planes | Layout::Tokens => "",
     }
 }
 

@@ -2,45 +2,7 @@
  *
  *     wrong MODEL_FOLDER
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "clip.h"
-
-static int checks, failures;
-
-static void check(int line, clip_status expected, clip_status found, const char *part)
-{
-    checks++;
-    if (found == expected && (found == CLIP_OK || strstr(clip_last_error(), part) != NULL))
-        return;
-    failures++;
-    fprintf(stderr, "line %d: %s, expected %s with \"%s\": %s\n", line, clip_status_name(found),
-            clip_status_name(expected), part, clip_last_error());
-}
-
-static void check_true(int line, int holds, const char *what)
-{
-    checks++;
-    if (holds)
-        return;
-    failures++;
-    fprintf(stderr, "line %d: not so: %s\n", line, what);
-}
-
-#define FAILS(status, part, call) check(__LINE__, status, call, part)
-#define WORKS(call) check(__LINE__, CLIP_OK, call, "")
-#define TRUE(condition) check_true(__LINE__, condition, #condition)
-/* A handle must be NULL after a call that failed, whatever it was before. */
-#define MAKES_NONE(out, status, part, call) \
-    do { \
-        out = (void *)&checks; \
-        FAILS(status, part, call); \
-        TRUE(out == NULL); \
-    } while (0)
-
-static const char latin1[] = "caf\xe9";
+#include "check.h"
 
 static void no_handles(void)
 {
@@ -60,6 +22,10 @@ static void no_handles(void)
     TRUE(clip_model_context_length(NULL) == 0);
     TRUE(clip_labels_count(NULL) == 0);
     TRUE(clip_labels_name(NULL, 0) == NULL);
+    TRUE(clip_labels_retain(NULL) == NULL);
+    TRUE(clip_labels_background(NULL) == 0);
+    TRUE(clip_model_logit_scale(NULL) == 0 && isnan(clip_model_logit_bias(NULL)));
+    TRUE(clip_labels_logit_scale(NULL) == 0 && isnan(clip_labels_logit_bias(NULL)));
     TRUE(strcmp(clip_last_error(), "") == 0);
 }
 
@@ -204,7 +170,7 @@ static void long_texts(const clip_model *model)
 
 static void images(const clip_model *model)
 {
-    static const uint8_t pixels[2 * 8 + 6] = {0}, text[] = "a photo of a cat";
+    static const uint8_t pixels[2 * 8 + 6] = {0}, text[] = "a photo of a cat", ppm[] = "P6 1 1 255\nabc";
     clip_image *image;
 
     FAILS(CLIP_ERROR_NULL, "out is NULL", clip_image_open(model, "a.png", NULL));
@@ -220,6 +186,8 @@ static void images(const clip_model *model)
     MAKES_NONE(image, CLIP_ERROR_ARGUMENT, "data", clip_image_decode(model, text, SIZE_MAX, &image));
     MAKES_NONE(image, CLIP_ERROR_IMAGE, "", clip_image_decode(model, NULL, 0, &image));
     MAKES_NONE(image, CLIP_ERROR_IMAGE, "", clip_image_decode(model, text, sizeof text, &image));
+    WORKS(clip_image_decode(model, ppm, sizeof ppm - 1, &image));
+    clip_image_free(image);
 
     /* 2 x 3 pixels in rows of 8 bytes. */
     FAILS(CLIP_ERROR_NULL, "out is NULL", clip_image_from_rgb(pixels, sizeof pixels, 2, 3, 8, NULL));

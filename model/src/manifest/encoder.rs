@@ -131,7 +131,7 @@ pub struct Input {
     pub name: String,
     /// The order of its axes.
     pub layout: Layout,
-    /// What each of its elements is. Each has one layout, see [`Layout::of`].
+    /// What each of its elements is. Each has one layout, see [`Layout::of`], but for [`Layout::Planes`].
     pub element: Element,
 }
 
@@ -150,6 +150,8 @@ pub enum Layout {
     Nchw,
     /// `[B, S, S, 3]`: images, the three channels of each pixel together.
     Nhwc,
+    /// `[B, rows, bytes of a row]`: a plane of a camera's frame as it lies in memory, padding included; see [`super::Camera`].
+    Planes,
     /// `[B, L]`: texts; `L` is the context length where the tokenizer pads to it.
     Tokens,
 }

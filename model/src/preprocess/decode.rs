@@ -4,11 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::exif;
 use super::formats::{FORMATS, Format};
-use super::orientation::Orientation;
+use super::jpeg::Reduced;
 use super::raster::{Pixels, Raster};
 use super::{RgbaImage, bmp, gif, jpeg, png, pnm, tiff, webp};
 use crate::error::{Error, Result};
 use crate::memory;
+use crate::orientation::Orientation;
 
 /// Decodes a picture of one of the [`FORMATS`], known by its first bytes.
 ///
@@ -43,6 +44,23 @@ pub(super) fn decode_pixels(encoded: &[u8], apply_exif_orientation: bool, max_pi
             _ => Orientation::Normal,
         };
         stored(encoded, format, max_pixels)?.oriented(orientation)?.into_pixels()
+    })
+}
+
+/// A JPEG for [`super::Preprocess::decode_fitted`], as small as it can be with sides of at least `least` pixels, and how it is to be turned; `None` for pictures of
+/// other formats.
+pub(super) fn decode_reduced(
+    encoded: &[u8],
+    apply_exif_orientation: bool,
+    max_pixels: u64,
+    least: usize,
+) -> Result<Option<(Reduced, Orientation)>> {
+    if Format::of(encoded) != Some(Format::Jpeg) {
+        return Ok(None);
+    }
+    guarded(Format::Jpeg, || {
+        let turned = if apply_exif_orientation { exif::of_jpeg(encoded) } else { Orientation::Normal };
+        Ok(Some((jpeg::decode_reduced(encoded, max_pixels, least)?, turned)))
     })
 }
 

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use super::orientation::Orientation;
 use super::tiff::directory::Directory;
+use crate::orientation::Orientation;
 
 /// EXIF's tag of the orientation.
 const TAG: u16 = 274;
@@ -15,13 +15,13 @@ const MOST: usize = 1 << 22;
 
 fn from_exif_or_xmp(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Orientation {
     let value = exif.and_then(exif_value).or_else(|| xmp.and_then(xmp_value));
-    Orientation::of(value.unwrap_or(1))
+    value.and_then(Orientation::from_exif).unwrap_or_default()
 }
 
 /// Of a TIFF's first directory, whose orientation is the picture's own, or its XMP packet (tag 700).
 pub(super) fn of_tiff(directory: &Directory) -> Orientation {
     let value = directory.number(TAG).or_else(|| directory.bytes(700).and_then(xmp_value));
-    Orientation::of(value.unwrap_or(1))
+    value.and_then(Orientation::from_exif).unwrap_or_default()
 }
 
 /// Of a JPEG's APP1 segments.

@@ -51,17 +51,6 @@ impl Image {
         Ok(Image { width, height, rgb })
     }
 
-    /// For pixels made here, of which the length is known to be right.
-    pub(super) fn from_parts(width: usize, height: usize, rgb: Vec<u8>) -> Image {
-        debug_assert_eq!(rgb.len(), width * height * 3);
-        Image { width, height, rgb }
-    }
-
-    /// Row `y`, `width * 3` bytes.
-    pub(super) fn row(&self, y: usize) -> &[u8] {
-        &self.rgb[y * 3 * self.width..][..3 * self.width]
-    }
-
     /// Copies rows that start `stride_bytes` apart; what lies between a row's end and the next start is ignored.
     ///
     /// # Errors

@@ -109,11 +109,22 @@ void clip_jpeg_header(const struct clip_jpeg *d, uint32_t header[4]) {
     header[3] = (uint32_t)d->jpeg.data_precision;
 }
 
+/* Has the picture decoded at 1/`part` of its size, 1, 2, 4 or 8, and writes its width and height then; the new status. */
+int clip_jpeg_scale(struct clip_jpeg *d, uint32_t part, uint32_t size[2]) {
+    if (setjmp(d->failed)) return d->status;
+    d->jpeg.scale_num = 1;
+    d->jpeg.scale_denom = part;
+    jpeg_calc_output_dimensions(&d->jpeg);
+    size[0] = d->jpeg.output_width;
+    size[1] = d->jpeg.output_height;
+    return d->status;
+}
+
 int clip_jpeg_status(const struct clip_jpeg *d) { return d->status; }
 
 const char *clip_jpeg_message(const struct clip_jpeg *d) { return d->message; }
 
-/* Decodes to `pixels`, width * height * components bytes; the new status. */
+/* Decodes to `pixels`, width * height * components bytes, as clip_jpeg_scale has them where it was called; the new status. */
 int clip_jpeg_read(struct clip_jpeg *d, int colour, uint8_t *pixels) {
     if (setjmp(d->failed)) return d->status;
     if (colour == AS_STORED) {

@@ -35,6 +35,7 @@ unsafe extern "C" {
     fn clip_jpeg_status(decoder: *const c_void) -> c_int;
     fn clip_jpeg_message(decoder: *const c_void) -> *const c_char;
     fn clip_jpeg_header(decoder: *const c_void, header: *mut u32);
+    fn clip_jpeg_scale(decoder: *mut c_void, part: u32, size: *mut u32) -> c_int;
     fn clip_jpeg_read(decoder: *mut c_void, colour: c_int, pixels: *mut u8) -> c_int;
 }
 
@@ -77,6 +78,18 @@ impl<'a> Jpeg<'a> {
         Ok(jpeg)
     }
 
+    /// Has the picture decoded at a half, a quarter or an eighth of its width and height, of each eight by eight samples only the lowest frequencies:
+    /// as small as it can be with sides of at least `least` pixels. Gives what it is divided by, 1 where it stays as it is.
+    fn shrink(&mut self, least: usize) -> Result<usize> {
+        let shorter = self.width.min(self.height) as usize;
+        let Some(part) = [8, 4, 2].into_iter().find(|part| shorter / part >= least) else { return Ok(1) };
+        let mut size = [0; 2];
+        // SAFETY: an open decoder whose header is read, and room for the two numbers.
+        self.check(unsafe { clip_jpeg_scale(self.decoder.as_ptr(), part as u32, size.as_mut_ptr()) })?;
+        [self.width, self.height] = size;
+        Ok(part)
+    }
+
     /// Decodes to packed pixels of [`Self::components`] bytes.
     pub(super) fn read(self, colour: Colour) -> Result<Vec<u8>> {
         let allowed: &[usize] = match colour {
@@ -117,8 +130,31 @@ impl<'a> Jpeg<'a> {
 /// Decodes to grey or RGB.
 pub(super) fn decode(encoded: &[u8], max_pixels: u64) -> Result<Raster> {
     let jpeg = Jpeg::open(encoded)?;
+    check_pixels(jpeg.width, jpeg.height, max_pixels)?;
+    raster(jpeg)
+}
+
+/// A picture that was decoded at a part of its size.
+pub(super) struct Reduced {
+    /// Grey or RGB; each pixel stands for a square of the picture's, the last ones for what is left.
+    pub(super) raster: Raster,
+    /// Pixels of the picture along a side of such a square: 1, 2, 4 or 8.
+    pub(super) part: usize,
+    /// The picture's own width and height.
+    pub(super) size: (usize, usize),
+}
+
+/// [`decode`], as small as it can be with sides of at least `least` pixels.
+pub(super) fn decode_reduced(encoded: &[u8], max_pixels: u64, least: usize) -> Result<Reduced> {
+    let mut jpeg = Jpeg::open(encoded)?;
+    check_pixels(jpeg.width, jpeg.height, max_pixels)?;
+    let size = (jpeg.width as usize, jpeg.height as usize);
+    let part = jpeg.shrink(least)?;
+    Ok(Reduced { raster: raster(jpeg)?, part, size })
+}
+
+fn raster(jpeg: Jpeg) -> Result<Raster> {
     let (width, height, components) = (jpeg.width, jpeg.height, jpeg.components);
-    check_pixels(width, height, max_pixels)?;
     let mut pixels = jpeg.read(Colour::Converted)?;
     if components == 4 {
         // Adobe stores ink upside down, and everybody else does as Adobe.

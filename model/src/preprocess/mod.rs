@@ -7,17 +7,19 @@ mod bmp;
 mod decode;
 mod exif;
 mod formats;
+mod frame_image;
+mod frames;
 mod gif;
 mod image;
 mod jpeg;
-mod orientation;
+mod levels;
 mod png;
 mod pnm;
 mod raster;
 mod resample;
-mod resize;
 mod tiff;
 mod webp;
+mod weights;
 
 use std::path::Path;
 
@@ -26,8 +28,10 @@ use serde::{Deserialize, Serialize};
 pub use decode::decode;
 use decode::decode_pixels;
 pub use formats::{EXTENSIONS, FORMATS, is_picture_name};
+pub use frames::{FAST_DECODE_SIDES, Scratch};
 pub use image::{Image, RgbaImage};
 use raster::Pixels;
+pub use weights::{Resampling, vertical_first};
 
 use crate::config::Family;
 use crate::error::{Error, Result};
@@ -152,26 +156,30 @@ impl Preprocess {
         self.decode(&files::read(path, files::IMAGE_LIMIT)?)
     }
 
-    /// Resizes and crops to [`Self::size`] squared, equal to Pillow and torchvision.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] where there is none for it.
-    pub fn fit(&self, image: &Image) -> Result<Image> {
-        resize::fit(image, self.size, self.resize_mode, self.interpolation)
-    }
-
     /// Writes `(pixel / 255 - mean) / std` to `out`, float32 `[3, S, S]`.
     ///
     /// # Errors
     /// [`Error::Size`] if `image` is not [`Self::size`] squared or `out` has another length.
     pub fn normalize(&self, image: &Image, out: &mut [f32]) -> Result<()> {
-        let (size, plane) = (self.size, self.size * self.size);
+        let size = self.size;
         if (image.width(), image.height()) != (size, size) {
             return Err(Error::Size(format!(
                 "the image is {}x{}, the model takes {size}x{size}: resize it with Preprocess::fit",
                 image.width(),
                 image.height()
             )));
+        }
+        self.normalize_rgb(image.rgb(), out)
+    }
+
+    /// [`Self::normalize`] from packed RGB, `[S, S, 3]`.
+    ///
+    /// # Errors
+    /// [`Error::Size`] if `rgb` or `out` has another length.
+    pub fn normalize_rgb(&self, rgb: &[u8], out: &mut [f32]) -> Result<()> {
+        let (size, plane) = (self.size, self.size * self.size);
+        if rgb.len() != 3 * plane {
+            return Err(Error::Size(format!("{} bytes were given, {size}x{size}x3 are needed", rgb.len())));
         }
         if out.len() != 3 * plane {
             return Err(Error::Size(format!(
@@ -181,9 +189,8 @@ impl Preprocess {
             )));
         }
         for (channel, out) in out.chunks_exact_mut(plane).enumerate() {
-            let table: [f32; 256] =
-                std::array::from_fn(|v| (v as f32 / 255.0 - self.mean[channel]) / self.std[channel]);
-            for (out, pixel) in out.iter_mut().zip(image.rgb().chunks_exact(3)) {
+            let table = frames::table(self.mean[channel], self.std[channel]);
+            for (out, pixel) in out.iter_mut().zip(rgb.chunks_exact(3)) {
                 *out = table[usize::from(pixel[channel])];
             }
         }

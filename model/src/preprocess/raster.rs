@@ -1,9 +1,9 @@
 //! Decoded pixels before they are an [`Image`]: grey or RGB, with or without alpha, 8 bits a sample.
 
-use super::orientation::Orientation;
 use super::{Image, RgbaImage};
 use crate::error::{Error, Result};
 use crate::memory;
+use crate::orientation::Orientation;
 
 /// Packed 8-bit samples, rows top-down.
 #[derive(Debug)]
@@ -45,6 +45,11 @@ impl Raster {
             )));
         }
         Ok(Raster { width, height, channels, samples })
+    }
+
+    /// Its samples, and how many a pixel and a row have.
+    pub(super) fn parts(&self) -> (&[u8], usize, usize) {
+        (&self.samples, self.channels, self.channels * self.width)
     }
 
     /// Turned and mirrored to how it is to be looked at.
@@ -135,7 +140,7 @@ mod tests {
         ];
         for (value, width, samples) in expected {
             let raster = Raster::new(3, 2, 1, vec![1, 2, 3, 4, 5, 6]).unwrap();
-            let turned = raster.oriented(Orientation::of(u64::from(value))).unwrap();
+            let turned = raster.oriented(Orientation::from_exif(u64::from(value)).unwrap()).unwrap();
             assert_eq!((turned.width, &turned.samples[..]), (width, samples), "{value}");
         }
     }

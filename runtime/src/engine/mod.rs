@@ -9,7 +9,7 @@
 pub mod onnx;
 mod start;
 mod tensor;
-mod tensorrt;
+pub(crate) mod tensorrt;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -14,7 +14,7 @@ use super::{Engine, EngineInfo, Output, Port, Session, Target, Tensor, View};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::options::Options;
-use pool::Pool;
+pub(crate) use pool::Pool;
 
 /// Largest plan that is read, bytes.
 const LIMIT: u64 = 1 << 36;
@@ -54,7 +54,7 @@ pub(super) fn start(kind: Kind, options: &Options, family: Option<&str>) -> Resu
 }
 
 /// A machine may have TensorRT 10 beside 11, and a plan runs only with the one that built it.
-fn library(kind: Kind, path: Option<&Path>, family: Option<&str>) -> Result<Library> {
+pub(crate) fn library(kind: Kind, path: Option<&Path>, family: Option<&str>) -> Result<Library> {
     // Of what a manifest says, only a name that is known becomes that of a file.
     let mut families = Family::ALL.iter().filter(|known| !known.is_rtx() && Some(known.name()) == family);
     let known =
@@ -136,9 +136,7 @@ impl Session for Opened {
 
     fn run(&self, inputs: &[(&str, &Tensor)]) -> Result<Vec<Output>> {
         let output = |output: clip_tensorrt::Output| {
-            let elements = output.bytes.len() / output.element.bytes();
-            let mut values = memory::filled("the output of a plan", 0.0, elements)?;
-            self.copy(&output, &mut values)?;
+            let values = numbers(&output, |e| failed("run", &self.file, e))?;
             Ok(Output { shape: sizes(&output.shape), name: output.name, values })
         };
         let inputs = inputs.iter().map(|(name, tensor)| (*name, tensor.view()));
@@ -160,21 +158,35 @@ impl Opened {
 
     /// The elements of an output in single precision.
     fn copy(&self, output: &clip_tensorrt::Output, values: &mut [f32]) -> Result<()> {
-        match output.element {
-            Element::Float32 => {
-                values.iter_mut().zip(values::singles(&output.bytes)).for_each(|(v, n)| *v = n)
-            }
-            Element::Float16 => {
-                values.iter_mut().zip(values::halves(&output.bytes)).for_each(|(v, n)| *v = n)
-            }
-            other => {
-                let reason = format!("gives {}, and float32 is expected", other.name());
-                let source = clip_tensorrt::Error::Input { input: output.name.clone(), reason };
-                return Err(failed("run", &self.file, source));
-            }
-        }
-        Ok(())
+        copy(output, values, |e| failed("run", &self.file, e))
     }
+}
+
+/// The numbers of an output in single precision; `failed` says whose it is, where they are none.
+pub(crate) fn numbers(
+    output: &clip_tensorrt::Output,
+    failed: impl FnOnce(clip_tensorrt::Error) -> Error,
+) -> Result<Vec<f32>> {
+    let elements = output.bytes.len() / output.element.bytes();
+    let mut values = memory::filled("the output of a plan", 0.0, elements)?;
+    copy(output, &mut values, failed)?;
+    Ok(values)
+}
+
+fn copy(
+    output: &clip_tensorrt::Output,
+    values: &mut [f32],
+    failed: impl FnOnce(clip_tensorrt::Error) -> Error,
+) -> Result<()> {
+    match output.element {
+        Element::Float32 => values.iter_mut().zip(values::singles(&output.bytes)).for_each(|(v, n)| *v = n),
+        Element::Float16 => values.iter_mut().zip(values::halves(&output.bytes)).for_each(|(v, n)| *v = n),
+        other => {
+            let reason = format!("gives {}, and float32 is expected", other.name());
+            return Err(failed(clip_tensorrt::Error::Input { input: output.name.clone(), reason }));
+        }
+    }
+    Ok(())
 }
 
 fn shape(sizes: &[usize]) -> Vec<i64> {

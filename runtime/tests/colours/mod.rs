@@ -46,6 +46,7 @@ pub fn with_labels(labels: &[&str], embeddings: &[[f32; 4]]) -> TempDir {
             labels: labels.iter().map(|&label| label.into()).collect(),
             templates: Vec::new(),
             embeddings: embeddings.concat(),
+            ..StoredLabels::default()
         };
         stored.write(&path, 4).unwrap();
         let (file, sha256, count) = ("labels.safetensors", files::sha256(&path).unwrap(), labels.len());

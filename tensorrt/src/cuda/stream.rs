@@ -67,6 +67,57 @@ impl Stream {
             .map_err(|e| failed("copy from the GPU", e))
     }
 
+    /// Has all that is asked of this stream from here on wait for what was asked before of `other`, the driver's handle of a stream that somebody else
+    /// has made; null is the default one.
+    ///
+    /// # Safety
+    /// It is a stream of this GPU's primary context, and alive.
+    ///
+    /// # Errors
+    /// [`crate::Error::Cuda`].
+    pub unsafe fn wait_for(&self, other: *mut c_void) -> Result<()> {
+        self.device.make_current()?;
+        let wait = |e| failed("wait for another stream", e);
+        let flags = sys::CUevent_flags::CU_EVENT_DISABLE_TIMING;
+        let event = self.device.context().new_event(Some(flags)).map_err(wait)?;
+        // SAFETY: as promised. The driver keeps the event until nobody waits for it.
+        unsafe {
+            result::event::record(event.cu_event(), other.cast()).map_err(wait)?;
+            let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
+            result::stream::wait_event(self.stream.cu_stream(), event.cu_event(), flags).map_err(wait)
+        }
+    }
+
+    /// Has `bytes` at an address of the GPU copied to the host, as many as there is room for.
+    ///
+    /// # Safety
+    /// As [`Stream::download`], and so many bytes lie there.
+    ///
+    /// # Errors
+    /// [`crate::Error::Cuda`].
+    pub unsafe fn fetch(&self, from: u64, bytes: usize, to: &mut PinnedBuffer) -> Result<()> {
+        self.device.make_current()?;
+        let bytes = bytes.min(to.len());
+        // SAFETY: as promised.
+        unsafe { result::memcpy_dtoh_async(&mut to[..bytes], from, self.stream.cu_stream()) }
+            .map_err(|e| failed("copy from the GPU", e))
+    }
+
+    /// Has `bytes` at an address of the GPU copied to the place `at` of a buffer there, as many as there is room for.
+    ///
+    /// # Safety
+    /// So many bytes lie there, and both live and are not written by others until the stream has come to the end of this.
+    ///
+    /// # Errors
+    /// [`crate::Error::Cuda`].
+    pub unsafe fn collect(&self, from: u64, bytes: usize, to: &DeviceBuffer, at: usize) -> Result<()> {
+        self.device.make_current()?;
+        let bytes = bytes.min(to.bytes().saturating_sub(at));
+        // SAFETY: as promised.
+        unsafe { result::memcpy_dtod_async(to.address() + at as u64, from, bytes, self.stream.cu_stream()) }
+            .map_err(|e| failed("copy on the GPU", e))
+    }
+
     /// Marks the place in the stream.
     ///
     /// # Errors

@@ -167,11 +167,13 @@ pub fn texts(bytes: &[u8]) {
     Tokenizer::openai().encode(&text, 77);
 }
 
-/// Reads a file of two labels for a model of three dimensions.
+/// Reads a file of labels for a model of three dimensions, and one that is to have two.
 pub fn stored_labels(bytes: &[u8]) {
     with_file(bytes, |path| {
+        drop(StoredLabels::open(path, 3));
         if let Ok(labels) = StoredLabels::read(path, 2, 3) {
             assert_eq!((labels.labels.len(), labels.embeddings.len()), (2, 6));
+            assert_eq!(StoredLabels::open(path, 3).ok(), Some(labels));
         }
     });
 }

@@ -9,6 +9,7 @@ use clip_model::Manifest;
 use clip_model::templates::{Template, parse_labels};
 use clip_program::{Usage, input};
 
+use crate::camera::CameraArguments;
 use crate::classifier::ClassifierArguments;
 use crate::convert::{To, convert};
 use crate::layout::{self, LayoutArguments};
@@ -48,7 +49,8 @@ use crate::trt::TrtArguments;
         clip-export verify small --against runs/mine\n  \
         clip-export runs/mine -o camera --only visual --uint8-input --labels things.txt --template \"a photo of a {}.\"\n  \
         clip-export runs/mine -o mine --labels things.txt --classifier\n  \
-        clip-export runs/mine -o mine --triton repository/\n\n\
+        clip-export runs/mine -o mine --triton repository/\n  \
+        clip-export runs/mine -o cam --trt fp16 --camera nv12:1920x1080:2048 --camera-turn half\n\n\
         Exit status: 0 when all went well, 1 when something failed, 2 for wrong arguments."
 )]
 pub struct Arguments {
@@ -62,7 +64,7 @@ pub struct Arguments {
     /// Write no model folder but the checkpoint itself in another layout, in single precision. Who opens it cleans the texts:
     /// open_clip makes curly quotation marks straight, and repairs HTML and wrong encodings; transformers does not
     #[arg(long, value_name = "LAYOUT", conflicts_with_all = [
-        "name", "force", "only", "combined", "classifier", "triton", "labels", "uint8_input", "batch", "external_data", "precision", "calibration_images", "calibration_texts"
+        "name", "force", "only", "combined", "classifier", "camera", "triton", "labels", "uint8_input", "batch", "external_data", "precision", "calibration_images", "calibration_texts"
     ])]
     to: Option<To>,
 
@@ -90,6 +92,9 @@ pub struct Arguments {
 
     #[command(flatten)]
     classifier: ClassifierArguments,
+
+    #[command(flatten)]
+    camera: CameraArguments,
 
     /// File of labels, one a line, to be encoded once, in single precision whatever the folder's is, and kept in it:
     /// pictures are then classified without a text encoder
@@ -189,6 +194,7 @@ impl Arguments {
             combined: self.combined,
             plans: self.trt.plans(),
             classifier: self.classifier.values(self.uint8_input),
+            camera: self.camera.camera(),
             labels: self.labels()?,
             // In a process of its own, so that this one never holds a whole model.
             runner: std::env::current_exe().map_or(Runner::Here, Runner::Apart),
@@ -210,6 +216,7 @@ impl Arguments {
 /// Exports, and prints the folder.
 pub fn run(mut arguments: Arguments) -> anyhow::Result<()> {
     arguments.trt.check(arguments.batch)?;
+    arguments.camera.check()?;
     if !arguments.trt.trt.is_empty() {
         arguments.numbers.for_tensorrt(&arguments.trt.trt);
     }

@@ -13,7 +13,7 @@ pub struct LayoutArguments {
     /// Write no model folder but one that another program opens: the same graphs, verified the same way, under the names of files,
     /// inputs and outputs that it expects, with the descriptions that it reads. clip-layout.json lists the files
     #[arg(long, value_name = "PROGRAM", conflicts_with_all = [
-        "to", "combined", "classifier", "triton", "labels", "uint8_input", "batch", "trt"
+        "to", "combined", "classifier", "camera", "triton", "labels", "uint8_input", "batch", "trt"
     ])]
     layout: Option<ProgramName>,
 }

@@ -1,6 +1,7 @@
 //! `clip-export`: a checkpoint becomes a model folder; `clip-export inspect` says what one is.
 
 mod activation;
+mod camera;
 mod classifier;
 mod convert;
 mod engines;

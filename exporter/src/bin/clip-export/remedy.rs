@@ -35,6 +35,7 @@ fn remedy(error: &Error) -> Option<&'static str> {
         Error::Conflict(Conflict::CombinedInt8) => "leave --combined out",
         Error::Conflict(Conflict::BytesOfTexts) => "leave one of --uint8-input and --only text out",
         Error::Conflict(Conflict::LabelsOfTexts) => "leave one of --labels and --only text out",
+        Error::Conflict(Conflict::CameraOfTexts) => "leave one of --camera and --only text out",
         Error::Conflict(Conflict::PlanOfCpuIntegers) => "leave --dialect cpu out",
         Error::Conflict(Conflict::PlanOfNothing) => "leave one of --only and --trt-encoders out",
         Error::Conflict(Conflict::TrtexecRtx) => "leave one of --trtexec and --rtx out",

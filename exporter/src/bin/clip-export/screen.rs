@@ -82,6 +82,10 @@ impl Screen {
             }
             Step::Labels => self.stage("labels", "encoding the labels"),
             Step::Verify => self.stage("verification", "comparing with single precision"),
+            Step::Frames => self.stage("frames", "comparing the camera's graph with the image encoder"),
+            Step::FramesVerified { count, min_cosine } => self.note(&format!(
+                "camera.onnx gives what visual.onnx does: of {count} frames, the lowest cosine is {min_cosine:.6}"
+            )),
             Step::VerifyPlans => self.stage("verification", "comparing the engines with their graphs"),
             Step::Trial => self.stage("trial run", "trial run"),
             Step::Builder { described } => self.note(&format!("engines are built by {described}")),

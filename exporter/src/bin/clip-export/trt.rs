@@ -84,7 +84,7 @@ pub struct PlanArguments {
 /// The encoders that become engines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Encoders {
-    /// The image encoder, and the classifier that is made of it
+    /// The image encoder, and the classifier and the camera's graph that are made of it
     Visual,
     /// The text encoder
     Text,
@@ -98,7 +98,7 @@ impl PlanArguments {
         Plans {
             options: self.options(),
             components: self.trt_encoders.map(|encoders| match encoders {
-                Encoders::Visual => vec![Component::Image, Component::Classifier],
+                Encoders::Visual => vec![Component::Image, Component::Classifier, Component::Camera],
                 Encoders::Text => vec![Component::Text],
                 Encoders::Both => Component::ALL.to_vec(),
             }),

@@ -61,7 +61,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let mut manifest = Manifest::read(folder)?;
     let plans = manifest.towers().any(|(_, encoder)| encoder.plan().is_some());
-    if arguments.against.is_none() && !plans && (arguments.images.is_some() || arguments.texts.is_some()) {
+    if arguments.against.is_none()
+        && !plans
+        && manifest.camera.is_none()
+        && (arguments.images.is_some() || arguments.texts.is_some())
+    {
         let reason =
             "--images and --texts are to compare on: say --against which checkpoint, or leave them out";
         return Err(Usage(reason.to_owned()).into());
@@ -73,6 +77,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut json = json!({ "folder": folder, "whole": true });
     let mut far = Vec::new();
     let samples = arguments.samples(&manifest.preprocess)?;
+    let framed = compare::camera(folder, &samples, tensorrt, &Runner::Here).map_err(with_remedy)?;
+    if let Some(found) = framed {
+        lines.push(format!(
+            "{:3} frames  cosine of the camera's graph to the image encoder {:.6} (lowest {:.6}), largest difference {:.1e}",
+            found.count, found.mean_cosine, found.min_cosine, found.max_difference
+        ));
+        json["camera"] = json!(found);
+    }
     if plans {
         let thresholds = arguments.thresholds.of(compare::precision(&manifest));
         let found = plans::verify(folder, &mut manifest, (&samples, thresholds), tensorrt, &Runner::Here);

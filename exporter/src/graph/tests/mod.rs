@@ -1,4 +1,5 @@
-//! Operations and whole towers, run by ONNX Runtime and compared with plain loops.
+//! Operations and whole towers, run by ONNX Runtime and compared with plain loops; cameras, with frames resized by clip-model.
 
+mod camera;
 mod operations;
 mod towers;

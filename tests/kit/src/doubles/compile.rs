@@ -95,12 +95,12 @@ fn compiler() -> OsString {
     std::env::var_os(target).or_else(|| std::env::var_os("CXX")).unwrap_or_else(|| "c++".into())
 }
 
-fn sources() -> PathBuf {
+pub fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../doubles").canonicalize().unwrap()
 }
 
 /// Beside what cargo built: `target/release/doubles`.
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     let program = std::env::current_exe().unwrap();
     let built = program.ancestors().find(|folder| folder.join("deps").is_dir()).unwrap();
     built.join("doubles")

@@ -16,6 +16,7 @@
 
 mod compile;
 mod missing;
+mod surface;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -25,6 +26,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use compile::{Product, compile};
+pub use surface::surface_library;
 
 const CUDA: [&str; 4] = ["cuda.cpp", "cuda_copies.cpp", "cuda_work.cpp", "cuda_symbols.cpp"];
 

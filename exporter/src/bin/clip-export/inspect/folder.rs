@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clip_model::Manifest;
-use clip_model::manifest::{self, Classifier, Encoder, Plan, Sizes, Values};
+use clip_model::frame::Rect;
+use clip_model::manifest::{self, Camera, Classifier, Encoder, Plan, Sizes, Values};
 use serde::Serialize;
 use serde_json::json;
 
@@ -51,6 +52,7 @@ pub fn describe(path: &Path) -> Result<Inspection> {
     table.push(row("logit scale", words::logits_text(manifest.logit_scale, manifest.logit_bias)));
     table.extend(manifest.labels.iter().map(|set| row("labels", format!("{} in {}", set.count, set.file))));
     table.extend(manifest.classifier.iter().map(|c| row("classifier", classifier_text(c))));
+    table.extend(manifest.camera.iter().map(|c| row("camera", camera_text(c))));
     let list: Vec<String> =
         files.iter().map(|File { file, bytes }| format!("{file} {}", size_text(*bytes))).collect();
     table.push(row("files", format!("{}; together {}", list.join(", "), size_text(total))));
@@ -93,6 +95,25 @@ fn classifier_text(classifier: &Classifier) -> String {
         Values::Pixels => "numbers from 0 to 255",
     };
     format!("{}, {}, takes {takes}", classifier.encoder.file, classifier.encoder.precision.name())
+}
+
+fn camera_text(camera: &Camera) -> String {
+    let Camera { encoder, layout, view, .. } = camera;
+    let planes = &layout.strides[..layout.format.planes()];
+    let strides: Vec<String> = planes.iter().map(usize::to_string).collect();
+    let mut text = format!(
+        "{}, {}, takes {} of {}x{} pixels, {} bytes from row to row",
+        encoder.file,
+        encoder.precision.name(),
+        layout.format,
+        layout.width,
+        layout.height,
+        strides.join(", ")
+    );
+    if let Some(Rect { left, top, width, height }) = view.crop {
+        text += &format!(", of which {width}x{height} at ({left}, {top}) count");
+    }
+    text + &encoder.plan().map_or(String::new(), plan_text)
 }
 
 /// A word of the manifest, as it is written there.
