@@ -33,7 +33,7 @@ build: .deps/onnxruntime $(LIBTORCH_HERE) ## every program and libclip.so, into 
 	$(BUILD) --workspace
 
 .PHONY: test
-test: .deps/onnxruntime .deps/tensorrt .deps/tensorrt-headers .deps/tensorrt-lean $(LIBTORCH_HERE) ## all tests; the ones that need the data folder are skipped without it
+test: .deps/onnxruntime .deps/onnxruntime-openvino .deps/tensorrt .deps/tensorrt-headers .deps/tensorrt-lean $(LIBTORCH_HERE) ## all tests; the ones that need the data folder are skipped without it
 	$(CARGO) test --release --workspace --no-fail-fast
 
 .PHONY: parity
@@ -79,6 +79,8 @@ clean-deps: ## remove .deps/, to be fetched again when needed
 	@scripts/deps.sh onnxruntime
 .deps/onnxruntime-gpu: FORCE ## the one with CUDA, for `make gpu`
 	@scripts/deps.sh onnxruntime-gpu
+.deps/onnxruntime-openvino: FORCE ## the one with OpenVINO, for `--engine openvino`
+	@scripts/deps.sh onnxruntime-openvino
 .deps/libtorch: FORCE ## libtorch, for the trainer; with its CUDA libraries where there is an NVIDIA GPU
 	@scripts/deps.sh libtorch
 .deps/cuda: FORCE ## libtorch's CUDA libraries, also where no GPU was found

@@ -156,10 +156,10 @@ typedef struct clip_open_options {
     /// whose size, times and inode number are as when they were last checked with this option. That is remembered in
     /// the folder, in .checked.json, or, if it cannot be written, under $XDG_CACHE_HOME or ~/.cache.
     size_t trust_unchanged;
-    /// What runs the model: "onnx" (ONNX Runtime), "tensorrt", or "rtx" (TensorRT for RTX). The default is what each
-    /// encoder was exported for. Of a folder with engines of TensorRT, "onnx" runs the graphs that they were built of.
+    /// What runs the model: "onnx" (ONNX Runtime), "openvino" or "openvino-bf16" (in it), "tensorrt", or "rtx". The default
+    /// is what each encoder was exported for. The first three run graphs, also those that engines of TensorRT were built of.
     const char *engine;
-    /// What is computed on: "cpu", or "cuda:0", the first CUDA device. The default is "cpu" for "onnx", else "cuda:0".
+    /// What is computed on: "cpu", or "cuda:0", the first CUDA device. The default is "cuda:0" for "tensorrt", "rtx".
     /// When an engine or a device cannot be had, opening fails: no other takes its place.
     const char *device;
     /// If this is not 0, an engine of TensorRT that was built for another machine, is damaged, or that `engine` asks for of a graph, is

@@ -3,6 +3,7 @@
 #
 #   scripts/deps.sh onnxruntime   .deps/onnxruntime/lib/libonnxruntime.so
 #   scripts/deps.sh onnxruntime-gpu   the one with CUDA, for scripts/gpu-check.sh, .deps/onnxruntime-gpu/lib/libonnxruntime.so
+#   scripts/deps.sh onnxruntime-openvino   the one with OpenVINO, for a test and a benchmark, .deps/onnxruntime-openvino/lib/libonnxruntime.so
 #   scripts/deps.sh libtorch      .deps/libtorch, a link to the torch package inside .deps/venv
 #   scripts/deps.sh cuda          the libraries that libtorch needs on a GPU, into .deps/venv
 #   scripts/deps.sh python        the Python reference of `make parity` and `make bench`, into .deps/venv
@@ -59,7 +60,7 @@ install() {
     finished "$1" "$2"
 }
 
-# The shared library out of one of its wheels: onnxruntime or onnxruntime-gpu.
+# The shared libraries out of one of its wheels: onnxruntime, onnxruntime-gpu or onnxruntime-openvino, which has OpenVINO's, too.
 onnxruntime() {
     local list=$pins/$1.txt to=$deps/$1
     if done_already "$1" "$list" && [ -e "$to/lib/libonnxruntime.so" ]; then return; fi
@@ -70,7 +71,7 @@ onnxruntime() {
     # The library is the same in the wheels of all Python versions, so that any of them will do.
     pip download --no-deps --only-binary=:all: --python-version 3.12 --dest "$to.tmp" --requirement "$list"
     "$venv/bin/python" -m zipfile --extract "$to.tmp"/*.whl "$to.tmp/wheel"
-    mv "$to.tmp"/wheel/onnxruntime/capi/libonnxruntime*.so* "$to.tmp/lib/"
+    mv "$to.tmp"/wheel/onnxruntime/capi/lib*.so* "$to.tmp/lib/"
     mv "$to.tmp"/wheel/onnxruntime/{LICENSE,ThirdPartyNotices.txt} "$to.tmp/"
     ln -s "$(cd "$to.tmp/lib" && ls libonnxruntime.so.*)" "$to.tmp/lib/libonnxruntime.so"
     rm -rf "$to.tmp/wheel" "$to.tmp"/*.whl
@@ -149,6 +150,13 @@ tensorrt_headers() {
 
 case ${1:-} in
     onnxruntime | onnxruntime-gpu) onnxruntime "$1" ;;
+    onnxruntime-openvino)
+        if [ "$(uname -sm)" = "Linux x86_64" ]; then
+            onnxruntime "$1"
+        else
+            echo "note: ONNX Runtime with OpenVINO is left out; its package is for Linux on x86-64" >&2
+        fi
+        ;;
     libtorch) libtorch ;;
     cuda)
         libtorch
@@ -175,5 +183,5 @@ case ${1:-} in
         apart fastembed fastembed
         from_npm transformers-js
         ;;
-    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python|engines|tensorrt|tensorrt-headers|tensorrt-lean|optimum|frames|runtimes|onnxruntime-gpu" ;;
+    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python|engines|tensorrt|tensorrt-headers|tensorrt-lean|optimum|frames|runtimes|onnxruntime-gpu|onnxruntime-openvino" ;;
 esac

@@ -13,12 +13,12 @@ use clip_runtime::{Clip, Device, EngineKind, MAX_THREADS, Options, Result};
 /// Options of every command.
 #[derive(clap::Args)]
 pub struct ModelOptions {
-    /// What runs the model: onnx, tensorrt or rtx. For a folder with engines of TensorRT, onnx runs the graphs beside them
-    /// [default: what each file was made for]
+    /// What runs the model: onnx, openvino, openvino-bf16 (faster on processors with bfloat16, and less exact), tensorrt or rtx. For a
+    /// folder with engines of TensorRT, the first three run the graphs beside them [default: what each file was made for]
     #[arg(long, value_name = "ENGINE")]
     engine: Option<EngineKind>,
-    /// What is computed on: cpu, or cuda:0 for the first GPU; one that cannot be had is an error [default: cpu for onnx, cuda:0 for
-    /// the others]
+    /// What is computed on: cpu, or cuda:0 for the first GPU; one that cannot be had is an error [default: cuda:0 for
+    /// tensorrt and rtx, else cpu]
     #[arg(long, value_name = "DEVICE")]
     device: Option<Device>,
     /// Build an engine of TensorRT that does not fit this machine, or is damaged, anew of its graph, or with --engine tensorrt or rtx one of

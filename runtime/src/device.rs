@@ -9,6 +9,10 @@ use std::str::FromStr;
 pub enum EngineKind {
     /// ONNX Runtime, which runs graphs.
     Onnx,
+    /// OpenVINO as a part of ONNX Runtime, which runs graphs on processors, in single precision.
+    OpenVino,
+    /// The same in bfloat16, where the processor has instructions for that: faster, and with 8 bits of a number instead of 24.
+    OpenVinoBf16,
     /// TensorRT, which runs the plans that it has built.
     TensorRt,
     /// TensorRT for RTX, which runs the plans that it has built.
@@ -17,21 +21,36 @@ pub enum EngineKind {
 
 impl EngineKind {
     /// All of them.
-    pub const ALL: [EngineKind; 3] = [EngineKind::Onnx, EngineKind::TensorRt, EngineKind::TensorRtRtx];
+    pub const ALL: [EngineKind; 5] = [
+        EngineKind::Onnx,
+        EngineKind::OpenVino,
+        EngineKind::OpenVinoBf16,
+        EngineKind::TensorRt,
+        EngineKind::TensorRtRtx,
+    ];
 
-    /// The word for it on command lines and in C: `onnx`, `tensorrt`, `rtx`.
+    /// The word for it on command lines and in C: `onnx`, `openvino`, `openvino-bf16`, `tensorrt`, `rtx`.
     pub fn name(self) -> &'static str {
         match self {
             EngineKind::Onnx => "onnx",
+            EngineKind::OpenVino => "openvino",
+            EngineKind::OpenVinoBf16 => "openvino-bf16",
             EngineKind::TensorRt => "tensorrt",
             EngineKind::TensorRtRtx => "rtx",
         }
+    }
+
+    /// Whether it runs graphs, and no plans.
+    pub fn runs_graphs(self) -> bool {
+        matches!(self, EngineKind::Onnx | EngineKind::OpenVino | EngineKind::OpenVinoBf16)
     }
 
     /// As its maker calls it.
     pub fn full_name(self) -> &'static str {
         match self {
             EngineKind::Onnx => "ONNX Runtime",
+            EngineKind::OpenVino => "ONNX Runtime with OpenVINO",
+            EngineKind::OpenVinoBf16 => "ONNX Runtime with OpenVINO in bfloat16",
             EngineKind::TensorRt => "TensorRT",
             EngineKind::TensorRtRtx => "TensorRT-RTX",
         }
@@ -43,7 +62,7 @@ impl FromStr for EngineKind {
 
     fn from_str(text: &str) -> Result<EngineKind, UnknownName> {
         let known = EngineKind::ALL.into_iter().find(|kind| kind.name() == text);
-        known.ok_or(UnknownName("\"onnx\", \"tensorrt\" or \"rtx\""))
+        known.ok_or(UnknownName("\"onnx\", \"openvino\", \"openvino-bf16\", \"tensorrt\" or \"rtx\""))
     }
 }
 
@@ -113,6 +132,6 @@ mod tests {
             assert_eq!(error, "expected \"cpu\", or \"cuda:0\" for the first CUDA device", "{text}");
         }
         let error = "ONNX".parse::<EngineKind>().unwrap_err().to_string();
-        assert_eq!(error, "expected \"onnx\", \"tensorrt\" or \"rtx\"");
+        assert_eq!(error, "expected \"onnx\", \"openvino\", \"openvino-bf16\", \"tensorrt\" or \"rtx\"");
     }
 }

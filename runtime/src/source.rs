@@ -91,7 +91,7 @@ impl Source {
         let kind = options.engine.unwrap_or(own);
         let source =
             |encoder, place| Source { kind, described: described.clone(), encoder, place, fresh: false };
-        if kind == EngineKind::Onnx {
+        if kind.runs_graphs() {
             return Ok(source(described.without_plan(), Place::Model));
         }
         let engine = engines.start(kind, options, plan.map(|plan| plan.family.as_str()))?;

@@ -383,6 +383,17 @@ fn what_is_asked_for_and_cannot_be_had_is_refused() {
         Error::TensorRt(error) => assert!(error.to_string().contains("there is no"), "{error}"),
         other => panic!("{other}"),
     }
+    // The ONNX Runtime of the tests is built without OpenVINO, which computes on processors.
+    let openvino = Options::new().engine(EngineKind::OpenVino);
+    let error = Clip::open_with(colours::folder(), &openvino).unwrap_err();
+    assert!(matches!(error, Error::LibraryUnusable { .. }), "{error}");
+    for part in
+        ["as ONNX Runtime with OpenVINO", "is built without OpenVINO", "the wheel onnxruntime-openvino"]
+    {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    let error = Clip::open_with(colours::folder(), &openvino.device(Device::Cuda(0))).unwrap_err();
+    assert!(error.to_string().ends_with("does not compute there: it computes on the processor"), "{error}");
     // A folder of graphs has nothing for TensorRT, whether that is there or not; and TensorRT nothing for processors.
     let tensorrt = Options::new().engine(EngineKind::TensorRt);
     let error = Clip::open_with(colours::folder(), &tensorrt).unwrap_err();

@@ -238,9 +238,10 @@ impl Ops for Interpreter {
             let rows = self.node("Mul", &[&ends, &batch], vec![]);
             self.node("Add", &[&rows, &range(&batch, &self.integer(1))], vec![])
         } else {
-            // And here row b * length + p.
-            let rows = self.node("Size", &[&ids.name], vec![]);
-            self.node("Add", &[&range(&rows, &size(1)), &ends], vec![])
+            // And here row b * length + p. OpenVINO's part of ONNX Runtime has no Size.
+            let length = size(1);
+            let rows = self.node("Mul", &[&size(0), &length], vec![]);
+            self.node("Add", &[&range(&rows, &length), &ends], vec![])
         };
         let tokens = self.node("Gather", &[&self.flat(x), &ends], vec![("axis", Int(0))]);
         Self::matrix(tokens, 1, x.shape[1])

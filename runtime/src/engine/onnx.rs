@@ -16,23 +16,22 @@
 
 mod graph;
 mod library;
+mod provider;
 mod search;
 mod weights;
 
 use std::path::Path;
 
-use clip_tensorrt::cuda;
 use ort::environment::Environment;
-use ort::ep::{CUDA, ExecutionProvider, ExecutionProviderDispatch};
 use ort::session::Session;
-use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::session::builder::SessionBuilder;
 
 use super::{Engine, EngineInfo};
-use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::device::{Device, EngineKind};
+use crate::error::Result;
 use crate::options::Options;
 use graph::{Graph, refused};
-use library::NAME;
+use provider::Provider;
 
 /// What a session takes besides weights, and a thread's stack where the system's limit is the usual 8 MB. Where ONNX Runtime
 /// gets none for something small, or for a thread of its own, it may end the process.
@@ -50,6 +49,7 @@ const MAPS: u32 = 24;
 #[derive(Debug)]
 struct Onnx {
     info: EngineInfo,
+    provider: Provider,
     environment: Environment,
     spinning: bool,
     /// Whether it can map the weights of a graph that is in memory.
@@ -57,39 +57,14 @@ struct Onnx {
 }
 
 /// Opens ONNX Runtime, or takes the one that this process has opened already.
-pub(super) fn start(options: &Options) -> Result<impl Engine + use<>> {
+pub(super) fn start(kind: EngineKind, options: &Options) -> Result<impl Engine + use<>> {
     let device = options.device.unwrap_or(Device::Cpu);
     let (library, environment) = library::load(options.library.as_deref())?;
-    let device_name = match device {
-        Device::Cpu => None,
-        Device::Cuda(index) => Some(cuda_device(device, index, &library.path)?),
-    };
-    let maps = library.minor() >= MAPS;
+    let (provider, device_name) = Provider::choose(kind, device, &library.path)?;
+    let maps = provider == Provider::Processor && library.minor() >= MAPS;
     let (version, library) = (library.version, library.path);
-    let info = EngineInfo { name: NAME, version, library, device, device_name };
-    Ok(Onnx { info, environment, spinning: options.spinning, maps })
-}
-
-/// The name of the GPU, after a look whether this ONNX Runtime computes on GPUs. What its provider needs besides, as cuDNN, is found
-/// missing when it opens a graph.
-fn cuda_device(device: Device, index: u32, library: &Path) -> Result<String> {
-    if !CUDA::is_available().unwrap_or(false) {
-        let reason =
-            format!("{} is built without CUDA; the wheel onnxruntime-gpu has one with it", library.display());
-        return Err(Error::Device { engine: NAME, device, reason });
-    }
-    Ok(cuda::Device::open(index)?.name().to_owned())
-}
-
-/// The GPU instead of the processor, where it was asked for; an error where it cannot be had, and never the processor in its place.
-fn providers(device: Device) -> Vec<ExecutionProviderDispatch> {
-    match device {
-        Device::Cpu => Vec::new(),
-        Device::Cuda(index) => {
-            let index = i32::try_from(index).unwrap_or(i32::MAX);
-            vec![CUDA::default().with_device_id(index).build().error_on_failure()]
-        }
-    }
+    let info = EngineInfo { name: kind.full_name(), version, library, device, device_name };
+    Ok(Onnx { info, provider, environment, spinning: options.spinning, maps })
 }
 
 impl Engine for Onnx {
@@ -98,29 +73,31 @@ impl Engine for Onnx {
     }
 
     fn memory(&self, bytes: usize, threads: usize) -> usize {
-        // The file as it is read or mapped, and the weights as they are kept.
-        bytes.saturating_mul(2).saturating_add(SESSION + threads * THREAD)
+        // The file as it is read or mapped, and the weights as they are kept; OpenVINO is given copies.
+        let copies = if matches!(self.provider, Provider::OpenVino { .. }) { 5 } else { 2 };
+        bytes.saturating_mul(copies).saturating_add(SESSION + threads * THREAD)
     }
 
     fn open(&self, file: &Path, threads: usize) -> Result<Box<dyn super::Session>> {
-        let session = self.session(file, threads).map_err(|e| refused("open", file, e.to_string()))?;
+        let refused = |e: ort::Error| refused("open", file, self.provider.reason(&e));
+        let session = self.session(file, threads).map_err(refused)?;
         Ok(Box::new(Graph::new(file, session)?))
     }
 }
 
 impl Onnx {
     fn session(&self, file: &Path, threads: usize) -> ort::Result<Session> {
-        let mut builder = Session::builder(&self.environment)?
-            .with_execution_providers(providers(self.info.device))?
-            .with_optimization_level(GraphOptimizationLevel::All)?
+        let builder = Session::builder(&self.environment)?;
+        let mut builder = self
+            .provider
+            .register(builder, threads)?
             .with_intra_threads(threads)?
             .with_inter_threads(1)?
             .with_intra_op_spinning(self.spinning)?
             .with_config_entry(SPIN_DURATION.0, SPIN_DURATION.1)?
             // Batches and text lengths vary: plans for each of their shapes would only take memory.
             .with_memory_pattern(false)?;
-        if self.info.device == Device::Cpu
-            && self.maps
+        if self.maps
             && let Some(session) = mapped(&builder, file, weights::LARGE)
         {
             return Ok(session);

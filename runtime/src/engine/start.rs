@@ -21,7 +21,9 @@ impl Options {
 /// Starts an engine; for plans of that `family` of TensorRT's versions, where there are some.
 pub(crate) fn start(kind: EngineKind, options: &Options, family: Option<&str>) -> Result<Box<dyn Engine>> {
     match kind {
-        EngineKind::Onnx => Ok(Box::new(onnx::start(options)?)),
+        EngineKind::Onnx | EngineKind::OpenVino | EngineKind::OpenVinoBf16 => {
+            Ok(Box::new(onnx::start(kind, options)?))
+        }
         EngineKind::TensorRt => Ok(Box::new(tensorrt::start(Kind::TensorRt, options, family)?)),
         EngineKind::TensorRtRtx => Ok(Box::new(tensorrt::start(Kind::Rtx, options, family)?)),
     }
