@@ -5,10 +5,13 @@
 mod colours;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use clip_runtime::{Clip, Image, LabelSlot, Options, Rule};
+use clip_runtime::frame::Rect;
+use clip_runtime::stream::{Dispatcher, Region, StreamOptions, WhenFull};
+use clip_runtime::{Clip, Frame, FrameLayout, Image, LabelSlot, Options, PixelFormat, Rule};
 use serde_json::json;
 
 struct Counting;
@@ -74,6 +77,32 @@ fn of_hundred_comparisons() -> usize {
     ALLOCATIONS.load(Ordering::SeqCst) - before
 }
 
+/// Allocations of a hundred frames, each classified by itself, pushed to a stream, and pushed in parts.
+fn of_hundred_frames() -> usize {
+    let clip = Arc::new(Clip::open(colours::folder()).unwrap());
+    let labels = Arc::new(clip.label_set(&["red", "green", "blue"], &[]).unwrap());
+    let layout = FrameLayout::new(PixelFormat::Nv12, 64, 48).unwrap();
+    let (luma, chroma) = (vec![90; layout.bytes(0)], vec![200; layout.bytes(1)]);
+    let frame = Frame::new(layout, &[&luma, &chroma]).unwrap();
+    let half = |left, track| Region { rect: Rect { left, top: 0, width: 32, height: 48 }, track };
+    let options = StreamOptions::new().when_full(WhenFull::Block).smoothing(0.5).refresh(2);
+    let stream =
+        Dispatcher::new(Arc::clone(&clip)).unwrap().stream_with(Arc::clone(&labels), options, |outcome| {
+            assert!(!outcome.items().is_empty());
+        });
+    let stream = stream.unwrap();
+    let round = |tag| {
+        clip.classify_each_frame(&[frame], &labels, 2, |_, scores| assert_eq!(scores.len(), 2)).unwrap();
+        stream.push(&frame, tag).unwrap();
+        stream.push_regions(&frame, [half(0, 1), half(32, 2)], tag).unwrap();
+        stream.flush();
+    };
+    (0..20).for_each(round);
+    let before = ALLOCATIONS.load(Ordering::SeqCst);
+    (0..100).for_each(round);
+    ALLOCATIONS.load(Ordering::SeqCst) - before
+}
+
 /// One test, since others would allocate at the same time.
 #[test]
 fn nothing_is_allocated_after_the_first_ones() {
@@ -85,6 +114,7 @@ fn nothing_is_allocated_after_the_first_ones() {
     let fixed = colours::changed(|_, manifest| manifest["image"]["batch"] = json!(3));
     assert_eq!(of_hundred_rounds(&Clip::open(fixed.path()).unwrap()), 0, "a fixed batch");
     assert_eq!(of_hundred_comparisons(), 0, "labels");
+    assert_eq!(of_hundred_frames(), 0, "frames");
     let before = ALLOCATIONS.load(Ordering::SeqCst);
     drop(std::hint::black_box(vec![0u8; 10]));
     assert_eq!(ALLOCATIONS.load(Ordering::SeqCst) - before, 1, "they are counted");

@@ -41,11 +41,17 @@ impl Axis {
     }
 
     /// Calls `each` for every output pixel with the samples of the plane that it is made of and their weights, whose sum is 1.
-    pub(super) fn windows(&self, mut each: impl FnMut(Range<usize>, &[f64])) -> Result<()> {
+    /// `weights` is memory that is kept.
+    pub(super) fn windows(
+        &self,
+        weights: &mut Vec<f64>,
+        mut each: impl FnMut(Range<usize>, &[f64]),
+    ) -> Result<()> {
         let Axis { offset, resampling, .. } = *self;
-        let mut weights: Vec<f64> = memory::with_capacity(WHAT, resampling.widest())?;
+        weights.clear();
+        memory::reserve(WHAT, weights, resampling.widest())?;
         for output in 0..resampling.kept {
-            let first = resampling.weights(output, &mut weights);
+            let first = resampling.weights(output, weights);
             let end = first + weights.len();
             let (first, end) = if self.mirrored {
                 weights.reverse();
@@ -54,7 +60,7 @@ impl Axis {
                 (offset + first, offset + end)
             };
             let samples = first / self.group..end.div_ceil(self.group);
-            add_up(first, end, self.group, &mut weights);
+            add_up(first, end, self.group, weights);
             each(samples.clone(), &weights[..samples.len()]);
         }
         Ok(())
@@ -84,7 +90,7 @@ mod tests {
 
     fn windows(axis: Axis) -> Vec<(Range<usize>, Vec<f64>)> {
         let mut windows = Vec::new();
-        axis.windows(|range, weights| windows.push((range, weights.to_vec()))).unwrap();
+        axis.windows(&mut Vec::new(), |range, weights| windows.push((range, weights.to_vec()))).unwrap();
         windows
     }
 

@@ -41,6 +41,8 @@ pub(super) struct Taps {
     low: Vec<i16>,
     /// Bits behind the point of [`Precision::Fine`].
     bits: u32,
+    /// A window's weights before they are integers.
+    exact: Vec<f64>,
 }
 
 impl Taps {
@@ -64,14 +66,16 @@ impl Taps {
             self.low.resize(count * width, 0);
         } else {
             let mut largest = 0.0;
-            axis.windows(|_, weights| largest = weights.iter().fold(largest, |a: f64, b| a.max(b.abs())))?;
+            axis.windows(&mut self.exact, |_, weights| {
+                largest = weights.iter().fold(largest, |a: f64, b| a.max(b.abs()))
+            })?;
             // As many bits as leave the largest weight, an error handed on included, within 16 bits.
             self.bits = (0..16).rev().find(|&bits| largest * f64::from(1 << bits) < 32766.0).unwrap_or(0);
         }
         let (mut from, mut to) = (usize::MAX, 0);
         self.longest = 0;
-        let Taps { windows, high, low, longest, bits, .. } = self;
-        axis.windows(|range, weights| {
+        let Taps { windows, high, low, longest, bits, exact: exact_weights, .. } = self;
+        axis.windows(exact_weights, |range, weights| {
             let at = windows.len() * width;
             match precision {
                 Precision::Exact => {
@@ -184,7 +188,7 @@ mod tests {
         taps.prepare(axis(1000, 7), Precision::Exact).unwrap();
         let mut window = 0;
         axis(1000, 7)
-            .windows(|range, weights| {
+            .windows(&mut Vec::new(), |range, weights| {
                 assert_eq!(taps.window(window), range);
                 let at = window * taps.width();
                 for (tap, weight) in weights.iter().enumerate() {
