@@ -36,6 +36,7 @@ pub struct Clip {
     text: Option<TextTower>,
     labels: Option<LabelSet>,
     id: ModelId,
+    fast_decode: bool,
 }
 
 impl Clip {
@@ -118,7 +119,7 @@ impl Clip {
         let (image, text) = (image?, text?);
         let id = ModelId::of(&manifest);
         heap::release_free();
-        Ok(Clip { manifest, threads, image, text, labels, id })
+        Ok(Clip { manifest, threads, image, text, labels, id, fast_decode: options.fast_decode })
     }
 
     /// What the folder says about itself.
@@ -207,7 +208,7 @@ impl Clip {
     /// # Errors
     /// [`Error::Model`] when it cannot be read or decoded, or is too large.
     pub fn open_image(&self, path: impl AsRef<Path>) -> Result<Image> {
-        Ok(self.manifest.preprocess.open(path.as_ref())?)
+        self.decode_image(&files::read(path.as_ref(), files::IMAGE_LIMIT)?)
     }
 
     /// [`Clip::open_image`] from the bytes of an image file in memory. Packed 8-bit RGB becomes an image by [`Image::new`].
@@ -215,7 +216,8 @@ impl Clip {
     /// # Errors
     /// As [`Clip::open_image`].
     pub fn decode_image(&self, encoded: &[u8]) -> Result<Image> {
-        Ok(self.manifest.preprocess.decode(encoded)?)
+        let preprocess = &self.manifest.preprocess;
+        Ok(if self.fast_decode { preprocess.decode_fitted(encoded)? } else { preprocess.decode(encoded)? })
     }
 
     /// The embeddings of images, in their order.
