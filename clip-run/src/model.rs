@@ -38,7 +38,8 @@ pub struct ModelOptions {
     #[arg(long)]
     trust_unchanged: bool,
     /// Decode JPEGs at a half, a quarter or an eighth of their size where twice the model's remains: of 12 megapixels in a third of the time;
-    /// pixels are then 1 level off in the mean, seldom more than 8
+    /// pixels are then up to 1 level off in the mean, and embeddings of photos had a cosine of 0.9998 in the median and 0.997 at worst with those
+    /// without it
     #[arg(long)]
     fast_decode: bool,
 }
