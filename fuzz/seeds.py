@@ -134,7 +134,15 @@ def weights() -> None:
     put("weights", "archive", archive.getvalue())
 
 
+def frames() -> None:
+    for number in range(12):
+        crop = [number, 3, 40 - number, 21, number % 2]
+        head = [number, 61 + number, 47 - number, 3 + number, number, 3, 232, 39, *crop, number, 23, number]
+        put("frame", f"format-{number}", bytes(head) + bytes(range(0, 250, 3)) + bytes([255, 0] * 9))
+
+
 if __name__ == "__main__":
+    frames()
     tokenizers()
     put("charsmap", "sound", charsmap(2, b"b\0c\0"))
     put("charsmap", "outside", charsmap(9, b"b\0"))

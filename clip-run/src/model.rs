@@ -38,6 +38,11 @@ pub struct ModelOptions {
     /// kept in the folder, or in the user's cache folder
     #[arg(long)]
     trust_unchanged: bool,
+    /// Decode JPEGs at a half, a quarter or an eighth of their size where twice the model's remains: of 12 megapixels in a third of the time;
+    /// pixels are then up to 1 level off in the mean, and embeddings of photos had a cosine of 0.9998 in the median and 0.997 at worst with those
+    /// without it
+    #[arg(long)]
+    fast_decode: bool,
 }
 
 impl ModelOptions {
@@ -69,6 +74,7 @@ impl ModelOptions {
             .threads(self.threads)
             .max_pixels(self.max_pixels)
             .trust_unchanged(self.trust_unchanged)
+            .fast_decode(self.fast_decode)
             // A program that waits for nothing but its own work.
             .spinning(true)
             // A signal ends the process, so that nothing has to be cancelled here.

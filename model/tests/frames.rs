@@ -220,3 +220,20 @@ fn one_colour_stays_that_colour_in_any_shape() {
         }
     }
 }
+
+#[test]
+fn the_fuzzers_seeds_are_frames() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/seeds/frame");
+    let seeds: Vec<_> = std::fs::read_dir(folder).unwrap().collect();
+    assert_eq!(seeds.len(), 12);
+    for seed in seeds {
+        clip_testkit::fuzzing::frame(&std::fs::read(seed.unwrap().path()).unwrap());
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_a_frame_or_none(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        clip_testkit::fuzzing::frame(&bytes);
+    }
+}

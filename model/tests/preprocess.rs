@@ -258,6 +258,38 @@ fn truncated_pictures_are_errors() {
     assert!(small().decode(&whole[..whole.len() - 40]).is_err(), "a JPEG without its last blocks");
 }
 
+/// Every JPEG here, at sizes that leave it whole and that have it decoded at a half or less; turned, CMYK and grey ones among them.
+#[test]
+fn jpegs_at_a_part_of_their_size_are_nearly_pillows() {
+    let mut reduced = 0;
+    let files: Vec<_> = golden().into_iter().filter(|golden| golden.file.ends_with(".jpg")).collect();
+    assert!(!files.is_empty());
+    for Golden { file, width, height, .. } in files {
+        for size in [1, 3, 5, 8, 64] {
+            let preprocess = Preprocess { size, max_pixels: MAX_PIXELS, ..Preprocess::default() };
+            let exact = preprocess.fit(&preprocess.open(&folder().join(&file)).unwrap()).unwrap();
+            let fast = preprocess.decode_fitted(&encoded(&file)).unwrap();
+            assert_eq!((fast.width(), fast.height()), (size, size));
+            let differences = exact.rgb().iter().zip(fast.rgb()).map(|(a, b)| u64::from(a.abs_diff(*b)));
+            let mean = differences.sum::<u64>() as f64 / exact.rgb().len() as f64;
+            if width.min(height) < 4 * size {
+                assert_eq!(fast, exact, "{file} {size}");
+            } else {
+                reduced += 1;
+                assert!(mean < 6.0, "{file} {size}: {mean} levels");
+            }
+        }
+    }
+    assert!(reduced > 3, "{reduced} were decoded at a part of their size");
+    // Other formats are as ever, and limits are those of the whole picture.
+    let png = small().fit(&small().open(&folder().join("rgba.png")).unwrap()).unwrap();
+    assert_eq!(small().decode_fitted(&encoded("rgba.png")).unwrap(), png);
+    let tight = Preprocess { max_pixels: 100, ..small() };
+    assert!(matches!(tight.decode_fitted(&encoded("colour.jpg")), Err(Error::ImageTooLarge { .. })));
+    let whole = encoded("colour.jpg");
+    assert!(matches!(small().decode_fitted(&whole[..whole.len() / 2]), Err(Error::Image(_))));
+}
+
 #[test]
 fn values_that_make_no_sense_are_refused() {
     let default = Preprocess::default;

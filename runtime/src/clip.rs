@@ -40,6 +40,7 @@ pub struct Clip {
     id: ModelId,
     camera: Option<DeviceCamera>,
     mapper: Mapper,
+    fast_decode: bool,
 }
 
 impl Clip {
@@ -131,7 +132,8 @@ impl Clip {
         };
         let id = ModelId::of(&manifest);
         heap::release_free();
-        Ok(Clip { manifest, threads, image, text, labels, id, camera, mapper: Mapper::new() })
+        let (fast_decode, mapper) = (options.fast_decode, Mapper::new());
+        Ok(Clip { manifest, threads, image, text, labels, id, camera, mapper, fast_decode })
     }
 
     /// What the folder says about itself.
@@ -231,7 +233,7 @@ impl Clip {
     /// # Errors
     /// [`Error::Model`] when it cannot be read or decoded, or is too large.
     pub fn open_image(&self, path: impl AsRef<Path>) -> Result<Image> {
-        Ok(self.manifest.preprocess.open(path.as_ref())?)
+        self.decode_image(&files::read(path.as_ref(), files::IMAGE_LIMIT)?)
     }
 
     /// [`Clip::open_image`] from the bytes of an image file in memory. Packed 8-bit RGB becomes an image by [`Image::new`].
@@ -239,7 +241,8 @@ impl Clip {
     /// # Errors
     /// As [`Clip::open_image`].
     pub fn decode_image(&self, encoded: &[u8]) -> Result<Image> {
-        Ok(self.manifest.preprocess.decode(encoded)?)
+        let preprocess = &self.manifest.preprocess;
+        Ok(if self.fast_decode { preprocess.decode_fitted(encoded)? } else { preprocess.decode(encoded)? })
     }
 
     /// The embeddings of images, in their order.

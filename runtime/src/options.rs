@@ -32,6 +32,7 @@ pub struct Options {
     pub(crate) spinning: bool,
     pub(crate) rebuild: bool,
     pub(crate) watch: Option<Watch>,
+    pub(crate) fast_decode: bool,
 }
 
 /// What is told of a graph how far the build of its plan is.
@@ -131,5 +132,12 @@ impl Options {
         watch: impl Fn(&Path, Progress<'_>) -> ControlFlow<()> + Send + Sync + 'static,
     ) -> Options {
         Options { watch: Some(Watch(Arc::new(watch))), ..self }
+    }
+
+    /// Whether [`crate::Clip::open_image`] and [`crate::Clip::decode_image`] may give images of the model's size, JPEGs of which were decoded at a part of
+    /// their own: see [`clip_model::Preprocess::decode_fitted`]. That takes less time for large photos, and gives embeddings that are not quite
+    /// those of Pillow's pixels.
+    pub fn fast_decode(self, fast_decode: bool) -> Options {
+        Options { fast_decode, ..self }
     }
 }

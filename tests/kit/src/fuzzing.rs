@@ -8,12 +8,15 @@ use base64::engine::general_purpose::STANDARD;
 
 use clip_checkpoint::{CONFIG, Checkpoint, OpenClip, Weights, siglip_tokenizer};
 use clip_model::config::Config;
+use clip_model::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Rect, View};
 use clip_model::labels::StoredLabels;
 use clip_model::manifest::{FILE, Manifest};
+use clip_model::orientation::Orientation;
+use clip_model::preprocess::{Interpolation, ResizeMode, Scratch};
 use clip_model::shapes::{summarize, text_flops};
 use clip_model::templates::{Template, parse_labels};
 use clip_model::tokenizer::{Cleaning, Tokenizer};
-use clip_model::{Result, preprocess};
+use clip_model::{Preprocess, Result, preprocess};
 use serde_json::{Map, Value, json};
 
 use crate::torch::zip_archive;
@@ -95,6 +98,55 @@ fn open_hugging_face(config: Map<String, Value>, preprocessor: Value) {
 /// Decodes a picture of at most 4 megapixels, turned as it says.
 pub fn image(bytes: &[u8]) {
     drop(preprocess::decode(bytes, true, 1 << 22));
+}
+
+/// Makes a model's input of a frame of at most 255 by 255 pixels: sixteen bytes say what it is, the others are its planes, again and again. RGB and grey
+/// are what the slow way over full-size RGB gives; YUV is made to have colours that RGB has, and is at most 2 levels off.
+pub fn frame(bytes: &[u8]) {
+    let Some((head, samples)) = bytes.split_first_chunk::<16>() else { return };
+    let number = |at: usize| usize::from(head[at]);
+    let Some(format) = PixelFormat::all().nth(number(0) % 12) else { return };
+    let Ok(mut layout) = FrameLayout::new(format, number(1), number(2)) else { return };
+    layout.strides.iter_mut().for_each(|stride| *stride = (*stride + number(3) % 20).saturating_sub(3));
+    layout.color.matrix = [ColorMatrix::Bt601, ColorMatrix::Bt709, ColorMatrix::Bt2020][number(4) % 3];
+    layout.color.range = [ColorRange::Limited, ColorRange::Full][number(4) / 3 % 2];
+    layout.levels = (u16::from_be_bytes([head[5], head[6]]), u16::from_be_bytes([head[7], head[6]]));
+    let chroma = |plane: usize, at: usize| match format {
+        PixelFormat::Nv12 | PixelFormat::Nv21 | PixelFormat::I420 => plane > 0,
+        PixelFormat::Yuyv => at % layout.strides[0].max(1) % 2 == 1,
+        PixelFormat::Uyvy => (at % layout.strides[0].max(1)).is_multiple_of(2),
+        _ => false,
+    };
+    let sample = |plane: usize, at: usize, byte: u8| match (format.is_yuv(), chroma(plane, at)) {
+        (false, _) => byte,
+        (true, false) => 85 + byte % 90,
+        (true, true) => 118 + byte % 20,
+    };
+    let planes: Vec<Vec<u8>> = (0..format.planes())
+        .map(|plane| {
+            let all = samples.iter().copied().chain([7]).cycle().skip(plane).take(layout.bytes(plane));
+            all.enumerate().map(|(at, byte)| sample(plane, at, byte)).collect()
+        })
+        .collect();
+    let borrowed: Vec<&[u8]> = planes.iter().map(Vec::as_slice).collect();
+    let crop = Rect { left: number(8), top: number(9), width: number(10), height: number(11) };
+    let view = View {
+        crop: (number(12) % 2 == 1).then_some(crop),
+        orientation: Orientation::from_exif(u64::from(head[13] % 8) + 1).unwrap_or_default(),
+    };
+    let Ok(frame) = Frame::new(layout, &borrowed).and_then(|frame| frame.seen(view)) else { return };
+    let preprocess = Preprocess {
+        size: 1 + number(14) % 64,
+        resize_mode: [ResizeMode::Shortest, ResizeMode::Squash][number(15) % 2],
+        interpolation: [Interpolation::Bicubic, Interpolation::Bilinear][number(15) / 2 % 2],
+        ..Preprocess::default()
+    };
+    let mut found = vec![0; 3 * preprocess.size * preprocess.size];
+    let fitted = preprocess.fit_frame(&frame, &mut Scratch::default(), &mut found);
+    let (Ok(()), Ok(image)) = (fitted, frame.to_image()) else { return };
+    let Ok(expected) = preprocess.fit(&image) else { return };
+    let most = found.iter().zip(expected.rgb()).map(|(a, b)| a.abs_diff(*b)).max();
+    assert!(most <= Some(if format.is_yuv() { 2 } else { 0 }), "{most:?} levels");
 }
 
 /// What is computed of sizes before any weights are seen.
