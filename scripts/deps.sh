@@ -11,6 +11,7 @@
 #   scripts/deps.sh tensorrt-headers   TensorRT's C++ headers, for the doubles of tests/doubles/, into .deps/tensorrt-headers
 #   scripts/deps.sh tensorrt-lean      TensorRT's lean runtime, for a test, into .deps/tensorrt-lean where there is a package
 #   scripts/deps.sh optimum       optimum-onnx for tests/bench/export.py, into .deps/optimum, to be found before the reference
+#   scripts/deps.sh nncf          OpenVINO and NNCF, its quantizer, for tests/bench/serve.py, into .deps/openvino and .deps/nncf
 #   scripts/deps.sh runtimes      programs that open folders of ours, for `make parity`: .deps/optimum, .deps/fastembed and, where
 #                                 there is npm, .deps/transformers-js
 #
@@ -168,10 +169,14 @@ case ${1:-} in
     tensorrt-headers) tensorrt_headers ;;
     tensorrt-lean) tensorrt_lean ;;
     optimum) apart optimum optimum ;;
+    nncf)
+        apart openvino openvino
+        apart nncf nncf
+        ;;
     runtimes)
         apart optimum optimum
         apart fastembed fastembed
         from_npm transformers-js
         ;;
-    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python|engines|tensorrt|tensorrt-headers|tensorrt-lean|optimum|runtimes|onnxruntime-gpu" ;;
+    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python|engines|tensorrt|tensorrt-headers|tensorrt-lean|optimum|nncf|runtimes|onnxruntime-gpu" ;;
 esac
