@@ -97,6 +97,8 @@ clean-deps: ## remove .deps/, to be fetched again when needed
 	@scripts/deps.sh tensorrt-lean
 .deps/runtimes: FORCE ## transformers.js, fastembed and optimum-onnx for `make parity`
 	@scripts/deps.sh runtimes
+.deps/nncf: FORCE ## OpenVINO and NNCF, beside which tests/bench/serve.py measures
+	@scripts/deps.sh nncf
 .deps/optimum: FORCE ## optimum-onnx, beside which tests/bench/export.py measures
 	@scripts/deps.sh optimum
 .deps/frames: FORCE ## FFmpeg's conversions and OpenCV, with which frames are compared

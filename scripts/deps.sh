@@ -13,6 +13,7 @@
 #   scripts/deps.sh tensorrt-lean      TensorRT's lean runtime, for a test, into .deps/tensorrt-lean where there is a package
 #   scripts/deps.sh optimum       optimum-onnx for tests/bench/export.py, into .deps/optimum, to be found before the reference
 #   scripts/deps.sh frames        FFmpeg's conversions and OpenCV for tests/parity/frames.py and tests/bench/frames.py, into .deps/frames
+#   scripts/deps.sh nncf          OpenVINO and NNCF, its quantizer, for tests/bench/serve.py, into .deps/openvino and .deps/nncf
 #   scripts/deps.sh runtimes      programs that open folders of ours, for `make parity`: .deps/optimum, .deps/fastembed and, where
 #                                 there is npm, .deps/transformers-js
 #
@@ -178,10 +179,14 @@ case ${1:-} in
     tensorrt-lean) tensorrt_lean ;;
     optimum) apart optimum optimum ;;
     frames) apart frames cv2 ;;
+    nncf)
+        apart openvino openvino
+        apart nncf nncf
+        ;;
     runtimes)
         apart optimum optimum
         apart fastembed fastembed
         from_npm transformers-js
         ;;
-    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python|engines|tensorrt|tensorrt-headers|tensorrt-lean|optimum|frames|runtimes|onnxruntime-gpu|onnxruntime-openvino" ;;
+    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python|engines|tensorrt|tensorrt-headers|tensorrt-lean|optimum|frames|nncf|runtimes|onnxruntime-gpu|onnxruntime-openvino" ;;
 esac

@@ -173,7 +173,7 @@ fn tensorrt_for_rtx_builds_it_for_every_card() {
 fn with_a_gpu(folder: &Path) {
     use clip_model::frame::{Frame, FrameLayout, View};
     use clip_model::preprocess::{Image, Scratch};
-    use clip_runtime::frames::{CudaFrame, DeviceCamera, FrameMemory, Mapper};
+    use clip_runtime::frames::{CameraFrame, CudaFrame, DeviceCamera, FrameMemory, Mapper};
     use clip_runtime::{Clip, Options};
     use cudarc::driver::{result, sys};
 
@@ -218,7 +218,9 @@ fn with_a_gpu(folder: &Path) {
         expected.extend(
             clip.encode_images(&[Image::new(side, side, seen).unwrap()]).unwrap().as_slice().to_vec(),
         );
-        frames.push(camera.takes(&FrameMemory::Cuda(frame), &layout, &view).expect("it fits"));
+        frames.push(
+            camera.takes(&CameraFrame { memory: FrameMemory::Cuda(frame), layout, view }).expect("it fits"),
+        );
     }
     let width = clip.manifest().embed_dim;
     // One, some, and more than go into a run.
@@ -234,11 +236,12 @@ fn with_a_gpu(folder: &Path) {
     // What it does not take, others have to.
     let memory = FrameMemory::Cuda(frames[0]);
     let other = FrameLayout { strides: [256, 128, 128], ..layout };
-    assert!(camera.takes(&memory, &other, &view).is_none());
-    assert!(camera.takes(&memory, &layout, &View { orientation: Orientation::UpsideDown, ..view }).is_none());
-    assert!(camera.takes(&FrameMemory::Host(&[]), &layout, &view).is_none());
+    assert!(camera.takes(&CameraFrame { memory, layout: other, view }).is_none());
+    let turned = View { orientation: Orientation::UpsideDown, ..view };
+    assert!(camera.takes(&CameraFrame { memory, layout, view: turned }).is_none());
+    assert!(camera.takes(&CameraFrame { memory: FrameMemory::Host(&[]), layout, view }).is_none());
     let elsewhere = FrameMemory::Cuda(unsafe { CudaFrame::new(1, [256; 3], std::ptr::null_mut()) });
-    assert!(camera.takes(&elsewhere, &layout, &view).is_none());
+    assert!(camera.takes(&CameraFrame { memory: elsewhere, layout, view }).is_none());
     let said = mapper.with_host(&elsewhere, layout, view, fit).unwrap_err().to_string();
     assert!(said.contains('1'), "{said}");
     let none = unsafe { CudaFrame::new(0, [0; 3], std::ptr::null_mut()) };

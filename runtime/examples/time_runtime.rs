@@ -1,10 +1,10 @@
-//! Times one model folder on request, for tests/bench/compare.py and tests/gpu/speed.py.
+//! Times one model folder on request, for tests/bench/compare.py, tests/bench/serve.py and tests/gpu/speed.py.
 //!
 //!     time_runtime DIR THREADS [ENGINE DEVICE] < requests > replies
 //!
 //! Each line of the requests is `{"images": N}` (N pictures of the tower's size through preprocessing and the image
-//! tower), `{"texts": [TEXT...]}` (through the tokenizer and the text tower) or `{"file": PATH}` (decoded, resized,
-//! cropped and normalised). Each line of the replies is the time that took, in seconds. ENGINE and DEVICE are clip-run's
+//! tower), `{"texts": [TEXT...]}` (through the tokenizer and the text tower), `{"file": PATH}` (decoded, resized,
+//! cropped and normalised) or `{"embed": PATH}` (the same, and through the image tower). Each line of the replies is the time that took, in seconds. ENGINE and DEVICE are clip-run's
 //! `--engine` and `--device`.
 
 use std::io::{BufRead, Write};
@@ -21,6 +21,7 @@ enum Request {
     Images(usize),
     Texts(Vec<String>),
     File(PathBuf),
+    Embed(PathBuf),
 }
 
 fn main() -> Result<()> {
@@ -58,6 +59,11 @@ fn main() -> Result<()> {
                 let mut input = vec![0.0; 3 * size * size];
                 let started = Instant::now();
                 preprocess.apply(&preprocess.open(&path)?, &mut input)?;
+                started.elapsed()
+            }
+            Request::Embed(path) => {
+                let started = Instant::now();
+                clip.encode_images(&[clip.open_image(&path)?])?;
                 started.elapsed()
             }
         };

@@ -546,3 +546,19 @@ fn a_fork_is_told_to_open_the_model_again() {
     assert_eq!(status, 0);
     clip.encode_images(&[&picture]).unwrap();
 }
+
+#[test]
+fn images_are_the_same_in_one_thread_and_in_all() {
+    let image = Image::new(8, 8, (0..192).collect()).unwrap();
+    let embedded = |threads: Option<usize>| {
+        let clip = Clip::open_with(colours::folder(), &Options::new().image_threads(threads)).unwrap();
+        // Texts keep all of them.
+        assert_eq!(clip.threads(), Clip::open(colours::folder()).unwrap().threads());
+        clip.encode_images(&[&image, &image, &image]).unwrap().as_slice().to_vec()
+    };
+    let all = embedded(None);
+    // What is beyond the model's threads is as many as they are.
+    for threads in [0, 1, 1_000_000] {
+        assert_eq!(embedded(Some(threads)), all);
+    }
+}

@@ -159,22 +159,23 @@ class Tower(torch.nn.Module):
         return self.encode(x, normalize=True)
 
 
-def export_by_torch(model, folder: Path) -> tuple[Path, Path]:
-    """torch.onnx's own export of both towers, with a free batch size."""
+def export_by_torch(model, folder: Path, only: tuple[str, ...] = ("image", "text")) -> list[Path]:
+    """torch.onnx's own export of the towers, with a free batch size."""
     size = model.visual.image_size[0]
     inputs = {
         "image": (model.encode_image, torch.zeros(2, 3, size, size)),
         "text": (model.encode_text, torch.zeros(2, model.context_length, dtype=torch.long)),
     }
     paths = []
-    for name, (encode, example) in inputs.items():
+    for name in only:
+        encode, example = inputs[name]
         # Its parameters are those of the whole model; only the ones in use are exported.
         tower = Tower(model, encode).eval()
         path = folder / f"torch-{name}.onnx"
         batch = torch.export.Dim("batch", min=1, max=4096)
         torch.onnx.export(tower, (example,), str(path), dynamo=True, external_data=False, dynamic_shapes=({0: batch},), verbose=False)
         paths.append(path)
-    return paths[0], paths[1]
+    return paths
 
 
 # The sections

@@ -179,7 +179,7 @@ def vit_b_32(programs: Path, rounds: int, folder: Path) -> None:
     config = random_models.openai_config("ViT-B-32")
     model = random_models.build(config, compare.SEED, torch.zeros(1, 3, 224, 224))
     random_models.write_checkpoint(model, config, folder / "checkpoint")
-    exported, _ = compare.export_by_torch(model, folder)
+    [exported] = compare.export_by_torch(model, folder, ("image",))
     rng = np.random.default_rng(0)
     pictures = folder / "pictures"
     pictures.mkdir()
