@@ -169,6 +169,9 @@ typedef struct clip_open_options {
     const char *tensorrt;
     /// If not 0, ONNX Runtime's threads spin for 50 us before they sleep: faster for calls in a row, slower now and then.
     size_t spinning;
+    /// If not 0, large JPEGs are decoded at a part of their size: faster, with embeddings that are not quite those of Pillow's pixels.
+    /// clip_image_open and clip_image_decode then give images of the model's size.
+    size_t fast_decode;
 } clip_open_options;
 
 /// Opens the model folder at `path`, and checks its files: their weights are mapped, so replace files of an open folder
@@ -217,7 +220,7 @@ size_t clip_model_image_size(const clip_model *model);
 size_t clip_model_context_length(const clip_model *model);
 
 /// Options with nothing set: `clip_open_options options = CLIP_OPEN_OPTIONS_INIT;`.
-#define CLIP_OPEN_OPTIONS_INIT {sizeof(clip_open_options), 0, NULL, 0, 0, NULL, NULL, 0, NULL, 0}
+#define CLIP_OPEN_OPTIONS_INIT {sizeof(clip_open_options), 0, NULL, 0, 0, NULL, NULL, 0, NULL, 0, 0}
 
 /* ---- 4. Labels ------------------------------------------------------------------------------------------------- */
 

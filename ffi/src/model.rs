@@ -81,6 +81,9 @@ pub struct clip_open_options {
     pub tensorrt: *const c_char,
     /// If not 0, ONNX Runtime's threads spin for 50 us before they sleep: faster for calls in a row, slower now and then.
     pub spinning: usize,
+    /// If not 0, large JPEGs are decoded at a part of their size: faster, with embeddings that are not quite those of Pillow's pixels.
+    /// clip_image_open and clip_image_decode then give images of the model's size.
+    pub fast_decode: usize,
 }
 
 // SAFETY: numbers and pointers; NULL and zeros are what a caller leaves unset.
@@ -115,7 +118,8 @@ unsafe fn read(options: *const clip_open_options) -> Result<Options, Error> {
         .max_pixels((given.max_pixels > 0).then(|| u64::try_from(given.max_pixels).unwrap_or(u64::MAX)))
         .trust_unchanged(given.trust_unchanged != 0)
         .rebuild(given.rebuild != 0)
-        .spinning(given.spinning != 0);
+        .spinning(given.spinning != 0)
+        .fast_decode(given.fast_decode != 0);
     if !given.onnxruntime.is_null() {
         let path = unsafe { argument::path(given.onnxruntime, "options->onnxruntime", "a file") }?;
         options = options.library(path);

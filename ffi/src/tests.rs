@@ -58,6 +58,7 @@ fn unset() -> clip_open_options {
         rebuild: 0,
         tensorrt: null(),
         spinning: 0,
+        fast_decode: 0,
     }
 }
 
