@@ -16,6 +16,7 @@ who is missing is left out, with a line that says so. With --profile, the nodes 
 
 import argparse
 import json
+import logging
 import os
 import random
 import statistics
@@ -332,6 +333,8 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("CLIP_DATA", ROOT.parent / "shared" / "data")))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    # What the quantizers say about layers that they handle well.
+    logging.disable(logging.WARNING)
     torch.set_num_interop_threads(1)
     with tempfile.TemporaryDirectory(prefix="clip-bench-") as folder:
         folder = Path(folder)
