@@ -105,6 +105,10 @@ def labels() -> None:
     header = json.dumps({"__metadata__": {"labels": json.dumps(note)}, "embeddings": shape}).encode()
     header = header.ljust((len(header) + 7) // 8 * 8)
     put("ffi", "label-file", b"\4" + struct.pack("<Q", len(header)) + header + struct.pack("<8f", 1, 0, 0, 0, 0, 0.6, -0.8, 0))
+    for number in range(1, 13):
+        # clip_frame of clip.h: 24x18 pixels in format `number`, a crop, BT.709 in full range, turned; then bytes of planes and regions.
+        head = struct.pack("<3Q3Q3Q4Q6i2i3ii3QQ", 0, 24, 18, 0, 0, 0, 0, 0, 0, 3, 2, 11, 9, number, 2, 2, number % 9, 9, 4000, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+        put("ffi", f"frame-{number}", b"\6" + head + struct.pack("<10Q", 0, 0, 5, 5, 1, 1, 3, 3, 2, 2))
     put("ffi", "numbers", b"\5" + struct.pack("<12f", 20, -3, 0.5, 0.2, 1, 0, 0, 0, 0, 3, -4, 0))
 
 
