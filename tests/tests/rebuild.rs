@@ -205,9 +205,14 @@ fn unverified_engines_are_named_and_what_is_missing_is_an_error() {
         &with(&["--trt-library", machine.folder.path().to_str().unwrap()], &[]),
         &["TensorRT was not found: ", "(--trt-library says where it is)"],
     );
-    let output = with(&["--engine", "openvino"], &[]);
+    let output = with(&["--engine", "torch"], &[]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    assert!(stderr(&output).contains("expected \"onnx\", \"tensorrt\" or \"rtx\""), "{}", stderr(&output));
+    assert!(
+        stderr(&output)
+            .contains("expected \"onnx\", \"openvino\", \"openvino-bf16\", \"tensorrt\" or \"rtx\""),
+        "{}",
+        stderr(&output)
+    );
     // What runs no plan needs no GPU.
     succeeded(&with(&["--engine", "onnx"], &[("DOUBLE_CUDA_DEVICES", "0")]));
 }

@@ -158,8 +158,20 @@ static void allow(size_t bytes)
 {
     struct rlimit limit;
 
-    limit.rlim_cur = limit.rlim_max = field("VmSize") + bytes;
+    getrlimit(RLIMIT_AS, &limit);
+    limit.rlim_cur = field("VmSize") + bytes;
     setrlimit(RLIMIT_AS, &limit);
+}
+
+/* Takes what opening has left free in large pieces, which is now more, now less. */
+static void take_large_pieces(void)
+{
+    size_t size;
+
+    allow(0);
+    for (size = (size_t)64 << 20; size >= (size_t)1 << 20; size /= 2)
+        while (malloc(size) != NULL)
+            ;
 }
 
 static void open_within(size_t bytes)
@@ -177,6 +189,7 @@ static void use_within(size_t bytes)
     if (!works(clip_model_open(folder, NULL, &model)))
         return;
     nanosleep(&moment, NULL);
+    take_large_pieces();
     allow(bytes);
     use(model);
     clip_model_free(model);
