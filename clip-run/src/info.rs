@@ -54,6 +54,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         ("logit scale", scale),
         ("threads", clip.threads().to_string()),
     ];
+    if let Some(camera) = &manifest.camera {
+        let layout = &camera.layout;
+        let runs = match clip.camera() {
+            Some(device) => device.engine().to_string(),
+            None => "not run here: the processor resizes frames itself".to_owned(),
+        };
+        lines.push((
+            "camera",
+            format!("{} of {}x{} pixels, {runs}", layout.format, layout.width, layout.height),
+        ));
+    }
     let mut libraries: Vec<&Path> = Vec::new();
     let towers = [("image engine", image), ("text engine", text)];
     for (name, runs) in towers.into_iter().filter_map(|(name, runs)| Some((name, runs?))) {
