@@ -173,7 +173,7 @@ fn tensorrt_for_rtx_builds_it_for_every_card() {
 fn with_a_gpu(folder: &Path) {
     use clip_model::frame::{Frame, FrameLayout, View};
     use clip_model::preprocess::{Image, Scratch};
-    use clip_runtime::frames::{CameraFrame, CudaFrame, DeviceCamera, FrameMemory, Mapper};
+    use clip_runtime::frame_memory::{CameraFrame, CudaFrame, DeviceCamera, FrameMemory, Mapper};
     use clip_runtime::{Clip, Options};
     use cudarc::driver::{result, sys};
 

@@ -5,9 +5,9 @@ use std::ffi::c_void;
 use std::os::fd::BorrowedFd;
 
 use clip_runtime::frame::{Color, ColorMatrix, ColorRange, FrameLayout, PixelFormat, Rect, View};
-use clip_runtime::frames::{CameraFrame, CudaFrame, FrameMemory, SurfaceFrame};
+use clip_runtime::frame_memory::{CameraFrame, CudaFrame, FrameMemory, SurfaceFrame};
 #[cfg(unix)]
-use clip_runtime::frames::{DmaBufFrame, DmaBufPlane};
+use clip_runtime::frame_memory::{DmaBufFrame, DmaBufPlane};
 use clip_runtime::{Orientation, Score};
 
 use crate::argument;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clip_runtime::frame::Rect;
-use clip_runtime::frames::CameraFrame;
+use clip_runtime::frame_memory::CameraFrame;
 use clip_runtime::stream::{Outcome, Pushed, Region, State, Stream, StreamOptions, WhenFull};
 use clip_runtime::{Clip, LabelSet, Rule};
 

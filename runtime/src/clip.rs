@@ -14,7 +14,7 @@ use crate::device::{Device, EngineKind};
 use crate::embeddings::Embeddings;
 use crate::engine::{Engine, EngineInfo};
 use crate::error::{Error, Part, Result};
-use crate::frames::{DeviceCamera, Mapper};
+use crate::frame_memory::{DeviceCamera, Mapper};
 use crate::heap;
 use crate::images::ImageTower;
 use crate::labels::LabelSet;

@@ -6,7 +6,7 @@ use clip_model::memory;
 use crate::clip::Clip;
 use crate::embeddings::Embeddings;
 use crate::error::Result;
-use crate::frames::{CameraFrame, CudaFrame};
+use crate::frame_memory::{CameraFrame, CudaFrame};
 use crate::images::{ImageTower, Results};
 use crate::input::{ModelInput, grow};
 use crate::labels::LabelSet;
@@ -41,7 +41,7 @@ impl Clip {
     /// # Errors
     /// As [`Clip::encode_frames_into`] and [`Mapper::with_host`].
     ///
-    /// [`Mapper::with_host`]: crate::frames::Mapper::with_host
+    /// [`Mapper::with_host`]: crate::frame_memory::Mapper::with_host
     pub fn encode_camera_frames_into(
         &self,
         frames: &[CameraFrame<'_>],

@@ -28,7 +28,7 @@ mod encoder;
 pub mod engine;
 mod error;
 mod examples;
-pub mod frames;
+pub mod frame_memory;
 mod heap;
 mod images;
 mod input;

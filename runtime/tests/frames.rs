@@ -10,7 +10,7 @@ use clip_model::Preprocess;
 use clip_model::frame::{Frame, FrameLayout, PixelFormat, Rect, View};
 use clip_model::orientation::Orientation;
 use clip_runtime::Error;
-use clip_runtime::frames::{CudaFrame, DmaBufFrame, DmaBufPlane, FrameMemory, Mapper, SurfaceFrame};
+use clip_runtime::frame_memory::{CudaFrame, DmaBufFrame, DmaBufPlane, FrameMemory, Mapper, SurfaceFrame};
 
 fn layout(format: PixelFormat) -> FrameLayout {
     let layout = FrameLayout::new(format, 37, 21).unwrap();
