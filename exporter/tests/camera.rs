@@ -177,9 +177,14 @@ fn with_a_gpu(folder: &Path) {
     use clip_runtime::{Clip, Options};
     use cudarc::driver::{result, sys};
 
-    let clip = Clip::open(folder).unwrap();
-    let camera = DeviceCamera::open(folder, clip.manifest(), &Options::new(), 2).unwrap().unwrap();
+    let anew = std::env::var_os("CLIP_TEST_REBUILD").is_some();
+    let options = Options::new().rebuild(anew);
+    let clip = Clip::open_with(folder, &options).unwrap();
+    let camera = DeviceCamera::open(folder, clip.manifest(), &options, 2).unwrap().unwrap();
     assert_eq!(camera.engine().name, "TensorRT");
+    // What was built here, the tower's plan and the camera's, nobody has compared.
+    assert_eq!(clip.unverified().len(), if anew { 2 } else { 0 });
+    assert_eq!(camera.file().starts_with(folder), !anew);
     let described = clip.manifest().camera.as_ref().unwrap();
     let (layout, view) = (described.layout, described.view);
     let fit = |frame: &Frame<'_>| -> clip_runtime::Result<Vec<u8>> {
@@ -271,8 +276,26 @@ fn engines_that_run_here_are_compared() {
     let output = doubles.environment(&mut command).output().unwrap();
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["camera"]["count"], 8, "{json}");
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "engines_that_run_here_are_compared", "--nocapture"]);
-    let output = doubles.environment(&mut command).env("CLIP_TEST_CAMERA", &folder).output().unwrap();
-    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), stderr(&output));
+    let run = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "engines_that_run_here_are_compared", "--nocapture"]);
+        doubles.environment(&mut command).env("CLIP_TEST_CAMERA", &folder).envs(variables.iter().copied());
+        command.env("XDG_CACHE_HOME", root.path()).output().unwrap()
+    };
+    let said = |output: &std::process::Output| {
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), stderr(output))
+    };
+    let output = run(&[]);
+    assert!(output.status.success(), "{}", said(&output));
+    // On another GPU both plans are refused, or built anew.
+    let other = ("DOUBLE_CUDA_SM", "87");
+    let output = run(&[other]);
+    assert!(!output.status.success() && said(&output).contains("Misfit"), "{}", said(&output));
+    for _ in 0..2 {
+        let output = run(&[other, ("CLIP_TEST_REBUILD", "1")]);
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    let kept = std::fs::read_dir(root.path().join("libclip/plans")).unwrap();
+    let plans = kept.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|e| e == "plan"));
+    assert_eq!(plans.count(), 2);
 }

@@ -183,7 +183,9 @@ impl Clip {
     pub fn unverified(&self) -> Vec<&Path> {
         let image = self.image.as_ref().map(ImageTower::encoder);
         let encoders = image.into_iter().chain(self.text.as_ref().map(TextTower::encoder));
-        encoders.filter(|encoder| encoder.is_unverified()).map(|encoder| encoder.file()).collect()
+        let towers = encoders.filter(|encoder| encoder.is_unverified()).map(|encoder| encoder.file());
+        let camera = self.camera.iter().filter(|camera| camera.is_unverified()).map(DeviceCamera::file);
+        towers.chain(camera).collect()
     }
 
     /// Number format of the image encoder, if there is one.

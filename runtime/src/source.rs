@@ -151,26 +151,35 @@ impl Source {
 
     /// Opens it. A plan that fits, and that TensorRT refuses all the same, is built anew where that is asked for.
     pub fn open(self, opening: Opening<'_>, engine: &dyn Engine) -> Result<Opened> {
-        match self.open_once(opening, engine) {
-            Err(error) if opening.options.rebuild && !self.fresh && is_refused(&error) => {
-                let sha256 = self.encoder.sha256.clone();
-                self.build(opening, engine, Some(&sha256))?.open_once(opening, engine)
-            }
-            result => result,
-        }
+        let (session, file, encoder) =
+            self.open_by(opening, engine, |file, encoder| match encoder.plan() {
+                Some(plan) => engine.open_plan(file, plan, opening.threads),
+                None => engine.open(file, opening.run_threads),
+            })?;
+        Ok(Opened { file, session, encoder, engine: engine.info().clone() })
     }
 
-    fn open_once(&self, opening: Opening<'_>, engine: &dyn Engine) -> Result<Opened> {
-        let folder = match &self.place {
-            Place::Cache(folder) => folder,
-            Place::Model | Place::Nowhere => opening.folder,
+    /// [`Source::open`] by whatever opens its file.
+    pub fn open_by<T>(
+        self,
+        opening: Opening<'_>,
+        engine: &dyn Engine,
+        open: impl Fn(&Path, &Encoder) -> Result<T>,
+    ) -> Result<(T, PathBuf, Encoder)> {
+        let path = |source: &Source| match &source.place {
+            Place::Cache(folder) => folder.join(&source.encoder.file),
+            Place::Model | Place::Nowhere => opening.folder.join(&source.encoder.file),
         };
-        let file = folder.join(&self.encoder.file);
-        let session = match self.encoder.plan() {
-            Some(plan) => engine.open_plan(&file, plan, opening.threads),
-            None => engine.open(&file, opening.run_threads),
-        }?;
-        Ok(Opened { file, session, encoder: self.encoder.clone(), engine: engine.info().clone() })
+        let file = path(&self);
+        match open(&file, &self.encoder) {
+            Err(error) if opening.options.rebuild && !self.fresh && is_refused(&error) => {
+                let sha256 = self.encoder.sha256.clone();
+                let built = self.build(opening, engine, Some(&sha256))?;
+                let file = path(&built);
+                Ok((open(&file, &built.encoder)?, file, built.encoder))
+            }
+            result => Ok((result?, file, self.encoder)),
+        }
     }
 }
 

@@ -2,17 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use clip_model::manifest::{self, Camera, Sizes};
+use clip_model::manifest::{self, Camera, Encoder, Sizes};
 use clip_model::{Manifest, files};
 use clip_tensorrt::{DeviceInput, Element, Kind, cuda};
 
 use super::memory::{CameraFrame, CudaFrame, FrameMemory};
 use crate::device::{Device, EngineKind};
 use crate::embeddings::dot;
+use crate::engine::EngineInfo;
 use crate::engine::tensorrt::{self, Pool};
-use crate::engine::{self, EngineInfo};
 use crate::error::{Error, Result};
 use crate::options::Options;
+use crate::source::{Engines, Opening, Source};
 
 /// Largest plan that is read, bytes.
 const LIMIT: u64 = 1 << 36;
@@ -25,7 +26,6 @@ const LENGTH_TOLERANCE: f32 = 0.01;
 pub struct DeviceCamera {
     camera: Camera,
     file: PathBuf,
-    batch: Sizes,
     embed_dim: usize,
     engine: EngineInfo,
     pool: Pool,
@@ -37,7 +37,8 @@ impl DeviceCamera {
     ///
     /// # Errors
     /// [`Error::Model`] when the plan is missing or changed; the `Library` variants, [`Error::TensorRt`] and [`Error::Device`] when TensorRT or the GPU
-    /// cannot be had; [`Error::Misfit`] for a plan that was built for another machine; [`Error::Plan`] when TensorRT refuses it.
+    /// cannot be had; [`Error::Misfit`] for a plan that was built for another machine; [`Error::Plan`] when TensorRT refuses it. With
+    /// [`Options::rebuild`], of the last two the errors of building another one.
     pub fn open(
         folder: &Path,
         manifest: &Manifest,
@@ -46,50 +47,54 @@ impl DeviceCamera {
     ) -> Result<Option<DeviceCamera>> {
         let Some(camera) = &manifest.camera else { return Ok(None) };
         let Some(plan) = camera.encoder.plan() else { return Ok(None) };
-        let (kind, library) = match plan.is_of_rtx() {
-            true => (EngineKind::TensorRtRtx, Kind::Rtx),
-            false => (EngineKind::TensorRt, Kind::TensorRt),
-        };
         let family = Some(plan.family.as_str());
-        let engine = engine::start(kind, options, family)?;
-        let file = manifest::verified(folder, &camera.encoder.file, &camera.encoder.sha256)?;
-        let differs = engine.misfits(plan);
-        if !differs.is_empty() {
-            return Err(Error::Misfit { file, differs, graph: plan.graph.file.clone() });
+        let mut engines = Engines::default();
+        let opening = Opening { folder, manifest, options, threads, run_threads: threads };
+        let source = Source::choose(opening, &camera.encoder, &mut engines)?;
+        let library = match source.kind {
+            EngineKind::TensorRtRtx => Kind::Rtx,
+            EngineKind::TensorRt => Kind::TensorRt,
+            _ => return Ok(None),
+        };
+        for (file, sha256) in source.files() {
+            manifest::verified(folder, file, sha256)?;
         }
+        let engine = engines.start(source.kind, options, family)?;
         let Device::Cuda(device) = engine.info().device else { return Ok(None) };
         let library = tensorrt::library(library, options.tensorrt.as_deref(), family)?;
-        let failed = |source: clip_tensorrt::Error| Error::Plan {
-            action: "open",
-            file: file.clone(),
-            source: source.into(),
-        };
-        let bytes = files::read(&file, LIMIT)?;
         let gpu = cuda::Device::open(device)?;
-        let opened = library.deserialize(&gpu, &bytes, plan.build.version_compatible).map_err(failed)?;
-        drop(bytes);
-        let expected = [camera.inputs.len(), 1];
-        let found = [true, false].map(|input| opened.io().iter().filter(|io| io.is_input == input).count());
-        let inputs = opened.io().iter().filter(|io| io.is_input);
-        let known = inputs.clone().all(|io| camera.inputs.contains(&io.name) && io.element == Element::UInt8);
-        if found != expected || !known {
-            return Err(Error::Mismatch {
-                expected: format!("{:?} of uint8, and one output", camera.inputs),
-                found: format!("{:?}", opened.io().iter().map(|io| &io.name).collect::<Vec<_>>()),
-                file,
-            });
-        }
-        // Frames lie now here, now there, so that there is nothing for a CUDA graph to repeat.
-        let pool = Pool::new(opened, 0, threads).map_err(failed)?;
+        let open = |file: &Path, encoder: &Encoder| {
+            let failed = |source: clip_tensorrt::Error| Error::Plan {
+                action: "open",
+                file: file.to_owned(),
+                source: source.into(),
+            };
+            let compatible = encoder.plan().is_some_and(|plan| plan.build.version_compatible);
+            let opened = library.deserialize(&gpu, &files::read(file, LIMIT)?, compatible).map_err(failed)?;
+            check(camera, &opened, file)?;
+            // Frames lie now here, now there, so that there is nothing for a CUDA graph to repeat.
+            Pool::new(opened, 0, threads).map_err(failed)
+        };
+        let (pool, file, encoder) = source.built(opening, &*engine)?.open_by(opening, &*engine, open)?;
+        let (embed_dim, engine) = (manifest.embed_dim, engine.info().clone());
         Ok(Some(DeviceCamera {
-            camera: camera.clone(),
-            batch: plan.batch,
-            embed_dim: manifest.embed_dim,
-            engine: engine.info().clone(),
+            camera: Camera { encoder, ..camera.clone() },
+            embed_dim,
+            engine,
             file,
             pool,
             device,
         }))
+    }
+
+    /// The file that it runs: in the model folder, or a plan of the user's cache folder.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Whether nobody has compared the plan with the graph that it was built of.
+    pub fn is_unverified(&self) -> bool {
+        self.camera.encoder.plan().is_some_and(|plan| !plan.verified)
     }
 
     /// What runs it.
@@ -117,7 +122,7 @@ impl DeviceCamera {
         let mut values = Vec::with_capacity(frames.len() * self.embed_dim);
         let mut done = 0;
         for same in frames.chunk_by(|a, b| a.stream == b.stream) {
-            for batch in same.chunks(self.batch.max.max(1)) {
+            for batch in same.chunks(self.batch().max.max(1)) {
                 values.extend(self.run(batch, done)?);
                 done += batch.len();
             }
@@ -125,11 +130,16 @@ impl DeviceCamera {
         Ok(values)
     }
 
+    /// Frames that go into a run.
+    fn batch(&self) -> Sizes {
+        self.camera.encoder.plan().map_or(Sizes::fixed(1), |plan| plan.batch)
+    }
+
     /// Of frames of one stream, not more than go into a run; `before` came before them in the call.
     fn run(&self, frames: &[CudaFrame], before: usize) -> Result<Vec<f32>> {
         let planes = self.camera.planes();
         // What is missing in a batch of a least size is filled up with the last one.
-        let rows = frames.len().max(self.batch.min);
+        let rows = frames.len().max(self.batch().min);
         let frame = |row: usize| &frames[row.min(frames.len() - 1)];
         let pieces: Vec<Vec<u64>> =
             (0..planes.len()).map(|plane| (0..rows).map(|row| frame(row).planes[plane]).collect()).collect();
@@ -176,4 +186,20 @@ impl DeviceCamera {
         }
         Ok(values)
     }
+}
+
+/// Whether an engine takes what the camera's graph takes.
+fn check(camera: &Camera, opened: &clip_tensorrt::Engine, file: &Path) -> Result<()> {
+    let expected = [camera.inputs.len(), 1];
+    let found = [true, false].map(|input| opened.io().iter().filter(|io| io.is_input == input).count());
+    let mut inputs = opened.io().iter().filter(|io| io.is_input);
+    let known = inputs.all(|io| camera.inputs.contains(&io.name) && io.element == Element::UInt8);
+    if found == expected && known {
+        return Ok(());
+    }
+    Err(Error::Mismatch {
+        expected: format!("{:?} of uint8, and one output", camera.inputs),
+        found: format!("{:?}", opened.io().iter().map(|io| &io.name).collect::<Vec<_>>()),
+        file: file.to_owned(),
+    })
 }
