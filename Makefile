@@ -50,6 +50,15 @@ bench: .deps/python build ## measure beside PyTorch and ONNX Runtime, side by si
 gpu: ## on a machine with an NVIDIA GPU: train there, check CUDA and embeddings, measure beside PyTorch
 	scripts/gpu-check.sh
 
+.PHONY: aarch64
+aarch64: ## libclip.so, libclip.a, clip-run and clip-export for arm64 Linux (Jetson), into target/aarch64/
+	scripts/aarch64.sh build
+
+.PHONY: test-aarch64
+test-aarch64: .deps/python ## the same, run under qemu and compared with what this machine gives
+	$(BUILD)
+	scripts/aarch64.sh test
+
 .PHONY: fuzz
 fuzz: ## fuzz what reads foreign bytes, each target for two minutes
 	scripts/fuzz.sh

@@ -4,6 +4,8 @@
 #   scripts/deps.sh onnxruntime   .deps/onnxruntime/lib/libonnxruntime.so
 #   scripts/deps.sh onnxruntime-gpu   the one with CUDA, for scripts/gpu-check.sh, .deps/onnxruntime-gpu/lib/libonnxruntime.so
 #   scripts/deps.sh onnxruntime-openvino   the one with OpenVINO, for a test and a benchmark, .deps/onnxruntime-openvino/lib/libonnxruntime.so
+#   scripts/deps.sh onnxruntime-aarch64   the one for aarch64, for scripts/aarch64.sh, .deps/onnxruntime-aarch64/lib/libonnxruntime.so
+#   scripts/deps.sh tensorrt-aarch64      TensorRT for RTX for aarch64, for the same, .deps/tensorrt-aarch64
 #   scripts/deps.sh libtorch      .deps/libtorch, a link to the torch package inside .deps/venv
 #   scripts/deps.sh cuda          the libraries that libtorch needs on a GPU, into .deps/venv
 #   scripts/deps.sh python        the Python reference of `make parity` and `make bench`, into .deps/venv
@@ -61,16 +63,16 @@ install() {
     finished "$1" "$2"
 }
 
-# The shared libraries out of one of its wheels: onnxruntime, onnxruntime-gpu or onnxruntime-openvino, which has OpenVINO's, too.
+# The shared libraries out of one of its wheels: onnxruntime NAME LIST [OPTION...], with pip's options for another machine's wheel.
 onnxruntime() {
-    local list=$pins/$1.txt to=$deps/$1
+    local list=$pins/$2.txt to=$deps/$1
     if done_already "$1" "$list" && [ -e "$to/lib/libonnxruntime.so" ]; then return; fi
     make_venv
     echo "fetching $1 ($list)"
     rm -rf "$to" "$to.tmp"
     mkdir -p "$to.tmp/lib"
     # The library is the same in the wheels of all Python versions, so that any of them will do.
-    pip download --no-deps --only-binary=:all: --python-version 3.12 --dest "$to.tmp" --requirement "$list"
+    pip download --no-deps --only-binary=:all: --python-version 3.12 --dest "$to.tmp" --requirement "$list" "${@:3}"
     "$venv/bin/python" -m zipfile --extract "$to.tmp"/*.whl "$to.tmp/wheel"
     mv "$to.tmp"/wheel/onnxruntime/capi/lib*.so* "$to.tmp/lib/"
     mv "$to.tmp"/wheel/onnxruntime/{LICENSE,ThirdPartyNotices.txt} "$to.tmp/"
@@ -87,14 +89,15 @@ libtorch() {
     if [ -e /dev/nvidiactl ]; then install cuda $pins/cuda.txt; fi
 }
 
-# Packages into a folder of their own: apart NAME PACKAGE, where PACKAGE shows that they are there.
+# Packages into a folder of their own: apart NAME PACKAGE [LIST [OPTION...]], where PACKAGE shows that they are there, with pip's options for
+# another machine's wheels.
 apart() {
-    local list=$pins/$1.txt to=$deps/$1
+    local list=$pins/${3:-$1}.txt to=$deps/$1
     if done_already "$1" "$list" && [ -e "$to/$2" ]; then return; fi
     make_venv
     echo "fetching $1 ($list)"
     rm -rf "$to"
-    pip install --no-deps --only-binary=:all: --target "$to" --requirement "$list"
+    pip install --no-deps --only-binary=:all: --target "$to" --requirement "$list" "${@:4}"
     finished "$1" "$list"
 }
 
@@ -150,10 +153,14 @@ tensorrt_headers() {
 }
 
 case ${1:-} in
-    onnxruntime | onnxruntime-gpu) onnxruntime "$1" ;;
+    onnxruntime | onnxruntime-gpu) onnxruntime "$1" "$1" ;;
+    onnxruntime-aarch64) onnxruntime "$1" onnxruntime --platform manylinux_2_28_aarch64 ;;
+    tensorrt-aarch64)
+        apart "$1" tensorrt_rtx_libs tensorrt --python-version 3.12 --platform manylinux_2_35_aarch64 --platform manylinux_2_28_aarch64
+        ;;
     onnxruntime-openvino)
         if [ "$(uname -sm)" = "Linux x86_64" ]; then
-            onnxruntime "$1"
+            onnxruntime "$1" "$1"
         else
             echo "note: ONNX Runtime with OpenVINO is left out; its package is for Linux on x86-64" >&2
         fi
@@ -188,5 +195,5 @@ case ${1:-} in
         apart fastembed fastembed
         from_npm transformers-js
         ;;
-    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python|engines|tensorrt|tensorrt-headers|tensorrt-lean|optimum|frames|nncf|runtimes|onnxruntime-gpu|onnxruntime-openvino" ;;
+    *) fail "usage: scripts/deps.sh onnxruntime|libtorch|cuda|python|engines|tensorrt|tensorrt-headers|tensorrt-lean|optimum|frames|nncf|runtimes|onnxruntime-gpu|onnxruntime-openvino|onnxruntime-aarch64|tensorrt-aarch64" ;;
 esac

@@ -6,15 +6,19 @@ mod programs;
 use std::path::Path;
 use std::process::Command;
 
-use programs::{alone, another_model, built, checker, colours, compiler, repository, run, write_bmp};
+use programs::{
+    alone, another_model, built, checker, colours, compiler, is_emulated, is_silent, repository, run,
+    write_bmp,
+};
 
 /// The strictest that the header promises.
 const WARNINGS: [&str; 6] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wshadow", "-Wconversion"];
 
-/// The user's compiler, and clang where there is one.
+/// The user's compiler, and clang where there is one that makes programs for this machine.
 fn compilers() -> Vec<Command> {
     let clang = || Command::new("clang++");
-    let has_clang = clang().arg("--version").output().is_ok_and(|output| output.status.success());
+    let has_clang =
+        !is_emulated() && clang().arg("--version").output().is_ok_and(|output| output.status.success());
     [Some(compiler("CXX", "c++")), has_clang.then(clang)].into_iter().flatten().collect()
 }
 
@@ -41,7 +45,7 @@ fn everything_works(options: &[&str], is_checked: bool) {
             alone(&path)
         };
         let output = run(program.arg(colours()).arg(other.path()).arg(folder.path()));
-        assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+        is_silent(&output);
     }
 }
 
