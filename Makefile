@@ -10,8 +10,8 @@ export PYTHON
 export ORT_DISABLE_TELEMETRY ?= 1
 
 # Cargo's output folder, where the user has moved it.
-TARGET := $(or $(CARGO_TARGET_DIR),target)
-export CARGO_TARGET_DIR := $(abspath $(TARGET))
+OUT := $(or $(CARGO_TARGET_DIR),target)
+export CARGO_TARGET_DIR := $(abspath $(OUT))
 
 # A libtorch of the user's own is taken instead of ours.
 LIBTORCH_HERE := $(if $(LIBTORCH)$(LIBTORCH_USE_PYTORCH),,.deps/libtorch)
@@ -44,11 +44,21 @@ parity: .deps/python .deps/engines .deps/runtimes .deps/tensorrt .deps/frames bu
 .PHONY: bench
 bench: .deps/python build ## measure beside PyTorch and ONNX Runtime, side by side in one run
 	$(BUILD) --workspace --examples
-	.deps/venv/bin/python tests/bench/compare.py $(TARGET)/release/examples --json $(TARGET)/bench.json
+	.deps/venv/bin/python tests/bench/compare.py $(OUT)/release/examples --json $(OUT)/bench.json
 
 .PHONY: gpu
 gpu: ## on a machine with an NVIDIA GPU: train there, check CUDA and embeddings, measure beside PyTorch
 	scripts/gpu-check.sh
+
+.PHONY: install
+install: ## libclip, headers, pkg-config, CMake, programs, manual pages, completions: PREFIX=/usr/local LIBDIR= INCLUDEDIR= DESTDIR= TARGET=
+	scripts/install.sh
+
+.PHONY: uninstall
+uninstall: ## remove what `make install` with the same PREFIX and DESTDIR put there
+	scripts/install.sh uninstall
+
+export PREFIX LIBDIR INCLUDEDIR DESTDIR TARGET
 
 .PHONY: aarch64
 aarch64: ## libclip.so, libclip.a, clip-run and clip-export for arm64 Linux (Jetson), into target/aarch64/

@@ -32,6 +32,8 @@
  *   no pointer to them after the call, and changes only the buffers that it fills.
  * Arguments: Pointers must not be NULL unless the function says so, except arrays of length 0. Strings, paths too, are
  *   UTF-8 and end with a zero byte.
+ * Structs: Those with an _INIT start from it; of the others zeros are a start, `= {0}` in C and `{}` in C++ (where
+ *   compilers warn of `= {0}`).
  * Threads: A handle never changes once it is made, or, if it is a stream, is made for that, so any number of threads
  *   may use it at the same time. Free it once, after the last call that uses it has returned; labels can have several
  *   owners, see clip_labels_retain. Threads with small stacks, from 64 KiB, may call: a call that finds less than 256

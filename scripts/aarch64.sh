@@ -3,6 +3,7 @@
 #
 #   scripts/aarch64.sh build   libclip.so, libclip.a, clip-run and clip-export, into target/aarch64/aarch64-unknown-linux-gnu/release
 #   scripts/aarch64.sh test    runs them under qemu, and compares what they give with what this machine's give
+#   scripts/aarch64.sh cargo build ...   cargo with what makes it build for aarch64, into CARGO_TARGET_DIR
 #   scripts/aarch64.sh missing says what of the machine is not there for that, and ends with 1; with 0 where nothing is missing
 #
 # It needs a C and C++ compiler for aarch64 and Rust's library for it: of rustup (`rustup target add aarch64-unknown-linux-gnu`) or of Debian, see
@@ -12,7 +13,8 @@ cd "$(dirname "$0")/.."
 
 target=aarch64-unknown-linux-gnu
 root=${CARGO_TARGET_DIR:-$PWD/target}
-export CARGO_TARGET_DIR=$root/aarch64
+# A package is built elsewhere (scripts/install.sh).
+if [ "${1:-}" != cargo ]; then export CARGO_TARGET_DIR=$root/aarch64; fi
 built=$CARGO_TARGET_DIR/$target/release
 # Emulation of arm64 by Debian 12's own version, 7.2, ends in ONNX Runtime's inspection of the processor.
 emulator_version=8
@@ -93,6 +95,10 @@ run_tests() {
 
 case ${1:-} in
     build) build ;;
+    cargo)
+        needs true
+        cross "${@:2}"
+        ;;
     test) run_tests ;;
     missing)
         missing=$(missing_to_build; missing_to_test)
@@ -101,5 +107,5 @@ case ${1:-} in
             exit 1
         fi
         ;;
-    *) fail "usage: scripts/aarch64.sh build|test|missing" ;;
+    *) fail "usage: scripts/aarch64.sh build|test|cargo|missing" ;;
 esac

@@ -16,7 +16,7 @@ mod output;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use clip_runtime::{Error, Part, TensorRtError};
 
 /// Classify images and compute embeddings with a model folder
@@ -55,6 +55,9 @@ enum Command {
 
 fn main() -> ExitCode {
     clip_program::start();
+    if let Some(status) = clip_program::pages::asked_for(Arguments::command) {
+        return status;
+    }
     let done = match Arguments::parse().command {
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Embed(arguments) => embed::run(&arguments),

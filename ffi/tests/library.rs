@@ -141,6 +141,39 @@ fn the_header_is_c99_and_cpp11_and_stands_alone() {
     assert!(header.lines().count() <= 700, "the header is a manual, not a book");
 }
 
+/// Programs whose authors have all warnings on start from the macros, or from zeros.
+#[test]
+fn structs_are_started_without_a_warning() {
+    let header = std::fs::read_to_string(repository().join("include/clip.h")).unwrap();
+    let words = |prefix: &str, suffix: &str| -> Vec<String> {
+        let lines = header.lines().filter_map(|line| line.strip_prefix(prefix)?.split([' ', '{']).next());
+        lines.filter(|name| name.ends_with(suffix)).map(str::to_owned).collect()
+    };
+    let structs: Vec<String> = words("typedef struct ", "")
+        .into_iter()
+        .filter(|name| header.contains(&format!("typedef struct {name} {{")))
+        .collect();
+    let macros = words("#define ", "_INIT");
+    assert!(structs.len() >= 9 && macros.len() >= 4, "{structs:?} {macros:?}");
+    let function = |zeros: &str| {
+        let zeroed = structs.iter().map(|name| format!("    {{ {name} value {zeros}; (void)value; }}\n"));
+        let started = macros.iter().map(|name| {
+            let of = name.trim_end_matches("_INIT").to_lowercase();
+            format!("    {{ {of} value = {name}; (void)value; }}\n")
+        });
+        let body: String = zeroed.chain(started).collect();
+        format!("#include \"clip.h\"\nvoid start(void);\nvoid start(void)\n{{\n{body}}}\n")
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (c, cpp) = (folder.path().join("start.c"), folder.path().join("start.cpp"));
+    std::fs::write(&c, function("= {0}")).unwrap();
+    std::fs::write(&cpp, function("{}")).unwrap();
+    run(cc().arg("-fsyntax-only").arg(&c));
+    let mut compiler = compiler("CXX", "c++");
+    compiler.args(["-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-I"]);
+    run(compiler.arg(repository().join("include")).arg(&cpp));
+}
+
 #[test]
 fn the_example_inside_the_header_compiles() {
     let header = std::fs::read_to_string(repository().join("include/clip.h")).unwrap();

@@ -1,5 +1,5 @@
 //! What the command-line programs share: one manner of ending, in [`finish`], inputs that may be `-`,
-//! and progress on a terminal or in plain lines.
+//! pages of the manual, and progress on a terminal or in plain lines.
 //!
 //! Exit status of every program: 0 when all went well, 1 when something failed, 2 for wrong arguments. A program that is
 //! interrupted or terminated removes what it has half written and ends by that signal (130 and 143 in a shell).
@@ -7,6 +7,7 @@
 pub mod input;
 mod lifeline;
 mod output;
+pub mod pages;
 mod progress;
 #[cfg(unix)]
 mod signals;

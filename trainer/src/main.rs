@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use clip_checkpoint::Checkpoint;
 use clip_data::expand;
 use clip_model::templates::{Template, parse_labels};
@@ -72,6 +72,9 @@ struct Arguments {
 fn main() -> ExitCode {
     keep_freed_memory();
     clip_program::start();
+    if let Some(status) = clip_program::pages::asked_for(Arguments::command) {
+        return status;
+    }
     let arguments = Arguments::parse();
     // What panics is told below, in one line.
     std::panic::set_hook(Box::new(|_| {}));

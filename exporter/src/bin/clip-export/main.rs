@@ -47,13 +47,20 @@ fn main() -> ExitCode {
     if std::env::args_os().skip(1).eq([clip_exporter::layout::ARGUMENT]) {
         return compare();
     }
+    if let Some(status) = clip_program::pages::asked_for(parser) {
+        return status;
+    }
     clip_program::finish(dispatch())
 }
 
-fn dispatch() -> anyhow::Result<()> {
-    // Exporting, the main use, needs no subcommand.
+/// Exporting, the main use, needs no subcommand.
+fn parser() -> clap::Command {
     let parser = Command::augment_subcommands(export::Arguments::command());
-    let matches = parser.subcommand_required(false).arg_required_else_help(false).get_matches();
+    parser.subcommand_required(false).arg_required_else_help(false)
+}
+
+fn dispatch() -> anyhow::Result<()> {
+    let matches = parser().get_matches();
     if matches.subcommand_name().is_none() {
         return export::run(export::Arguments::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()));
     }

@@ -1,0 +1,143 @@
+#!/usr/bin/env bash
+# `make install`: libclip, its headers, what finds them (pkg-config, CMake), the programs, their manual pages and completions.
+#
+#   scripts/install.sh             into $DESTDIR$PREFIX; the variables below say where
+#   scripts/install.sh uninstall   removes what that puts there
+#
+#   PREFIX=/usr/local  LIBDIR=$PREFIX/lib  INCLUDEDIR=$PREFIX/include  DESTDIR=
+#   TARGET=   aarch64-unknown-linux-gnu for a board (scripts/aarch64.sh says what that needs); this machine by default
+#
+# What is installed is built by itself, in target/package/, without paths of this machine in it and without the source tree's ONNX Runtime: that is
+# looked for beside libclip.so and where the system looks.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+prefix=${PREFIX:-/usr/local}
+libdir=${LIBDIR:-$prefix/lib}
+includedir=${INCLUDEDIR:-$prefix/include}
+for folder in "$prefix" "$libdir" "$includedir"; do
+    case $folder in /*) ;; *) fail "'$folder' is no absolute path; say, for example: make install PREFIX=/opt/clip" ;; esac
+done
+to=${DESTDIR:-}
+target=${TARGET:-$(rustc -vV | sed -n 's/^host: //p')}
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+soname=libclip.so.$(sed -n 's/^const ABI: u32 = \([0-9]*\);.*/\1/p' ffi/build.rs)
+root=${CARGO_TARGET_DIR:-$PWD/target}/package
+programs=(clip-run clip-export)
+
+# Paths as they are after building, relative to the roots.
+lib_files=("libclip.so.$version" "$soname" libclip.so libclip.a pkgconfig/clip.pc cmake/clip/clipConfig.cmake cmake/clip/clipConfigVersion.cmake)
+
+build() {
+    local cargo=${CARGO_HOME:-$HOME/.cargo} rustup tool=
+    rustup=$(rustc --print sysroot)
+    # Where sources lay says nothing to whoever runs them.
+    local hidden="--remap-path-prefix=$PWD=/libclip --remap-path-prefix=$cargo/registry/src=/crates --remap-path-prefix=$rustup=/rust"
+    export CARGO_TARGET_DIR=$root CLIP_ONNXRUNTIME='' CLIP_TENSORRT_RTX=''
+    # C sources, too.
+    export CFLAGS="${CFLAGS:-} -ffile-prefix-map=$cargo/registry/src=/crates -ffile-prefix-map=$PWD=/libclip"
+    case $target in
+        aarch64-*)
+            RUSTFLAGS="${RUSTFLAGS:-} $hidden" scripts/aarch64.sh cargo build --package clip-ffi --package clip-run --package clip-exporter
+            tool=aarch64-linux-gnu-
+            ;;
+        *)
+            RUSTFLAGS="${RUSTFLAGS:-} $hidden" "${CARGO:-cargo}" build --release --target "$target" \
+                --package clip-ffi --package clip-run --package clip-exporter
+            ;;
+    esac
+    built=$root/$target/release
+    hide_symbols "$tool"
+}
+
+# libclip.a as one object whose only names are those of clip.h: the names of Rust's library, of libjpeg and others would else meet
+# with those of the program that it is linked into, and be exported by a plugin.
+hide_symbols() {
+    local tool=$1 work=$root/static
+    [ ! "$work/libclip.a" -nt "$built/libclip.a" ] || return 0
+    rm -rf "$work"
+    mkdir -p "$work"
+    "${tool}nm" -D --defined-only "$built/libclip.so" | awk '{ print $3 }' > "$work/names"
+    "${tool}ld" -r --whole-archive "$built/libclip.a" -o "$work/whole.o"
+    # The code of Rust's library lies in it a second time, for a compiler.
+    "${tool}objcopy" --keep-global-symbols="$work/names" --strip-debug --remove-section=.llvmbc --remove-section=.llvmcmd "$work/whole.o" "$work/clip.o"
+    "${tool}ar" rcs "$work/libclip.a.new" "$work/clip.o"
+    rm "$work"/*.o
+    mv "$work/libclip.a.new" "$work/libclip.a"
+}
+
+# Written by the programs themselves. Those for another machine are the same as this one's.
+write_pages() {
+    local program from=$built
+    if [ "$target" != "$(rustc -vV | sed -n 's/^host: //p')" ]; then
+        from=${PAGES_FROM:-${CARGO_TARGET_DIR%/package}/release}
+    fi
+    rm -rf "$root/pages"
+    for program in "${programs[@]}"; do
+        "$from/$program" write-pages "$root/pages" || fail "$from/$program cannot write its manual pages; run \`cargo build --release\` first"
+    done
+}
+
+filled() { # template, mode, file
+    install -d "$(dirname "$3")"
+    sed -e "s|@PREFIX@|$prefix|; s|@LIBDIR@|$libdir|; s|@INCLUDEDIR@|$includedir|; s|@VERSION@|$version|; s|@SONAME@|$soname|" \
+        -e "s|@INCLUDE_FROM_CMAKE@|$(realpath --canonicalize-missing --relative-to="$libdir/cmake/clip" "$includedir")|" "$1" > "$3"
+    chmod "$2" "$3"
+}
+
+install_all() {
+    local strip=strip page
+    build
+    write_pages
+    case $target in aarch64-*) strip=aarch64-linux-gnu-strip ;; esac
+    install -d "$to$libdir" "$to$prefix/bin" "$to$includedir"
+    install -m 644 "$built/libclip.so" "$to$libdir/libclip.so.$version"
+    "$strip" --strip-unneeded "$to$libdir/libclip.so.$version"
+    ln -sfn "libclip.so.$version" "$to$libdir/$soname"
+    ln -sfn "$soname" "$to$libdir/libclip.so"
+    install -m 644 "$root/static/libclip.a" "$to$libdir/libclip.a"
+    install -m 644 include/clip.h include/clip.hpp "$to$includedir"
+    filled packaging/clip.pc.in 644 "$to$libdir/pkgconfig/clip.pc"
+    filled packaging/clipConfig.cmake.in 644 "$to$libdir/cmake/clip/clipConfig.cmake"
+    filled packaging/clipConfigVersion.cmake.in 644 "$to$libdir/cmake/clip/clipConfigVersion.cmake"
+    for program in "${programs[@]}"; do
+        install -m 755 "$built/$program" "$to$prefix/bin/$program"
+        "$strip" "$to$prefix/bin/$program"
+    done
+    install -D -m 644 -t "$to$prefix/share/man/man1" "$root"/pages/*.1
+    install -D -m 644 -t "$to$prefix/share/zsh/site-functions" "$root"/pages/_*
+    install -D -m 644 -t "$to$prefix/share/fish/vendor_completions.d" "$root"/pages/*.fish
+    for page in "$root"/pages/*.bash; do
+        install -D -m 644 "$page" "$to$prefix/share/bash-completion/completions/$(basename "$page" .bash)"
+    done
+    install -D -m 644 -t "$to$prefix/share/doc/libclip" README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT docs/cameras.md
+    echo "libclip $version is installed in $to$prefix${to:+, to be used as $prefix}"
+    if [ -z "$to" ]; then
+        echo "ONNX Runtime is not part of it: put libonnxruntime.so (of the wheel $(sed '/^#/d' scripts/pins/onnxruntime.txt)) into $libdir, or name it in ORT_DYLIB_PATH"
+        case $libdir in /usr/lib | /usr/local/lib | /usr/lib/*) echo "run ldconfig once, so that programs find libclip.so" ;; esac
+    fi
+}
+
+uninstall() {
+    local file program
+    for file in "${lib_files[@]}"; do rm -f "$to$libdir/$file"; done
+    rm -f "$to$includedir/clip.h" "$to$includedir/clip.hpp"
+    for program in "${programs[@]}"; do
+        rm -f "$to$prefix/bin/$program" "$to$prefix/share/man/man1/$program.1" "$to$prefix/share/man/man1/$program"-*.1 \
+            "$to$prefix/share/zsh/site-functions/_$program" "$to$prefix/share/fish/vendor_completions.d/$program.fish" \
+            "$to$prefix/share/bash-completion/completions/$program"
+    done
+    rm -rf "$to$prefix/share/doc/libclip" "$to$libdir/cmake/clip"
+    echo "libclip is removed from $to$prefix"
+}
+
+case ${1:-install} in
+    install) install_all ;;
+    uninstall) uninstall ;;
+    *) fail "usage: scripts/install.sh [uninstall]" ;;
+esac
