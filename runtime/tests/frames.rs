@@ -229,6 +229,12 @@ fn surfaces_are_mapped_once_and_synchronised_each_time() {
     drop(mapper);
     assert_eq!(double.calls(), [4, 4, 8]);
 
+    // Strides are the buffer's, whoever says what they are.
+    let unsaid = FrameLayout { strides: [0; 3], ..nv12 };
+    let first = unsafe { SurfaceFrame::new(surface, 0) };
+    assert_eq!(first.with_strides(unsaid).unwrap().strides[..2], nv12.strides[..2]);
+    let beyond = unsafe { SurfaceFrame::new(surface, 7) };
+    assert!(beyond.with_strides(unsaid).unwrap_err().to_string().contains("number 7 was asked for"));
     // What a surface is must be what was said.
     let mapper = Mapper::with_surface_library(&double.file);
     refused(&mapper, &frame(2), nv12, "it has 2 buffers, and number 2 was asked for");

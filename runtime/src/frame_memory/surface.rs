@@ -38,15 +38,10 @@ impl Surfaces {
         layout: &FrameLayout,
         work: impl FnOnce(&[&[u8]]) -> Result<T>,
     ) -> Result<T> {
+        let buffer = frame.buffer()?;
         let surface: *mut Surface = frame.surface.cast();
-        if surface.is_null() {
-            return Err(failed("the pointer is null".to_owned()));
-        }
         // SAFETY: it is a surface, as whoever has made the frame promised.
-        let (size, memory, list) = unsafe { ((*surface).batch_size, (*surface).memory, (*surface).list) };
-        if frame.index >= size || list.is_null() {
-            return Err(failed(format!("it has {size} buffers, and number {} was asked for", frame.index)));
-        }
+        let memory = unsafe { (*surface).memory };
         if memory == CUDA_DEVICE {
             return Err(failed(
                 "it lies on the GPU, where the processor does not see it: give its address as CUDA memory"
@@ -54,8 +49,6 @@ impl Surfaces {
             ));
         }
         let index = c_int::try_from(frame.index).unwrap_or(c_int::MAX);
-        // SAFETY: there are so many in the list.
-        let buffer = unsafe { list.add(frame.index as usize) };
         // SAFETY: the buffer is one; nobody changes what it is.
         check(unsafe { &*buffer }, layout)?;
         self.state().map(surface, index, buffer)?;
@@ -118,6 +111,35 @@ impl State {
             true => Ok(()),
             false => Err(failed("NvBufSurfaceSyncForCpu fails".to_owned())),
         }
+    }
+}
+
+impl SurfaceFrame {
+    /// The layout with the strides that the buffer's planes have: its maker chooses them.
+    ///
+    /// # Errors
+    /// [`Error::Frame`] without such a buffer.
+    pub fn with_strides(&self, layout: FrameLayout) -> Result<FrameLayout> {
+        let buffer = self.buffer()?;
+        // SAFETY: the buffer is one.
+        let pitch = unsafe { (*buffer).planes.pitch };
+        let strides = std::array::from_fn(|plane| pitch[plane] as usize);
+        Ok(FrameLayout { strides, ..layout })
+    }
+
+    /// The buffer of the surface.
+    fn buffer(&self) -> Result<*mut Buffer> {
+        let surface: *mut Surface = self.surface.cast();
+        if surface.is_null() {
+            return Err(failed("the pointer is null".to_owned()));
+        }
+        // SAFETY: it is a surface, as whoever has made the frame promised.
+        let (size, list) = unsafe { ((*surface).batch_size, (*surface).list) };
+        if self.index >= size || list.is_null() {
+            return Err(failed(format!("it has {size} buffers, and number {} was asked for", self.index)));
+        }
+        // SAFETY: there are so many in the list.
+        Ok(unsafe { list.add(self.index as usize) })
     }
 }
 
