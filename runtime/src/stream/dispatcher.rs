@@ -61,6 +61,11 @@ impl Dispatcher {
         Ok(Dispatcher { core: Arc::new(core) })
     }
 
+    /// The model.
+    pub fn clip(&self) -> &Arc<Clip> {
+        &self.core.shared.clip
+    }
+
     /// A stream whose outcomes are polled, by [`Stream::poll`].
     ///
     /// # Errors

@@ -1,0 +1,58 @@
+//! What can go wrong.
+
+use std::path::PathBuf;
+
+/// Why the element does not work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The property is not set.
+    #[error("no model: set the property model to a folder that clip-export wrote")]
+    NoModel,
+    /// The model folder cannot be used.
+    #[error("cannot open the model {folder}: {source}")]
+    Model {
+        /// The property model.
+        folder: PathBuf,
+        /// Why not.
+        source: clip_runtime::Error,
+    },
+    /// A property is no name that is known.
+    #[error("{property} is \"{found}\", expected {expected}")]
+    Name {
+        /// The property.
+        property: &'static str,
+        /// What it is set to.
+        found: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// There are no labels.
+    #[error("the model folder holds no labels: set labels, labels-file or label-set")]
+    NoLabels,
+    /// Labels from more than one place.
+    #[error("labels come from one place: set one of labels, labels-file and label-set")]
+    ManyLabels,
+    /// A file of labels cannot be read.
+    #[error("cannot read {file}: {source}")]
+    LabelsFile {
+        /// The property labels-file.
+        file: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// What the pipeline's pictures are is not known to libclip.
+    #[error("{0}")]
+    Caps(String),
+    /// A function of a newer GStreamer was asked for.
+    #[error("embedding needs GStreamer 1.26 or newer: {0}")]
+    Tensors(String),
+    /// The library refuses it.
+    #[error(transparent)]
+    Clip(#[from] clip_runtime::Error),
+}
+
+impl From<clip_model::Error> for Error {
+    fn from(error: clip_model::Error) -> Error {
+        Error::Clip(error.into())
+    }
+}

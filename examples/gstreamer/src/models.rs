@@ -1,0 +1,46 @@
+//! The models of this process, each opened once, however many elements run it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use clip_runtime::Clip;
+use clip_runtime::stream::Dispatcher;
+
+use crate::error::Error;
+use crate::settings::Settings;
+
+/// What makes a model another one.
+#[derive(Debug, PartialEq)]
+struct Key {
+    folder: PathBuf,
+    engine: Option<String>,
+    device: Option<String>,
+    threads: u32,
+}
+
+static OPEN: Mutex<Vec<(Key, Weak<Dispatcher>)>> = Mutex::new(Vec::new());
+
+/// The model that the settings name, opened now unless an element of this process has it open. It is closed when the last one lets it go.
+pub fn open(settings: &Settings) -> Result<Arc<Dispatcher>, Error> {
+    let folder = settings.model.clone().ok_or(Error::NoModel)?;
+    let options = settings.options()?;
+    let key = Key {
+        // What cannot be found is not opened below, which says why.
+        folder: folder.canonicalize().unwrap_or_else(|_| folder.clone()),
+        engine: settings.engine.clone(),
+        device: settings.device.clone(),
+        threads: settings.threads,
+    };
+    // Held while the model is opened: elements that start together would else open it twice.
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    open.retain(|(_, model)| model.strong_count() > 0);
+    let known = open.iter().find(|(known, _)| *known == key);
+    if let Some(model) = known.and_then(|(_, model)| model.upgrade()) {
+        return Ok(model);
+    }
+    let failed = |source| Error::Model { folder: folder.clone(), source };
+    let clip = Clip::open_with(&key.folder, &options).map_err(failed)?;
+    let model = Arc::new(Dispatcher::new(Arc::new(clip)).map_err(failed)?);
+    open.push((key, Arc::downgrade(&model)));
+    Ok(model)
+}
