@@ -570,8 +570,8 @@ typedef struct clip_outcome {
 } clip_outcome;
 
 /// Is told of an outcome, which is valid until it returns, in a thread of the library, for which all streams of the
-/// model wait meanwhile. It may call whatever it wants, the functions of streams too, but neither clip_stream_flush
-/// nor a push that waits.
+/// model wait meanwhile; of frames that clip_stream_free gives back, in the thread that called that. It may call whatever
+/// it wants, the functions of streams too, but clip_stream_flush and a push that would wait are refused there.
 typedef void (*clip_outcome_function)(void *user, const clip_outcome *outcome);
 
 /// How a stream treats its frames. Start from CLIP_STREAM_OPTIONS_INIT, then set the fields that matter to you. A
@@ -648,7 +648,7 @@ clip_status clip_stream_push_regions(const clip_stream *stream, const clip_frame
 
 /// Writes the next outcome to `*out`, of a stream whose options name no function. Waits for it up to `timeout_ms`
 /// milliseconds; then it returns CLIP_TIMEOUT and `*out` is NULL. The outcome is valid until the next call for this
-/// stream, so one thread polls.
+/// stream, so one thread polls. While 256 outcomes are unread, a push waits with CLIP_BLOCK, and else returns CLIP_DROPPED.
 clip_status clip_stream_poll(const clip_stream *stream, uint32_t timeout_ms, const clip_outcome **out);
 
 /// The item at `index` of an outcome, counted from 0, or NULL when there is none. It is valid as long as the outcome.

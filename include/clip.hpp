@@ -21,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -225,6 +226,13 @@ inline std::string text(const char *found) { return found == nullptr ? std::stri
 /// NaN stands for a number that is not there.
 inline std::optional<float> number(float found) {
     return std::isnan(found) ? std::nullopt : std::optional<float>(found);
+}
+
+/// As C takes them: none of a time that has passed, and as many as there can be of a longer one.
+inline std::uint32_t milliseconds(std::chrono::milliseconds time) {
+    constexpr std::uint32_t most = std::numeric_limits<std::uint32_t>::max();
+    if (time.count() <= 0) return 0;
+    return time.count() < static_cast<std::int64_t>(most) ? static_cast<std::uint32_t>(time.count()) : most;
 }
 
 inline std::size_t smaller(std::size_t a, std::size_t b) { return a < b ? a : b; }
@@ -615,6 +623,14 @@ public:
         return detail::give(status, [&] { return stream(std::move(kept), out); });
     }
 
+    stream(stream &&) noexcept = default;
+    /// The stream that this was ends first, and then its function, which is told of the frames that it gives back.
+    stream &operator=(stream &&other) noexcept {
+        handle_ = std::move(other.handle_);
+        told_ = std::move(other.told_);
+        return *this;
+    }
+
     /// The handle, for calls of clip.h; it stays this object's.
     const clip_stream *get() const noexcept { return handle_.get(); }
 
@@ -626,10 +642,10 @@ public:
         return taken(clip_stream_push_regions(get(), &frame, regions.data(), regions.size(), tag));
     }
 
-    /// The next outcome, valid until the next call; none where there was none in time.
+    /// The next outcome, valid until the next call; none where there was none in time, at once for a time that has passed.
     returns<std::optional<outcome>> poll(std::chrono::milliseconds timeout) const {
         const clip_outcome *found = nullptr;
-        const clip_status status = clip_stream_poll(get(), static_cast<std::uint32_t>(timeout.count()), &found);
+        const clip_status status = clip_stream_poll(get(), detail::milliseconds(timeout), &found);
         return detail::give(status == CLIP_TIMEOUT ? CLIP_OK : status, [&] {
             return found == nullptr ? std::nullopt : std::optional<outcome>(found);
         });

@@ -103,7 +103,7 @@ fn of_runtime(error: &clip_runtime::Error) -> clip_status {
         TensorRt(error) => of_tensorrt(error),
         Plan { source, .. } => of_tensorrt(source),
         Cache { .. } => CLIP_ERROR_FILE,
-        StreamOptions(_) | StreamEnded(_) | Frame { .. } => CLIP_ERROR_ARGUMENT,
+        StreamOptions(_) | StreamCall(_) | StreamEnded(_) | Frame { .. } => CLIP_ERROR_ARGUMENT,
         TextLength { .. } => CLIP_ERROR_PROMPT,
         NoLabels | LabelWithoutDirection { .. } => CLIP_ERROR_PROMPT,
         LibraryNotFound { .. } | LibraryUnusable { .. } | LibraryTooOld { .. } | LibraryLoaded { .. } => {

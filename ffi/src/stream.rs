@@ -81,8 +81,8 @@ pub struct clip_outcome {
 }
 
 /// Is told of an outcome, which is valid until it returns, in a thread of the library, for which all streams of the
-/// model wait meanwhile. It may call whatever it wants, the functions of streams too, but neither clip_stream_flush
-/// nor a push that waits.
+/// model wait meanwhile; of frames that clip_stream_free gives back, in the thread that called that. It may call whatever
+/// it wants, the functions of streams too, but clip_stream_flush and a push that would wait are refused there.
 pub type clip_outcome_function =
     Option<unsafe extern "C" fn(user: *mut c_void, outcome: *const clip_outcome)>;
 
@@ -192,7 +192,7 @@ unsafe fn read(
         CLIP_BLOCK => WhenFull::Block,
         other => {
             return Err(Error::Argument(format!(
-                "options->when_full is {other}, which is none of those allowed"
+                "options->when_full is {other}, expected CLIP_DROP_OLDEST, CLIP_DROP_NEWEST or CLIP_BLOCK"
             )));
         }
     };
@@ -278,7 +278,7 @@ unsafe fn push_with(
 
 /// Writes the next outcome to `*out`, of a stream whose options name no function. Waits for it up to `timeout_ms`
 /// milliseconds; then it returns CLIP_TIMEOUT and `*out` is NULL. The outcome is valid until the next call for this
-/// stream, so one thread polls.
+/// stream, so one thread polls. While 256 outcomes are unread, a push waits with CLIP_BLOCK, and else returns CLIP_DROPPED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_stream_poll(
     stream: *const clip_stream,
@@ -293,7 +293,7 @@ pub unsafe extern "C" fn clip_stream_poll(
         let stream = argument::reference(stream, "stream")?;
         let out = argument::output(out, "out")?;
         let Polled { outcome, view } = &mut *lock(&stream.polled);
-        timeout = !stream.stream.poll(Duration::from_millis(timeout_ms.into()), outcome);
+        timeout = !stream.stream.poll(Duration::from_millis(timeout_ms.into()), outcome)?;
         out.write(if timeout { ptr::null() } else { view.of(outcome, &stream.known) });
         Ok(())
     });
@@ -334,10 +334,7 @@ pub unsafe extern "C" fn clip_stream_set_labels(
 /// Waits until every frame that was pushed before has its outcome.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clip_stream_flush(stream: *const clip_stream) -> clip_status {
-    guard(|_| {
-        unsafe { argument::reference(stream, "stream") }?.stream.flush();
-        Ok(())
-    })
+    guard(|_| Ok(unsafe { argument::reference(stream, "stream") }?.stream.flush()?))
 }
 
 /// Writes to `*counts` how many frames the stream had so far.

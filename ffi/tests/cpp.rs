@@ -22,9 +22,9 @@ fn compilers() -> Vec<Command> {
     [Some(compiler("CXX", "c++")), has_clang.then(clang)].into_iter().flatten().collect()
 }
 
-/// The command that compiles a program against libclip.so.
+/// The command that compiles a program against libclip.so; with symbols that every valgrind reads, also from clang.
 fn compile(mut compiler: Command, source: &str, options: &[&str], program: &Path) -> Command {
-    compiler.args(WARNINGS).args(options).args(["-g", "-O1", "-I"]).arg(repository().join("include"));
+    compiler.args(WARNINGS).args(options).args(["-gdwarf-4", "-O1", "-I"]).arg(repository().join("include"));
     compiler.arg(repository().join(source)).arg("-o").arg(program);
     compiler.arg("-L").arg(built()).args(["-lclip", "-lpthread"]);
     compiler.arg(format!("-Wl,-rpath,{}", built().display()));

@@ -112,12 +112,17 @@ pub fn read_text(path: &Path) -> Result<String> {
 }
 
 /// Writes `path` through a temporary file in the same folder that is synced and renamed at the end: after a crash
-/// or a full disk the old content is still there, whole.
+/// or a full disk the old content is still there, whole. What is there and is no plain file (a device, a pipe, a link) is left alone, and
+/// refused.
 pub fn write_atomically(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<&mut File>) -> std::io::Result<()>,
 ) -> Result<()> {
     let fail = |e| Error::io("write", path, e);
+    if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
+        let reason = "it is not a plain file: name a file to be written or replaced";
+        return Err(fail(std::io::Error::new(std::io::ErrorKind::InvalidInput, reason)));
+    }
     let mut temporary = TemporaryFile::create_in(&parent(path)).map_err(fail)?;
     {
         let mut out = BufWriter::with_capacity(1 << 20, temporary.file());

@@ -197,6 +197,9 @@ pub enum Error {
     /// A stream cannot be opened with such options.
     #[error("stream: {0}")]
     StreamOptions(String),
+    /// A call that a stream cannot answer.
+    #[error("stream: {0}")]
+    StreamCall(&'static str),
     /// A stream takes no more frames.
     #[error("the stream takes no more frames: {0}")]
     StreamEnded(&'static str),
@@ -262,7 +265,7 @@ pub enum Error {
     },
     /// An embedding that comes from outside and points nowhere.
     #[error(
-        "row {row} of the embeddings has no direction: its numbers have to be finite, and not all of them zero"
+        "row {row} of the embeddings has no direction: its numbers have to be finite, not all of them zero, and none too large or too small to be squared"
     )]
     Row {
         /// Which embedding, from 0.
@@ -270,8 +273,8 @@ pub enum Error {
     },
     /// Logits of which no probabilities can be made.
     #[error(
-        "no probabilities can be made with logit scale {} and bias {:?}: both have to be finite, and the scale more than 0",
-        .0.scale, .0.bias
+        "no probabilities can be made with logit scale {}{}: both have to be finite, and the scale more than 0",
+        .0.scale, .0.bias.map_or(" and no bias".to_owned(), |bias| format!(" and bias {bias}"))
     )]
     Logits(Logits),
     /// A threshold that is outside of what it is compared with.

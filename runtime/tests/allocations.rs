@@ -95,7 +95,7 @@ fn of_hundred_frames() -> usize {
         clip.classify_each_frame(&[frame], &labels, 2, |_, scores| assert_eq!(scores.len(), 2)).unwrap();
         stream.push(&frame, tag).unwrap();
         stream.push_regions(&frame, [half(0, 1), half(32, 2)], tag).unwrap();
-        stream.flush();
+        stream.flush().unwrap();
     };
     (0..20).for_each(round);
     let before = ALLOCATIONS.load(Ordering::SeqCst);

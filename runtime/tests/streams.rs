@@ -4,7 +4,7 @@
 
 mod colours;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ fn one(stream: &Stream, colour: [u8; 3], tag: u64) -> Pushed {
 /// The next outcome, which there must be.
 fn next(stream: &Stream) -> Outcome {
     let mut outcome = Outcome::default();
-    assert!(stream.poll(LONG, &mut outcome));
+    assert!(stream.poll(LONG, &mut outcome).unwrap());
     outcome
 }
 
@@ -84,7 +84,7 @@ fn the_oldest_frame_goes_for_a_new_one() {
         assert_eq!(one(&stream, GREEN, tag), Pushed::Taken(tag));
     }
     go.send(()).unwrap();
-    stream.flush();
+    stream.flush().unwrap();
     let found: Vec<_> = told.try_iter().collect();
     assert_eq!(found, [(100, false), (1, true), (2, true), (3, true), (4, false), (5, false)]);
     assert_eq!(stream.counts(), Counts { pushed: 6, done: 3, dropped: 3, failed: 0 });
@@ -96,7 +96,7 @@ fn a_new_frame_goes_where_that_is_asked_for() {
     let pushed: Vec<_> = (1..=4).map(|tag| one(&stream, GREEN, tag)).collect();
     assert_eq!(pushed, [Pushed::Taken(1), Pushed::Taken(2), Pushed::Dropped, Pushed::Dropped]);
     go.send(()).unwrap();
-    stream.flush();
+    stream.flush().unwrap();
     assert_eq!(told.try_iter().collect::<Vec<_>>(), [(100, false), (1, false), (2, false)]);
     assert_eq!(stream.counts(), Counts { pushed: 5, done: 3, dropped: 2, failed: 0 });
 }
@@ -113,7 +113,7 @@ fn whoever_pushes_waits_where_that_is_asked_for() {
         go.send(()).unwrap();
         assert_eq!(is_done.recv_timeout(LONG).unwrap(), Pushed::Taken(2));
     });
-    stream.flush();
+    stream.flush().unwrap();
     assert_eq!(told.try_iter().collect::<Vec<_>>(), [(100, false), (1, false), (2, false)]);
 }
 
@@ -128,6 +128,110 @@ fn frames_that_wait_are_given_back_at_the_end() {
     go.send(()).unwrap();
     waiting.join().unwrap();
     assert_eq!(told.try_iter().collect::<Vec<_>>(), [(100, false), (1, true), (2, true)]);
+}
+
+#[test]
+fn a_flush_waits_for_what_was_pushed_before_alone() {
+    let clip = clip();
+    let dispatcher = Dispatcher::new(Arc::clone(&clip)).unwrap();
+    let stream = dispatcher.stream_with(labels(&clip), StreamOptions::new(), |_| ()).unwrap();
+    let (done, flushed) = (AtomicBool::new(false), mpsc::channel());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let pixels = pixels(RED, RED);
+            while !done.load(Ordering::Relaxed) {
+                push(&stream, &pixels, 1);
+            }
+        });
+        scope.spawn(|| (0..20).for_each(|_| flushed.0.send(stream.flush().is_ok()).unwrap()));
+        let found: Vec<_> = (0..20).map(|_| flushed.1.recv_timeout(LONG)).collect();
+        done.store(true, Ordering::Relaxed);
+        assert!(found.iter().all(|result| *result == Ok(true)), "{found:?}");
+    });
+}
+
+/// A frame that is refused takes no other's place.
+#[test]
+fn a_refused_frame_costs_no_other() {
+    let (stream, go, told) = held(StreamOptions::new().capacity(1));
+    one(&stream, GREEN, 1);
+    let layout = FrameLayout::new(PixelFormat::Rgb, 16, 8).unwrap();
+    let pixels = pixels(RED, RED);
+    let outside = Region { rect: Rect { left: 9, top: 0, width: 8, height: 8 }, track: 1 };
+    stream.push_regions(&Frame::new(layout, &[&pixels]).unwrap(), [outside], 2).unwrap_err();
+    go.send(()).unwrap();
+    stream.flush().unwrap();
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [(100, false), (1, false)]);
+}
+
+/// Also those that run with the frame whose function it is.
+#[test]
+fn frames_of_a_stream_that_goes_in_the_function_of_another_are_given_back() {
+    let clip = clip();
+    let dispatcher = Dispatcher::new(Arc::clone(&clip)).unwrap();
+    let place: Arc<Mutex<Option<Stream>>> = Arc::default();
+    let (tell, told) = mpsc::channel();
+    let options = StreamOptions::new().capacity(100);
+    let other = dispatcher.stream_with(labels(&clip), options, move |outcome| {
+        tell.send(outcome.tag).unwrap();
+    });
+    let (go, wait) = mpsc::channel();
+    let (ended, has_ended) = mpsc::channel();
+    let theirs = Arc::clone(&place);
+    let mut first = true;
+    let own = dispatcher.stream_with(labels(&clip), options, move |_| {
+        if std::mem::take(&mut first) {
+            wait.recv().unwrap();
+        } else {
+            drop(theirs.lock().unwrap().take());
+            let _ = ended.send(());
+        }
+    });
+    let (own, other) = (own.unwrap(), other.unwrap());
+    one(&own, RED, 0);
+    for tag in 0..50 {
+        one(&other, BLUE, tag);
+        if tag < 4 {
+            one(&own, RED, tag);
+        }
+    }
+    *place.lock().unwrap() = Some(other);
+    go.send(()).unwrap();
+    has_ended.recv_timeout(LONG).unwrap();
+    own.flush().unwrap();
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), (0..50).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_function_that_is_told_cannot_wait_for_itself() {
+    let clip = clip();
+    let dispatcher = Dispatcher::new(Arc::clone(&clip)).unwrap();
+    let place: Arc<Mutex<Option<Arc<Stream>>>> = Arc::default();
+    let (tell, told) = mpsc::channel();
+    let own = Arc::clone(&place);
+    let options = StreamOptions::new().capacity(1).when_full(WhenFull::Block);
+    let stream = dispatcher.stream_with(labels(&clip), options, move |outcome| {
+        let Some(stream) = own.lock().unwrap().clone() else { return };
+        let layout = FrameLayout::new(PixelFormat::Rgb, 16, 8).unwrap();
+        let pixels = pixels(RED, RED);
+        let push = || stream.push(&Frame::new(layout, &[&pixels]).unwrap(), 7).err();
+        if outcome.tag == 1 {
+            tell.send([stream.flush().err(), push(), push()].map(|error| error.map(|e| e.to_string())))
+                .unwrap();
+        }
+    });
+    let stream = Arc::new(stream.unwrap());
+    *place.lock().unwrap() = Some(Arc::clone(&stream));
+    one(&stream, RED, 1);
+    let [flushed, pushed, full] = told.recv_timeout(LONG).unwrap();
+    *place.lock().unwrap() = None;
+    for refused in [flushed, full] {
+        let said = refused.expect("it would wait");
+        assert!(said.contains("a function that is told of outcomes cannot wait for others"), "{said}");
+    }
+    assert_eq!(pushed, None);
+    let error = stream.poll(LONG, &mut Outcome::default()).unwrap_err().to_string();
+    assert!(error.contains("are told to the function"), "{error}");
 }
 
 #[test]
@@ -172,7 +276,7 @@ fn results_of_many_threads_are_in_order_and_those_of_single_frames() {
         }
     });
     for (stream, order) in &streams {
-        stream.flush();
+        stream.flush().unwrap();
         assert_eq!(*order.lock().unwrap(), (0..200).collect::<Vec<u64>>());
         assert_eq!(stream.counts().done, 200);
     }
@@ -197,7 +301,8 @@ fn a_label_has_to_hold_and_changes_with_the_label_set() {
     assert_eq!(seen(GREEN), (Some("green".into()), true));
     let others = clip.label_set(&["blue", "green"], &[]).unwrap();
     stream.set_labels(others).unwrap();
-    assert_eq!(seen(BLUE), (None, false));
+    // What was shown is gone, which is a change.
+    assert_eq!(seen(BLUE), (None, true));
     assert_eq!(seen(BLUE), (Some("blue".into()), true));
     assert_eq!(stream.labels().len(), 2);
 
@@ -254,7 +359,9 @@ fn regions_are_seen_anew_in_every_third_of_their_frames() {
     let pixels = pixels(RED, RED);
     let frame = Frame::new(layout, &[&pixels]).unwrap();
     let error = stream.push_regions(&frame, [half(0, 7), half(9, 9)], 0).unwrap_err().to_string();
-    assert!(error.contains("8x8 pixels at (9, 0) does not lie in a frame of 16x8"), "{error}");
+    assert!(error.contains("region 1 is 8x8 pixels at (9, 0), which are not in a frame of 16x8"), "{error}");
+    let error = stream.push_regions(&frame, [half(0, 7), half(8, 7)], 0).unwrap_err().to_string();
+    assert!(error.contains("region 1 is track 7, as one before in the same frame"), "{error}");
     stream.push_regions(&frame, [], 5).unwrap();
     let outcome = next(&stream);
     assert_eq!((outcome.tag, outcome.items().len()), (5, 0));
@@ -269,12 +376,12 @@ fn outcomes_that_nobody_polls_do_not_pile_up() {
     for tag in 0..2000 {
         push(&stream, &pixels, tag);
     }
-    stream.flush();
+    stream.flush().unwrap();
     let counts = stream.counts();
     assert_eq!(counts.pushed, 2000);
     let mut outcome = Outcome::default();
     let mut tags = Vec::new();
-    while stream.poll(Duration::ZERO, &mut outcome) {
+    while stream.poll(Duration::ZERO, &mut outcome).unwrap() {
         tags.push(outcome.tag);
     }
     assert!(tags.len() < 300 && tags.is_sorted(), "{}", tags.len());
@@ -289,7 +396,7 @@ fn a_function_that_panics_ends_its_stream_alone() {
     let bad = dispatcher.stream_with(labels(&clip), StreamOptions::new(), |_| panic!("on purpose")).unwrap();
     let good = dispatcher.stream(labels(&clip), StreamOptions::new()).unwrap();
     one(&bad, RED, 1);
-    bad.flush();
+    bad.flush().unwrap();
     let layout = FrameLayout::new(PixelFormat::Rgb, 16, 8).unwrap();
     let pixels = pixels(RED, RED);
     let error = bad.push(&Frame::new(layout, &[&pixels]).unwrap(), 2).unwrap_err();

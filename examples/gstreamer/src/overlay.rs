@@ -120,7 +120,7 @@ impl ElementImpl for Overlay {
             gstreamer::element_imp_error!(
                 self,
                 gstreamer::CoreError::MissingPlugin,
-                ["there is no element textoverlay: install gstreamer1.0-plugins-base with pango"]
+                ("there is no element textoverlay: on Debian and Ubuntu it is in gstreamer1.0-x")
             );
             return Err(gstreamer::StateChangeError);
         }

@@ -59,16 +59,17 @@ impl Session {
     }
 
     /// Waits until all that was pushed has its outcome.
-    pub fn flush(&self) {
-        self.stream.flush();
+    pub fn flush(&self) -> Result<(), Error> {
+        Ok(self.stream.flush()?)
     }
 
     /// Tells of every outcome that is there.
-    pub fn each_outcome(&self, mut told: impl FnMut(&Outcome)) {
+    pub fn each_outcome(&self, mut told: impl FnMut(&Outcome)) -> Result<(), Error> {
         let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
-        while self.stream.poll(Duration::ZERO, &mut outcome) {
+        while self.stream.poll(Duration::ZERO, &mut outcome)? {
             told(&outcome);
         }
+        Ok(())
     }
 
     fn clip(&self) -> &Clip {

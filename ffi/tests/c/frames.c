@@ -242,7 +242,8 @@ static void streams(clip_model *model, const clip_labels *labels, const clip_lab
         WORKS(clip_stream_push(stream, &frame, i * 10));
     }
     WORKS(clip_stream_flush(stream));
-    TRUE(told.count == 40 && told.in_order && told.right && told.dropped == 0 && told.changed == 2);
+    TRUE(told.count == 40 && told.in_order && told.right && told.dropped == 0 && told.changed == 3);
+    FAILS(CLIP_ERROR_ARGUMENT, "told to the function", clip_stream_poll(stream, 0, &outcome));
     WORKS(clip_stream_count(stream, &counts));
     TRUE(counts.pushed == 40 && counts.done == 40 && counts.dropped == 0 && counts.failed == 0);
     clip_stream_free(stream);
@@ -276,7 +277,7 @@ static void streams(clip_model *model, const clip_labels *labels, const clip_lab
     FAILS(CLIP_ERROR_NULL, "frame is NULL", clip_stream_push_regions(stream, NULL, regions, 2, 0));
     FAILS(CLIP_ERROR_NULL, "regions is NULL", clip_stream_push_regions(stream, &frame, NULL, 2, 0));
     regions[1].height = SIDE;
-    FAILS(CLIP_ERROR_ARGUMENT, "does not lie", clip_stream_push_regions(stream, &frame, regions, 2, 0));
+    FAILS(CLIP_ERROR_ARGUMENT, "region 1 is", clip_stream_push_regions(stream, &frame, regions, 2, 0));
     FAILS(CLIP_ERROR_NULL, "stream is NULL", clip_stream_poll(NULL, 0, &outcome));
     FAILS(CLIP_ERROR_NULL, "out is NULL", clip_stream_poll(stream, 0, NULL));
     FAILS(CLIP_ERROR_NULL, "stream is NULL", clip_stream_set_labels(NULL, labels));

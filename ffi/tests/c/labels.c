@@ -2,7 +2,13 @@
  *
  *     labels MODEL_FOLDER ANOTHER_MODEL_FOLDER FOLDER_TO_WRITE_TO
  */
+/* mkfifo and symlink */
+#define _XOPEN_SOURCE 700
+
 #include "check.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define N 3
 
@@ -133,6 +139,10 @@ static void files(const clip_model *model, const clip_model *other, const clip_l
     FAILS(CLIP_ERROR_UTF8, "path", clip_labels_save(labels, latin1));
     FAILS(CLIP_ERROR_FILE, "path is empty: name a file to write", clip_labels_save(labels, ""));
     FAILS(CLIP_ERROR_FILE, "/no/such/folder", clip_labels_save(labels, "/no/such/folder/labels"));
+    FAILS(CLIP_ERROR_FILE, "not a plain file", clip_labels_save(labels, folder));
+    TRUE(mkfifo(in(folder, "pipe"), 0600) == 0 && symlink("labels.safetensors", in(folder, "link")) == 0);
+    FAILS(CLIP_ERROR_FILE, "not a plain file", clip_labels_save(labels, in(folder, "pipe")));
+    FAILS(CLIP_ERROR_FILE, "not a plain file", clip_labels_save(labels, in(folder, "link")));
     FAILS(CLIP_ERROR_NULL, "out is NULL", clip_labels_load(model, in(folder, "labels.safetensors"), NULL));
     MAKES_NONE(read, CLIP_ERROR_NULL, "model is NULL", clip_labels_load(NULL, in(folder, "labels.safetensors"), &read));
     MAKES_NONE(read, CLIP_ERROR_NULL, "path is NULL", clip_labels_load(model, NULL, &read));

@@ -285,19 +285,28 @@ static int stack(void)
 static void forked(size_t unused)
 {
     clip_model *model = NULL;
+    clip_labels *labels = NULL;
+    clip_stream *stream = NULL;
+    const char *text = "red";
     pid_t child;
     int status;
 
     (void)unused;
-    if (!works(clip_model_open(folder, NULL, &model)))
+    if (!works(clip_model_open(folder, NULL, &model)) || !works(clip_labels_new(model, &text, 1, NULL, 0, &labels))
+        || !works(clip_stream_open(model, labels, NULL, &stream)))
         return;
     use(model);
     child = fork();
     if (child == 0) {
-        const char *text = "red";
+        const clip_outcome *outcome;
         float row[4096];
 
         alarm(SECONDS);
+        if (clip_stream_flush(stream) != CLIP_ERROR_ENGINE || clip_stream_poll(stream, 60000, &outcome) != CLIP_ERROR_ENGINE
+            || clip_stream_set_labels(stream, labels) != CLIP_ERROR_ENGINE)
+            _exit(6);
+        clip_stream_free(stream);
+        clip_labels_free(labels);
         if (clip_embed_texts(model, &text, 1, row, 4096) != CLIP_ERROR_ENGINE
             || strstr(clip_last_error(), "fork") == NULL)
             _exit(3);
@@ -307,6 +316,8 @@ static void forked(size_t unused)
     }
     waitpid(child, &status, 0);
     use(model);
+    clip_stream_free(stream);
+    clip_labels_free(labels);
     clip_model_free(model);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         _exit(5);

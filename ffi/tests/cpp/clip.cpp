@@ -218,6 +218,18 @@ void frames(const clip::model &model) {
     WORKS(moved.flush());
     TRUE(told == 9 && TAKE(moved.counts()).done == 3);
 
+    // A stream that is assigned to ends before its function does, which is told of frames until then.
+    const std::unique_ptr<std::uint64_t> heard = std::make_unique<std::uint64_t>(0);
+    const auto listen = [counted = heard.get(), text = std::string(100, 'x')](const clip::outcome &) { *counted += text.size(); };
+    options = clip::stream_options();
+    options.capacity = 100;
+    clip::stream reopened = TAKE(clip::stream::open(model, labels, options, listen));
+    for (std::uint64_t i = 0; i < 50; i++)
+        TRUE(TAKE(reopened.push(two[0], i)));
+    reopened = TAKE(clip::stream::open(model, labels));
+    TRUE(*heard == 5000);
+    TRUE(!TAKE(reopened.poll(std::chrono::milliseconds(-1))));
+
     const clip::stream polled = TAKE(clip::stream::open(model, labels));
     TRUE(!TAKE(polled.poll(std::chrono::milliseconds(0))));
     const clip::region halves[] = {{1, 0, 0, 4, 8}, {2, 4, 0, 4, 8}};

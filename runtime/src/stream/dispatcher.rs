@@ -218,7 +218,7 @@ impl Shared {
             let (frame, picture) = pictures[i];
             match &taken[frame].1 {
                 Waiting::Ready(slot) => slot.picture(picture, self.clip.manifest().preprocess.size),
-                Waiting::Gone { .. } => &[],
+                Waiting::Gone(_) => &[],
             }
         };
         let numbers = pictures.len() * dim;
@@ -263,7 +263,7 @@ impl Waiting {
     fn pictures(&self) -> usize {
         match self {
             Waiting::Ready(slot) => slot.pictures,
-            Waiting::Gone { .. } => 0,
+            Waiting::Gone(_) => 0,
         }
     }
 }

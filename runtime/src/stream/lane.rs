@@ -1,12 +1,12 @@
 //! One stream's frames: those that wait, and what they came to.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use clip_model::Preprocess;
-use clip_model::frame::Frame;
+use clip_model::frame::{Frame, View};
 use clip_model::preprocess::Scratch;
 
 use super::options::{StreamOptions, WhenFull};
@@ -44,6 +44,8 @@ pub(super) struct Lane {
 struct Pusher {
     due: Due,
     scratch: Scratch,
+    /// Those of the frame.
+    tracks: HashSet<u64>,
 }
 
 #[derive(Default)]
@@ -58,15 +60,28 @@ struct Queue {
     /// Frames among those that wait that are not gone.
     frames: usize,
     /// Frames that the dispatcher has.
-    running: usize,
+    running: VecDeque<Taken>,
     unread: VecDeque<Outcome>,
     /// To be used again.
     free: Vec<Slot>,
     spare: Vec<Outcome>,
+    /// Frames that were taken so far, which is the number of the next one.
     next: u64,
+    /// Outcomes that were given away so far.
+    given: u64,
     counts: Counts,
     /// Why no more frames are taken.
     ended: Option<&'static str>,
+    /// Every frame has had its outcome, and there will be no other.
+    closed: bool,
+}
+
+/// What an outcome says of its frame in any case.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken {
+    tag: u64,
+    sequence: u64,
+    since: Instant,
 }
 
 /// A frame that waits for the dispatcher.
@@ -74,11 +89,16 @@ struct Queue {
 pub(super) enum Waiting {
     Ready(Slot),
     /// It had to go for a newer one, which is told when its turn comes.
-    Gone {
-        tag: u64,
-        sequence: u64,
-        since: Instant,
-    },
+    Gone(Taken),
+}
+
+impl Waiting {
+    fn taken(&self) -> Taken {
+        match self {
+            Waiting::Ready(slot) => Taken { tag: slot.tag, sequence: slot.sequence, since: slot.since },
+            Waiting::Gone(taken) => *taken,
+        }
+    }
 }
 
 impl std::fmt::Debug for Lane {
@@ -98,7 +118,11 @@ impl Lane {
             options,
             preprocess,
             labels,
-            pusher: Mutex::new(Pusher { due: Due::new(&options), scratch: Scratch::default() }),
+            pusher: Mutex::new(Pusher {
+                due: Due::new(&options),
+                scratch: Scratch::default(),
+                tracks: HashSet::new(),
+            }),
             queue: Mutex::default(),
             moved: Condvar::new(),
             memory: Mutex::default(),
@@ -106,15 +130,21 @@ impl Lane {
         }
     }
 
+    /// Where it `may_wait`, it waits for room if the stream's options say so.
     pub fn push(
         &self,
         frame: &Frame<'_>,
         regions: Option<impl Iterator<Item = Region> + Clone>,
         tag: u64,
+        may_wait: bool,
     ) -> Result<Pushed> {
-        let Pusher { due, scratch } = &mut *lock(&self.pusher);
+        let Pusher { due, scratch, tracks } = &mut *lock(&self.pusher);
         let since = Instant::now();
-        let Some(mut slot) = self.room(due)? else { return Ok(Pushed::Dropped) };
+        // Before anything has to go for it.
+        if let Some(regions) = regions.clone() {
+            check(frame, regions, tracks)?;
+        }
+        let Some(mut slot) = self.room(due, may_wait)? else { return Ok(Pushed::Dropped) };
         due.begin();
         let filled = slot.fill(frame, regions, due, &self.preprocess, scratch);
         let mut queue = lock(&self.queue);
@@ -133,20 +163,21 @@ impl Lane {
     }
 
     /// A place for one more frame, or none.
-    fn room(&self, due: &mut Due) -> Result<Option<Slot>> {
+    fn room(&self, due: &mut Due, may_wait: bool) -> Result<Option<Slot>> {
         let mut queue = lock(&self.queue);
         loop {
             if let Some(reason) = queue.ended {
                 return Err(Error::StreamEnded(reason));
             }
-            let outcomes = queue.waiting.len() + queue.running + queue.unread.len();
+            let outcomes = queue.waiting.len() + queue.running.len() + queue.unread.len();
             let behind = outcomes >= self.options.capacity + BEHIND;
             if queue.frames < self.options.capacity && !behind {
                 return Ok(Some(queue.free.pop().unwrap_or_else(Slot::new)));
             }
             match self.options.when_full {
+                WhenFull::Block if !may_wait => return Err(Error::StreamCall(WAITS)),
                 WhenFull::Block => {
-                    queue = self.moved.wait(queue).unwrap_or_else(std::sync::PoisonError::into_inner);
+                    queue = self.moved.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 }
                 WhenFull::DropOldest if !behind => {
                     if let Some(oldest) = queue.waiting.iter_mut().find(|w| matches!(w, Waiting::Ready(_))) {
@@ -168,7 +199,7 @@ impl Lane {
         let mut queue = lock(&self.queue);
         let waiting = queue.waiting.pop_front()?;
         queue.frames -= usize::from(matches!(waiting, Waiting::Ready(_)));
-        queue.running += 1;
+        queue.running.push_back(waiting.taken());
         self.moved.notify_all();
         Some(waiting)
     }
@@ -180,10 +211,9 @@ impl Lane {
         waiting: Waiting,
         embeddings: std::result::Result<&[f32], &Arc<Error>>,
     ) {
-        let mut outcome = self.outcome();
+        let mut outcome = self.outcome(waiting.taken());
         let slot = match waiting {
             Waiting::Ready(slot) => {
-                (outcome.tag, outcome.sequence) = (slot.tag, slot.sequence);
                 let concluded = match embeddings {
                     Ok(embeddings) => self.conclude(clip, &slot, embeddings, &mut outcome).map_err(Arc::new),
                     Err(error) => Err(Arc::clone(error)),
@@ -195,16 +225,19 @@ impl Lane {
                 outcome.latency = slot.since.elapsed();
                 Some(slot)
             }
-            Waiting::Gone { tag, sequence, since } => {
-                (outcome.tag, outcome.sequence, outcome.latency) = (tag, sequence, since.elapsed());
+            Waiting::Gone(_) => {
                 outcome.state = State::Dropped;
                 None
             }
         };
+        if lock(&self.queue).closed {
+            return;
+        }
         self.tell(&outcome);
         let mut queue = lock(&self.queue);
         queue.free.extend(slot);
-        queue.running -= 1;
+        queue.running.pop_front();
+        queue.given += 1;
         queue.count(&outcome.state);
         match &self.told {
             Some(_) => queue.spare.push(outcome),
@@ -213,10 +246,11 @@ impl Lane {
         self.moved.notify_all();
     }
 
-    /// An empty one.
-    fn outcome(&self) -> Outcome {
+    /// One that says no more than whose it is.
+    fn outcome(&self, taken: Taken) -> Outcome {
         let mut outcome = lock(&self.queue).spare.pop().unwrap_or_default();
         outcome.clear();
+        (outcome.tag, outcome.sequence, outcome.latency) = (taken.tag, taken.sequence, taken.since.elapsed());
         outcome
     }
 
@@ -227,7 +261,7 @@ impl Lane {
         tracks.begin(forget);
         for asked in &slot.asked {
             let track = tracks.get(asked.track);
-            track.compare_with(&labels);
+            let lost = track.compare_with(&labels);
             if let Some(picture) = asked.picture {
                 let dim = clip.embed_dim();
                 track.see(&embeddings[picture * dim..][..dim], smoothing);
@@ -238,6 +272,10 @@ impl Lane {
                 clip.nearest_into(track.embedding(), &labels, top, scores)?;
                 let decided = rule.decide(&labels, scores).map(|score| score.index);
                 changed = asked.picture.is_some() && track.find(decided, hold);
+            }
+            if let Some(lost) = lost {
+                // Of labels that were swapped under way, the names count.
+                changed = track.shown().map(|label| &labels.labels()[label]) != lost.name();
             }
             let (found, numbers) = (outcome.scores.len(), outcome.embeddings.len());
             outcome.scores.extend_from_slice(scores);
@@ -261,9 +299,20 @@ impl Lane {
         if lock(&self.queue).ended == Some(PANICKED) {
             return;
         }
-        if catch_unwind(AssertUnwindSafe(|| lock(told)(outcome))).is_err() {
+        let mut told = match told.try_lock() {
+            Ok(told) => told,
+            Err(TryLockError::Poisoned(told)) => told.into_inner(),
+            // The stream ends in its own function.
+            Err(TryLockError::WouldBlock) => return,
+        };
+        if catch_unwind(AssertUnwindSafe(|| told(outcome))).is_err() {
             lock(&self.queue).ended = Some(PANICKED);
         }
+    }
+
+    /// Whether outcomes are told to a function.
+    pub fn tells(&self) -> bool {
+        self.told.is_some()
     }
 
     pub fn poll(&self, timeout: Duration, outcome: &mut Outcome) -> bool {
@@ -271,48 +320,75 @@ impl Lane {
         let (mut queue, _) = self
             .moved
             .wait_timeout_while(queue, timeout, |queue| queue.unread.is_empty())
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+            .unwrap_or_else(PoisonError::into_inner);
         let Some(next) = queue.unread.pop_front() else { return false };
         queue.spare.push(std::mem::replace(outcome, next));
         self.moved.notify_all();
         true
     }
 
+    /// Waits for the outcomes of all frames that were taken until now.
     pub fn flush(&self) {
-        let busy = |queue: &mut Queue| !queue.waiting.is_empty() || queue.running > 0;
-        drop(self.moved.wait_while(lock(&self.queue), busy));
+        let queue = lock(&self.queue);
+        let last = queue.next;
+        drop(self.moved.wait_while(queue, |queue| queue.given < last && !queue.closed));
     }
 
     pub fn counts(&self) -> Counts {
         lock(&self.queue).counts
     }
 
-    /// Takes no more frames, and gives those back that wait. `within` its own function that is told, it cannot wait for what runs, nor tell
-    /// anything.
+    /// Takes no more frames, waits for those that run, and gives those back that wait. `within` the dispatcher's thread, those that run
+    /// are given back, too: it would wait for itself.
     pub fn close(&self, within: bool) {
         let mut queue = lock(&self.queue);
         queue.ended.get_or_insert("it was closed");
         self.moved.notify_all();
-        if within {
-            return;
+        if !within {
+            let runs = |queue: &mut Queue| !queue.running.is_empty();
+            queue = self.moved.wait_while(queue, runs).unwrap_or_else(PoisonError::into_inner);
         }
-        let running = |queue: &mut Queue| queue.running > 0;
-        let mut queue =
-            self.moved.wait_while(queue, running).unwrap_or_else(std::sync::PoisonError::into_inner);
-        let waiting = std::mem::take(&mut queue.waiting);
+        queue.closed = true;
         queue.frames = 0;
+        let running = std::mem::take(&mut queue.running);
+        let waiting = std::mem::take(&mut queue.waiting);
         drop(queue);
-        let mut outcome = self.outcome();
-        for waiting in waiting {
-            (outcome.tag, outcome.sequence, outcome.latency) = match waiting {
-                Waiting::Ready(slot) => (slot.tag, slot.sequence, slot.since.elapsed()),
-                Waiting::Gone { tag, sequence, since } => (tag, sequence, since.elapsed()),
-            };
+        for taken in running.into_iter().chain(waiting.iter().map(Waiting::taken)) {
+            let mut outcome = self.outcome(taken);
             outcome.state = State::Dropped;
             self.tell(&outcome);
+            lock(&self.queue).spare.push(outcome);
         }
+        self.moved.notify_all();
     }
 }
+
+/// Whether the regions lie in the frame, and each track is in it once.
+fn check(frame: &Frame<'_>, regions: impl Iterator<Item = Region>, tracks: &mut HashSet<u64>) -> Result<()> {
+    tracks.clear();
+    for (number, Region { rect, track }) in regions.enumerate() {
+        let view = View { crop: Some(rect), ..frame.view() };
+        let reason = match view.check(frame.layout()) {
+            Err(_) => format!(
+                "{}x{} pixels at ({}, {}), which are not in a frame of {}x{}: cut it to the frame, or leave it out",
+                rect.width,
+                rect.height,
+                rect.left,
+                rect.top,
+                frame.layout().width,
+                frame.layout().height
+            ),
+            Ok(()) if !tracks.insert(track) => format!("track {track}, as one before in the same frame"),
+            Ok(()) => continue,
+        };
+        return Err(clip_model::Error::Size(format!("region {number} is {reason}")).into());
+    }
+    Ok(())
+}
+
+/// Why a call is refused in a function that is told of outcomes.
+pub(super) const WAITS: &str =
+    "a function that is told of outcomes cannot wait for others: they come in the same thread, after it";
 
 /// Why a stream ended whose function that is told of outcomes panicked.
 const PANICKED: &str = "the function that is told of its outcomes panicked";
@@ -332,10 +408,10 @@ impl Queue {
 fn drop_for_another(oldest: &mut Waiting, due: &mut Due) -> Option<Slot> {
     let Waiting::Ready(slot) = oldest else { return None };
     missed(slot, due);
-    let gone = Waiting::Gone { tag: slot.tag, sequence: slot.sequence, since: slot.since };
+    let gone = Waiting::Gone(oldest.taken());
     match std::mem::replace(oldest, gone) {
         Waiting::Ready(slot) => Some(slot),
-        Waiting::Gone { .. } => None,
+        Waiting::Gone(_) => None,
     }
 }
 

@@ -35,7 +35,7 @@ pub use options::{StreamOptions, WhenFull};
 pub use outcome::{Item, Outcome, State};
 pub use slot::Region;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::labels::LabelSet;
 use clip_model::frame::Frame;
 use dispatcher::Core;
@@ -77,7 +77,8 @@ impl Stream {
     /// After it returns, the frame's memory is the caller's again.
     ///
     /// # Errors
-    /// [`clip_model::Error::Memory`] when there is none for it. What fails later is told by the outcome.
+    /// [`clip_model::Error::Memory`] when there is none for it; [`crate::Error::Forked`] in a fork; [`crate::Error::StreamCall`] where it would wait
+    /// in a function that is told of outcomes. What fails later is told by the outcome.
     pub fn push(&self, frame: &Frame<'_>, tag: u64) -> Result<Pushed> {
         self.push_some(frame, None::<std::iter::Empty<Region>>, tag)
     }
@@ -86,7 +87,7 @@ impl Stream {
     /// a track anew only in every [`StreamOptions::refresh`]th frame that it is in; in the others its item repeats what was found.
     ///
     /// # Errors
-    /// [`clip_model::Error::Size`] for a region that is empty or does not lie in the frame; else as [`Stream::push`].
+    /// [`clip_model::Error::Size`] for a region that is empty or does not lie in the frame, and for a track that is in it twice; else as [`Stream::push`].
     pub fn push_regions<R>(&self, frame: &Frame<'_>, regions: R, tag: u64) -> Result<Pushed>
     where
         R: IntoIterator<Item = Region, IntoIter: Clone>,
@@ -101,7 +102,7 @@ impl Stream {
         tag: u64,
     ) -> Result<Pushed> {
         self.core.check_process()?;
-        let pushed = self.lane.push(frame, regions, tag);
+        let pushed = self.lane.push(frame, regions, tag, !self.core.is_this_thread());
         // Also of what was dropped for it, there is an outcome to be given away.
         self.core.call();
         pushed
@@ -109,15 +110,25 @@ impl Stream {
 
     /// Puts the next outcome, of a stream without a function that is told, into `outcome`; waits for it so long at most. Says
     /// whether there was one. What `outcome` was made of before is used again, so that nothing is allocated.
-    pub fn poll(&self, timeout: Duration, outcome: &mut Outcome) -> bool {
-        self.lane.poll(timeout, outcome)
+    ///
+    /// While 256 outcomes are unread, no more frames are taken.
+    ///
+    /// # Errors
+    /// [`crate::Error::StreamCall`] where a function is told instead; [`crate::Error::Forked`] in a fork.
+    pub fn poll(&self, timeout: Duration, outcome: &mut Outcome) -> Result<bool> {
+        self.core.check_process()?;
+        match self.lane.tells() {
+            true => Err(Error::StreamCall("its outcomes are told to the function that it was opened with")),
+            false => Ok(self.lane.poll(timeout, outcome)),
+        }
     }
 
     /// Compares the frames with other labels from now on, also those that wait. Outcomes say which labels they are about.
     ///
     /// # Errors
-    /// [`crate::Error::ForeignLabels`] when another model encoded them.
+    /// [`crate::Error::ForeignLabels`] when another model encoded them; [`crate::Error::Forked`] in a fork.
     pub fn set_labels(&self, labels: impl Into<Arc<LabelSet>>) -> Result<()> {
+        self.core.check_process()?;
         let labels = labels.into();
         labels.check_model(self.core.clip().id())?;
         self.lane.labels.swap(labels);
@@ -129,9 +140,17 @@ impl Stream {
         self.lane.labels.load()
     }
 
-    /// Waits until every frame that was pushed before has its outcome. Not for the function that is told of outcomes: it would wait for itself.
-    pub fn flush(&self) {
+    /// Waits until every frame that was pushed before has its outcome.
+    ///
+    /// # Errors
+    /// [`crate::Error::StreamCall`] in a function that is told of outcomes, which would wait for itself; [`crate::Error::Forked`] in a fork.
+    pub fn flush(&self) -> Result<()> {
+        self.core.check_process()?;
+        if self.core.is_this_thread() {
+            return Err(Error::StreamCall(lane::WAITS));
+        }
         self.lane.flush();
+        Ok(())
     }
 
     /// How many frames it had so far.

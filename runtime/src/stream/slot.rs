@@ -58,7 +58,7 @@ impl Slot {
     pub fn fill(
         &mut self,
         frame: &Frame<'_>,
-        regions: Option<impl Iterator<Item = Region> + Clone>,
+        regions: Option<impl Iterator<Item = Region>>,
         due: &mut Due,
         preprocess: &Preprocess,
         scratch: &mut Scratch,
@@ -69,9 +69,7 @@ impl Slot {
             self.asked.push(Asked { track: None, picture: Some(0) });
             return self.add(frame, preprocess, scratch);
         };
-        // All are looked at before anything is done.
         let view = |region: &Region| View { crop: Some(region.rect), ..frame.view() };
-        regions.clone().try_for_each(|region| view(&region).check(frame.layout()))?;
         for region in regions {
             let picture = due.is_due(region.track).then_some(self.pictures);
             self.asked.push(Asked { track: Some(region.track), picture });

@@ -46,6 +46,20 @@ impl Due {
     }
 }
 
+/// What a track showed of labels that it is not compared with any more.
+#[derive(Debug)]
+pub(super) struct Lost {
+    labels: Arc<LabelSet>,
+    shown: Option<usize>,
+}
+
+impl Lost {
+    /// The label, if there was one.
+    pub fn name(&self) -> Option<&String> {
+        self.labels.labels().get(self.shown?)
+    }
+}
+
 /// What was found of one thing.
 #[derive(Debug, Default)]
 pub(super) struct Track {
@@ -85,12 +99,15 @@ impl Track {
         &self.embedding
     }
 
-    /// What was found of it before is about these labels; what was about others is forgotten.
-    pub fn compare_with(&mut self, labels: &Arc<LabelSet>) {
-        if !self.labels.as_ref().is_some_and(|known| Arc::ptr_eq(known, labels)) {
-            self.labels = Some(Arc::clone(labels));
-            (self.shown, self.candidate, self.count) = (None, None, 0);
+    /// What was found of it before is about these labels; what was about others is forgotten, and given back.
+    pub fn compare_with(&mut self, labels: &Arc<LabelSet>) -> Option<Lost> {
+        if self.labels.as_ref().is_some_and(|known| Arc::ptr_eq(known, labels)) {
+            return None;
         }
+        let labels = self.labels.replace(Arc::clone(labels));
+        let lost = labels.map(|labels| Lost { labels, shown: self.shown });
+        self.compare_none();
+        lost
     }
 
     /// `found` was found in one more frame; another than is shown has to be found in `hold` of them. Says whether what is shown has changed.

@@ -67,7 +67,7 @@ impl ObjectImpl for Element {
         // Labels that cannot be used leave those before in use.
         let settings = lock(&self.settings).clone();
         if let Err(error) = session.set_labels(&settings) {
-            gstreamer::element_imp_warning!(self, gstreamer::LibraryError::Settings, ["{error}"]);
+            gstreamer::element_imp_warning!(self, gstreamer::LibraryError::Settings, ("{error}"));
         }
     }
 
@@ -134,7 +134,7 @@ impl BaseTransformImpl for Element {
 
     fn set_caps(&self, incaps: &Caps, _outcaps: &Caps) -> Result<(), LoggableError> {
         let format = Format::new(incaps).map_err(|error| {
-            gstreamer::element_imp_error!(self, gstreamer::StreamError::Format, ["{error}"]);
+            gstreamer::element_imp_error!(self, gstreamer::StreamError::Format, ("{error}"));
             gstreamer::loggable_error!(LOG, "{error}")
         })?;
         lock(&self.stream).format = Some(format);
@@ -144,8 +144,10 @@ impl BaseTransformImpl for Element {
     fn sink_event(&self, event: gstreamer::Event) -> bool {
         if let (EventView::Eos(_), Some(session)) = (event.view(), lock(&self.session).clone()) {
             // What is under way is told before the stream ends.
-            session.flush();
-            let _ = self.tell(&session, &mut lock(&self.stream));
+            let told = session.flush().and_then(|()| self.tell(&session, &mut lock(&self.stream)));
+            if let Err(error) = told {
+                gstreamer::element_imp_error!(self, gstreamer::LibraryError::Failed, ("{error}"));
+            }
         }
         self.parent_sink_event(event)
     }
@@ -155,7 +157,7 @@ impl BaseTransformImpl for Element {
         let settings = lock(&self.settings).clone();
         let mut running = lock(&self.stream);
         self.classify(&session, &settings, &mut running, buffer).map_err(|error| {
-            gstreamer::element_imp_error!(self, gstreamer::LibraryError::Failed, ["{error}"]);
+            gstreamer::element_imp_error!(self, gstreamer::LibraryError::Failed, ("{error}"));
             FlowError::Error
         })?;
         Ok(FlowSuccess::Ok)
@@ -186,7 +188,7 @@ impl Element {
         if is_due && !objects.as_ref().is_some_and(Vec::is_empty) {
             session.push(&format, buffer, objects.as_deref())?;
             if settings.latency == Latency::Sync {
-                session.flush();
+                session.flush()?;
             }
         }
         self.tell(session, running)?;
@@ -226,7 +228,7 @@ impl Element {
                 Some(last) => last.clone_from(outcome),
                 none => *none = Some(outcome.clone()),
             }
-        });
+        })?;
         if let Some(text) = text {
             let changed = lock(&self.text).replace(text.clone()) != Some(text);
             if changed {
@@ -241,8 +243,8 @@ impl Element {
 fn refused(error: &Error) -> ErrorMessage {
     match error {
         Error::Model { .. } => {
-            gstreamer::error_msg!(gstreamer::ResourceError::OpenRead, ["{error}"])
+            gstreamer::error_msg!(gstreamer::ResourceError::OpenRead, ("{error}"))
         }
-        _ => gstreamer::error_msg!(gstreamer::ResourceError::Settings, ["{error}"]),
+        _ => gstreamer::error_msg!(gstreamer::ResourceError::Settings, ("{error}")),
     }
 }
