@@ -79,10 +79,24 @@ fn advised(error: anyhow::Error) -> anyhow::Error {
         Error::Misfit { .. } => "--rebuild does that, and --engine onnx runs the graph itself",
         Error::NoPlan { .. } => "--rebuild does that",
         Error::TextLength { .. } => "clip-export --trt-text-length; --engine onnx runs the graph itself",
+        Error::Model(error) if is_of_a_checkpoint(error) => {
+            "that is a checkpoint: `clip-export CHECKPOINT -o FOLDER` makes a model folder of it"
+        }
         Error::TensorRt(error) if matches!(**error, TensorRtError::NotFound { .. }) => {
             "--trt-library says where it is"
         }
         _ => return error,
     };
     anyhow::anyhow!("{error:#} ({option})")
+}
+
+/// Whether a folder was opened in which there is no manifest, but what checkpoints have.
+fn is_of_a_checkpoint(error: &clip_model::Error) -> bool {
+    let clip_model::Error::Io { path, .. } = error else { return false };
+    let Some(folder) = path.parent().filter(|_| path.ends_with(clip_model::manifest::FILE)) else {
+        return false;
+    };
+    ["open_clip_config.json", "config.json", "model.safetensors"]
+        .iter()
+        .any(|file| folder.join(file).exists())
 }

@@ -85,6 +85,13 @@ fn json_lines(output: &Output) -> Vec<Value> {
 }
 
 #[test]
+fn a_checkpoint_is_told_from_a_model_folder() {
+    let checkpoint = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/emoji-tiny");
+    let output = clip_run(&[&"info", &checkpoint]);
+    refused(&output, &["clip.json", "that is a checkpoint: `clip-export CHECKPOINT -o FOLDER` makes"]);
+}
+
+#[test]
 fn classify_prints_each_image_with_its_best_labels() {
     let pictures = Pictures::new();
     let (red, blue) = (pictures.path("red.bmp"), pictures.path("blue.bmp"));

@@ -107,6 +107,17 @@ fn every_precision_and_form_has_one() {
     assert!(stderr(&verify()).contains("camera.onnx"));
 }
 
+/// As thermal cameras have them: what the processor rounds to one of few levels, the graph does, too.
+#[test]
+fn narrow_levels_of_gray16_are_rounded_as_the_processor_rounds_them() {
+    let root = tempfile::tempdir().unwrap();
+    for levels in ["0:100", "10000:10100", "600:500"] {
+        let camera = ["--camera", "gray16:640x480", "--camera-levels", levels, "--only", "visual"];
+        let (manifest, _) = exported(EMOJI.as_ref(), &root.path().join("out"), &camera);
+        assert_eq!(manifest.camera.unwrap().layout.format, PixelFormat::Gray16);
+    }
+}
+
 #[test]
 fn what_makes_no_sense_is_refused() {
     let root = tempfile::tempdir().unwrap();

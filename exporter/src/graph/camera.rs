@@ -154,7 +154,7 @@ impl Front<'_> {
         self.graph.node("Unsqueeze", &[&samples, &axis], vec![])
     }
 
-    /// 0 to 255, of the two bytes of levels.
+    /// 0 to 255, of the two bytes of levels; whole numbers, as the processor makes them before it resizes.
     fn brightness(&mut self, low: &str, high: &str) -> String {
         let (black, white) = self.camera.layout.levels;
         let factor = 255.0 / (f64::from(white) - f64::from(black));
@@ -168,7 +168,7 @@ impl Front<'_> {
         let high = self.graph.node("Mul", &[high, &higher], vec![]);
         let sum = self.graph.node("Add", &[&low, &high], vec![]);
         let level = self.graph.node("Add", &[&sum, &summand], vec![]);
-        let level = self.cut_to_pixels(&level, false);
+        let level = self.whole(&level, false);
         if self.half { self.cast(&level, Element::Float16) } else { level }
     }
 
