@@ -58,6 +58,10 @@ install: ## libclip, headers, pkg-config, CMake, programs, manual pages, complet
 uninstall: ## remove what `make install` with the same PREFIX and DESTDIR put there
 	scripts/install.sh uninstall
 
+.PHONY: test-install
+test-install: .deps/onnxruntime ## what `make install` installs, used through pkg-config and CMake
+	$(CARGO) test --release -p clip-tests --test install -- --include-ignored
+
 export PREFIX LIBDIR INCLUDEDIR DESTDIR TARGET
 
 .PHONY: aarch64

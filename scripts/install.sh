@@ -7,7 +7,7 @@
 #   PREFIX=/usr/local  LIBDIR=$PREFIX/lib  INCLUDEDIR=$PREFIX/include  DESTDIR=
 #   TARGET=   aarch64-unknown-linux-gnu for a board (scripts/aarch64.sh says what that needs); this machine by default
 #
-# What is installed is built by itself, in target/package/, without paths of this machine in it and without the source tree's ONNX Runtime: that is
+# What is installed is built by itself, in target/install/, without paths of this machine in it and without the source tree's ONNX Runtime: that is
 # looked for beside libclip.so and where the system looks.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,10 +24,9 @@ for folder in "$prefix" "$libdir" "$includedir"; do
     case $folder in /*) ;; *) fail "'$folder' is no absolute path; say, for example: make install PREFIX=/opt/clip" ;; esac
 done
 to=${DESTDIR:-}
-target=${TARGET:-$(rustc -vV | sed -n 's/^host: //p')}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 soname=libclip.so.$(sed -n 's/^const ABI: u32 = \([0-9]*\);.*/\1/p' ffi/build.rs)
-root=${CARGO_TARGET_DIR:-$PWD/target}/package
+root=${CARGO_TARGET_DIR:-$PWD/target}/install
 programs=(clip-run clip-export)
 
 # Paths as they are after building, relative to the roots.
@@ -55,18 +54,27 @@ build() {
     hide_symbols "$tool"
 }
 
-# libclip.a as one object whose only names are those of clip.h: the names of Rust's library, of libjpeg and others would else meet
-# with those of the program that it is linked into, and be exported by a plugin.
+# libclip.a as one object whose only names are those of clip.h: the names of Rust's library, of libjpeg and others would else meet with those of
+# the program that it is linked into. A plugin does not export even clip.h's: an object that asks for them as hidden makes them so, as the
+# strictest wish holds. What nothing leads to from there is left out, so that the program need not see to it.
 hide_symbols() {
-    local tool=$1 work=$root/static
+    local tool=$1 work=$root/$target/static
     [ ! "$work/libclip.a" -nt "$built/libclip.a" ] || return 0
     rm -rf "$work"
     mkdir -p "$work"
     "${tool}nm" -D --defined-only "$built/libclip.so" | awk '{ print $3 }' > "$work/names"
-    "${tool}ld" -r --whole-archive "$built/libclip.a" -o "$work/whole.o"
+    {
+        echo '.section .note.GNU-stack, "", %progbits'
+        echo '.section .hidden_names, "a", %progbits'
+        sed 's/.*/.hidden &\n.quad &/' "$work/names"
+    } > "$work/hidden.s"
+    "${tool}as" "$work/hidden.s" -o "$work/hidden.o"
+    sed 's/^/--undefined=/' "$work/names" > "$work/roots"
+    "${tool}ld" -r --gc-sections "@$work/roots" "$work/hidden.o" "$built/libclip.a" -o "$work/whole.o"
     # The code of Rust's library lies in it a second time, for a compiler.
-    "${tool}objcopy" --keep-global-symbols="$work/names" --strip-debug --remove-section=.llvmbc --remove-section=.llvmcmd "$work/whole.o" "$work/clip.o"
-    "${tool}ar" rcs "$work/libclip.a.new" "$work/clip.o"
+    "${tool}objcopy" --keep-global-symbols="$work/names" --strip-unneeded --remove-section=.llvmbc --remove-section=.llvmcmd \
+        "$work/whole.o" "$work/clip.o"
+    "${tool}ar" rcsD "$work/libclip.a.new" "$work/clip.o"
     rm "$work"/*.o
     mv "$work/libclip.a.new" "$work/libclip.a"
 }
@@ -74,13 +82,12 @@ hide_symbols() {
 # Written by the programs themselves. Those for another machine are the same as this one's.
 write_pages() {
     local program from=$built
-    if [ "$target" != "$(rustc -vV | sed -n 's/^host: //p')" ]; then
-        from=${PAGES_FROM:-${CARGO_TARGET_DIR%/package}/release}
+    if [ "$target" != "$host" ]; then
+        CARGO_TARGET_DIR=${root%/install} "${CARGO:-cargo}" build --release --package clip-run --package clip-exporter
+        from=${root%/install}/release
     fi
     rm -rf "$root/pages"
-    for program in "${programs[@]}"; do
-        "$from/$program" write-pages "$root/pages" || fail "$from/$program cannot write its manual pages; run \`cargo build --release\` first"
-    done
+    for program in "${programs[@]}"; do "$from/$program" write-pages "$root/pages"; done
 }
 
 filled() { # template, mode, file
@@ -92,6 +99,9 @@ filled() { # template, mode, file
 
 install_all() {
     local strip=strip page
+    command -v "${CARGO:-cargo}" > /dev/null || fail "there is no cargo (as root, perhaps); docs/install.md says how to install what another user has built"
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    target=${TARGET:-$host}
     build
     write_pages
     case $target in aarch64-*) strip=aarch64-linux-gnu-strip ;; esac
@@ -100,7 +110,7 @@ install_all() {
     "$strip" --strip-unneeded "$to$libdir/libclip.so.$version"
     ln -sfn "libclip.so.$version" "$to$libdir/$soname"
     ln -sfn "$soname" "$to$libdir/libclip.so"
-    install -m 644 "$root/static/libclip.a" "$to$libdir/libclip.a"
+    install -m 644 "$root/$target/static/libclip.a" "$to$libdir/libclip.a"
     install -m 644 include/clip.h include/clip.hpp "$to$includedir"
     filled packaging/clip.pc.in 644 "$to$libdir/pkgconfig/clip.pc"
     filled packaging/clipConfig.cmake.in 644 "$to$libdir/cmake/clip/clipConfig.cmake"
