@@ -62,7 +62,11 @@ uninstall: ## remove what `make install` with the same PREFIX and DESTDIR put th
 test-install: .deps/onnxruntime ## what `make install` installs, used through pkg-config and CMake
 	$(CARGO) test --release -p clip-tests --test install -- --include-ignored
 
-export PREFIX LIBDIR INCLUDEDIR DESTDIR TARGET
+.PHONY: deb
+deb: ## Debian's packages libclip0, libclip-dev and clip-tools, into target/deb/; ARCH=arm64 for a board
+	scripts/deb.sh
+
+export ARCH PREFIX LIBDIR INCLUDEDIR DESTDIR TARGET
 
 .PHONY: aarch64
 aarch64: ## libclip.so, libclip.a, clip-run and clip-export for arm64 Linux (Jetson), into target/aarch64/

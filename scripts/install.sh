@@ -28,6 +28,7 @@ version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 soname=libclip.so.$(sed -n 's/^const ABI: u32 = \([0-9]*\);.*/\1/p' ffi/build.rs)
 root=${CARGO_TARGET_DIR:-$PWD/target}/install
 programs=(clip-run clip-export)
+crates=(clip-run clip-exporter)
 
 # Paths as they are after building, relative to the roots.
 lib_files=("libclip.so.$version" "$soname" libclip.so libclip.a pkgconfig/clip.pc cmake/clip/clipConfig.cmake cmake/clip/clipConfigVersion.cmake)
@@ -42,12 +43,12 @@ build() {
     export CFLAGS="${CFLAGS:-} -ffile-prefix-map=$cargo/registry/src=/crates -ffile-prefix-map=$PWD=/libclip"
     case $target in
         aarch64-*)
-            RUSTFLAGS="${RUSTFLAGS:-} $hidden" scripts/aarch64.sh cargo build --package clip-ffi --package clip-run --package clip-exporter
+            RUSTFLAGS="${RUSTFLAGS:-} $hidden" scripts/aarch64.sh cargo build --package clip-ffi "${crates[@]/#/--package=}"
             tool=aarch64-linux-gnu-
             ;;
         *)
             RUSTFLAGS="${RUSTFLAGS:-} $hidden" "${CARGO:-cargo}" build --release --target "$target" \
-                --package clip-ffi --package clip-run --package clip-exporter
+                --package clip-ffi "${crates[@]/#/--package=}"
             ;;
     esac
     built=$root/$target/release
@@ -83,7 +84,7 @@ hide_symbols() {
 write_pages() {
     local program from=$built
     if [ "$target" != "$host" ]; then
-        CARGO_TARGET_DIR=${root%/install} "${CARGO:-cargo}" build --release --package clip-run --package clip-exporter
+        CARGO_TARGET_DIR=${root%/install} "${CARGO:-cargo}" build --release "${crates[@]/#/--package=}"
         from=${root%/install}/release
     fi
     rm -rf "$root/pages"
@@ -126,6 +127,8 @@ install_all() {
         install -D -m 644 "$page" "$to$prefix/share/bash-completion/completions/$(basename "$page" .bash)"
     done
     install -D -m 644 -t "$to$prefix/share/doc/libclip" README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT docs/cameras.md
+    "${PYTHON:-python3}" scripts/third-party.py "$target" clip-ffi "${crates[@]}" > "$root/THIRD-PARTY.txt"
+    install -m 644 -t "$to$prefix/share/doc/libclip" "$root/THIRD-PARTY.txt"
     echo "libclip $version is installed in $to$prefix${to:+, to be used as $prefix}"
     if [ -z "$to" ]; then
         echo "ONNX Runtime is not part of it: put libonnxruntime.so (of the wheel $(sed '/^#/d' scripts/pins/onnxruntime.txt)) into $libdir, or name it in ORT_DYLIB_PATH"

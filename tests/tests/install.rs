@@ -373,7 +373,10 @@ fn pages_of_the_manual_and_completions_are_in_order() {
             man.args(["--warnings", "--encoding=UTF-8", "--local-file"])
                 .arg(share.join("man/man1").join(page));
             let output = output(&mut man);
-            assert!(output.status.success() && output.stderr.is_empty(), "{}: {output:?}", page.display());
+            // How a line breaks depends on the terminal's width.
+            let said = String::from_utf8_lossy(&output.stderr);
+            let warning = said.lines().find(|line| !line.ends_with("cannot adjust line"));
+            assert!(output.status.success() && warning.is_none(), "{}: {output:?}", page.display());
             let text = String::from_utf8(output.stdout).unwrap();
             assert!(text.contains("NAME") && text.contains("SYNOPSIS"), "{text}");
         }
@@ -433,13 +436,14 @@ fn the_programs_find_onnx_runtime_or_say_how() {
 #[test]
 #[ignore = "builds what is installed: make test-install"]
 fn a_staging_tree_is_the_same_and_is_removed_whole() {
+    // One after the other, since both build.
+    let mut expected = files(&INSTALLED.prefix());
+    expected.retain(|file| !file.ends_with("libonnxruntime.so"));
     let root = tempfile::tempdir().unwrap();
     let prefix = Path::new("/opt/clip");
     let made = make("install", prefix, root.path());
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let staged = root.path().join("opt/clip");
-    let mut expected = files(&INSTALLED.prefix());
-    expected.retain(|file| !file.ends_with("libonnxruntime.so"));
     assert_eq!(files(&staged), expected);
     for file in ["lib/pkgconfig/clip.pc", "lib/cmake/clip/clipConfig.cmake"] {
         let text = std::fs::read_to_string(staged.join(file)).unwrap();
