@@ -1,8 +1,9 @@
 """Prints which crates of others lie in what is installed, and their licences and notices, which go with it.
 
-    python3 scripts/third-party.py TARGET CRATE...    # as x86_64-unknown-linux-gnu clip-ffi clip-run
+    python3 scripts/third-party.py CRATE...    # as clip-ffi clip-run
 
-A text that several crates have is printed once, behind their names.
+A text that several crates have is printed once, behind their names. The list is the same on every machine, as packages for two of them may be
+installed side by side.
 """
 
 import json
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+TARGETS = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu")
 NOTICES = ("licen", "copying", "copyright", "notice", "unlicense", "readme.ijg")
 
 
@@ -40,8 +42,9 @@ def notices(package: dict) -> list[str]:
 
 
 def main() -> None:
-    target, *roots = sys.argv[1:]
-    command = [os.environ.get("CARGO") or "cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", target]
+    roots = sys.argv[1:]
+    command = [os.environ.get("CARGO") or "cargo", "metadata", "--locked", "--format-version", "1"]
+    command += [f"--filter-platform={target}" for target in TARGETS]
     packages = linked(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout), roots)
     if not packages:
         sys.exit(f"error: nothing of others is linked into {', '.join(roots)}, which cannot be")
