@@ -58,7 +58,19 @@ install: ## libclip, headers, pkg-config, CMake, programs, manual pages, complet
 uninstall: ## remove what `make install` with the same PREFIX and DESTDIR put there
 	scripts/install.sh uninstall
 
-export PREFIX LIBDIR INCLUDEDIR DESTDIR TARGET
+.PHONY: test-install
+test-install: .deps/onnxruntime ## what `make install` and `make deb` make, used through pkg-config and CMake, and in a clean Debian
+	$(CARGO) test --release -p clip-tests --test install --test deb -- --include-ignored --nocapture
+
+.PHONY: deb
+deb: ## Debian's packages libclip0, libclip-dev and clip-tools, into target/deb/; ARCH=arm64 for a board
+	scripts/deb.sh
+
+.PHONY: crates
+crates: ## clip-model, clip-tensorrt and clip-runtime, packed as for crates.io and documented as on docs.rs
+	scripts/crates.sh
+
+export ARCH PREFIX LIBDIR INCLUDEDIR DESTDIR TARGET
 
 .PHONY: aarch64
 aarch64: ## libclip.so, libclip.a, clip-run and clip-export for arm64 Linux (Jetson), into target/aarch64/

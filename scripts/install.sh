@@ -7,7 +7,7 @@
 #   PREFIX=/usr/local  LIBDIR=$PREFIX/lib  INCLUDEDIR=$PREFIX/include  DESTDIR=
 #   TARGET=   aarch64-unknown-linux-gnu for a board (scripts/aarch64.sh says what that needs); this machine by default
 #
-# What is installed is built by itself, in target/package/, without paths of this machine in it and without the source tree's ONNX Runtime: that is
+# What is installed is built by itself, in target/install/, without paths of this machine in it and without the source tree's ONNX Runtime: that is
 # looked for beside libclip.so and where the system looks.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,63 +24,62 @@ for folder in "$prefix" "$libdir" "$includedir"; do
     case $folder in /*) ;; *) fail "'$folder' is no absolute path; say, for example: make install PREFIX=/opt/clip" ;; esac
 done
 to=${DESTDIR:-}
-target=${TARGET:-$(rustc -vV | sed -n 's/^host: //p')}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 soname=libclip.so.$(sed -n 's/^const ABI: u32 = \([0-9]*\);.*/\1/p' ffi/build.rs)
-root=${CARGO_TARGET_DIR:-$PWD/target}/package
+root=${CARGO_TARGET_DIR:-$PWD/target}/install
 programs=(clip-run clip-export)
+crates=(clip-run clip-exporter)
 
 # Paths as they are after building, relative to the roots.
 lib_files=("libclip.so.$version" "$soname" libclip.so libclip.a pkgconfig/clip.pc cmake/clip/clipConfig.cmake cmake/clip/clipConfigVersion.cmake)
 
-build() {
-    local cargo=${CARGO_HOME:-$HOME/.cargo} rustup tool=
+build() { # target
+    local cargo=${CARGO_HOME:-$HOME/.cargo} rustup packages=(--package=clip-ffi "${crates[@]/#/--package=}")
     rustup=$(rustc --print sysroot)
-    # Where sources lay says nothing to whoever runs them.
-    local hidden="--remap-path-prefix=$PWD=/libclip --remap-path-prefix=$cargo/registry/src=/crates --remap-path-prefix=$rustup=/rust"
-    export CARGO_TARGET_DIR=$root CLIP_ONNXRUNTIME='' CLIP_TENSORRT_RTX=''
-    # C sources, too.
-    export CFLAGS="${CFLAGS:-} -ffile-prefix-map=$cargo/registry/src=/crates -ffile-prefix-map=$PWD=/libclip"
-    case $target in
-        aarch64-*)
-            RUSTFLAGS="${RUSTFLAGS:-} $hidden" scripts/aarch64.sh cargo build --package clip-ffi --package clip-run --package clip-exporter
-            tool=aarch64-linux-gnu-
-            ;;
-        *)
-            RUSTFLAGS="${RUSTFLAGS:-} $hidden" "${CARGO:-cargo}" build --release --target "$target" \
-                --package clip-ffi --package clip-run --package clip-exporter
-            ;;
-    esac
-    built=$root/$target/release
-    hide_symbols "$tool"
+    (
+        export CARGO_TARGET_DIR=$root CLIP_ONNXRUNTIME='' CLIP_TENSORRT_RTX=''
+        # Where sources lay, of Rust and of C, says nothing to whoever runs them.
+        export RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$PWD=/libclip --remap-path-prefix=$cargo/registry/src=/crates --remap-path-prefix=$rustup=/rust"
+        export CFLAGS="${CFLAGS:-} -ffile-prefix-map=$cargo/registry/src=/crates -ffile-prefix-map=$PWD=/libclip"
+        if [ "$1" = "$host" ]; then
+            "${CARGO:-cargo}" build --release --target "$1" "${packages[@]}"
+        else
+            scripts/aarch64.sh cargo build "${packages[@]}"
+        fi
+    )
 }
 
-# libclip.a as one object whose only names are those of clip.h: the names of Rust's library, of libjpeg and others would else meet
-# with those of the program that it is linked into, and be exported by a plugin.
+# libclip.a as one object whose only names are those of clip.h: the names of Rust's library, of libjpeg and others would else meet with those of
+# the program that it is linked into. A plugin does not export even clip.h's: an object that asks for them as hidden makes them so, as the
+# strictest wish holds. What nothing leads to from there is left out, so that the program need not see to it.
 hide_symbols() {
-    local tool=$1 work=$root/static
+    local work=$root/$target/static
     [ ! "$work/libclip.a" -nt "$built/libclip.a" ] || return 0
     rm -rf "$work"
     mkdir -p "$work"
     "${tool}nm" -D --defined-only "$built/libclip.so" | awk '{ print $3 }' > "$work/names"
-    "${tool}ld" -r --whole-archive "$built/libclip.a" -o "$work/whole.o"
+    {
+        echo '.section .note.GNU-stack, "", %progbits'
+        echo '.section .hidden_names, "a", %progbits'
+        sed 's/.*/.hidden &\n.quad &/' "$work/names"
+    } > "$work/hidden.s"
+    "${tool}as" "$work/hidden.s" -o "$work/hidden.o"
+    sed 's/^/--undefined=/' "$work/names" > "$work/roots"
+    "${tool}ld" -r --gc-sections "@$work/roots" "$work/hidden.o" "$built/libclip.a" -o "$work/whole.o"
     # The code of Rust's library lies in it a second time, for a compiler.
-    "${tool}objcopy" --keep-global-symbols="$work/names" --strip-debug --remove-section=.llvmbc --remove-section=.llvmcmd "$work/whole.o" "$work/clip.o"
-    "${tool}ar" rcs "$work/libclip.a.new" "$work/clip.o"
+    "${tool}objcopy" --keep-global-symbols="$work/names" --strip-unneeded --remove-section=.llvmbc --remove-section=.llvmcmd \
+        "$work/whole.o" "$work/clip.o"
+    "${tool}ar" rcsD "$work/libclip.a.new" "$work/clip.o"
     rm "$work"/*.o
     mv "$work/libclip.a.new" "$work/libclip.a"
 }
 
-# Written by the programs themselves. Those for another machine are the same as this one's.
+# Written by the programs themselves: those of this machine, as they are the same for another one.
 write_pages() {
-    local program from=$built
-    if [ "$target" != "$(rustc -vV | sed -n 's/^host: //p')" ]; then
-        from=${PAGES_FROM:-${CARGO_TARGET_DIR%/package}/release}
-    fi
+    local program
+    [ "$target" = "$host" ] || build "$host"
     rm -rf "$root/pages"
-    for program in "${programs[@]}"; do
-        "$from/$program" write-pages "$root/pages" || fail "$from/$program cannot write its manual pages; run \`cargo build --release\` first"
-    done
+    for program in "${programs[@]}"; do "$root/$host/release/$program" write-pages "$root/pages"; done
 }
 
 filled() { # template, mode, file
@@ -91,23 +90,32 @@ filled() { # template, mode, file
 }
 
 install_all() {
-    local strip=strip page
-    build
+    local page
+    command -v "${CARGO:-cargo}" > /dev/null || fail "there is no cargo (as root, perhaps); docs/install.md says how to install what another user has built"
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    target=${TARGET:-$host}
+    case $target in
+        "$host") tool= ;;
+        aarch64-unknown-linux-gnu) tool=aarch64-linux-gnu- ;;
+        *) fail "'$target' is neither this machine, $host, nor aarch64-unknown-linux-gnu" ;;
+    esac
+    built=$root/$target/release
+    build "$target"
+    hide_symbols
     write_pages
-    case $target in aarch64-*) strip=aarch64-linux-gnu-strip ;; esac
     install -d "$to$libdir" "$to$prefix/bin" "$to$includedir"
     install -m 644 "$built/libclip.so" "$to$libdir/libclip.so.$version"
-    "$strip" --strip-unneeded "$to$libdir/libclip.so.$version"
+    "${tool}strip" --strip-unneeded "$to$libdir/libclip.so.$version"
     ln -sfn "libclip.so.$version" "$to$libdir/$soname"
     ln -sfn "$soname" "$to$libdir/libclip.so"
-    install -m 644 "$root/static/libclip.a" "$to$libdir/libclip.a"
+    install -m 644 "$root/$target/static/libclip.a" "$to$libdir/libclip.a"
     install -m 644 include/clip.h include/clip.hpp "$to$includedir"
     filled packaging/clip.pc.in 644 "$to$libdir/pkgconfig/clip.pc"
     filled packaging/clipConfig.cmake.in 644 "$to$libdir/cmake/clip/clipConfig.cmake"
     filled packaging/clipConfigVersion.cmake.in 644 "$to$libdir/cmake/clip/clipConfigVersion.cmake"
     for program in "${programs[@]}"; do
         install -m 755 "$built/$program" "$to$prefix/bin/$program"
-        "$strip" "$to$prefix/bin/$program"
+        "${tool}strip" "$to$prefix/bin/$program"
     done
     install -D -m 644 -t "$to$prefix/share/man/man1" "$root"/pages/*.1
     install -D -m 644 -t "$to$prefix/share/zsh/site-functions" "$root"/pages/_*
@@ -116,6 +124,8 @@ install_all() {
         install -D -m 644 "$page" "$to$prefix/share/bash-completion/completions/$(basename "$page" .bash)"
     done
     install -D -m 644 -t "$to$prefix/share/doc/libclip" README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT docs/cameras.md
+    "${PYTHON:-python3}" scripts/third-party.py clip-ffi "${crates[@]}" > "$root/THIRD-PARTY.txt"
+    install -m 644 -t "$to$prefix/share/doc/libclip" "$root/THIRD-PARTY.txt"
     echo "libclip $version is installed in $to$prefix${to:+, to be used as $prefix}"
     if [ -z "$to" ]; then
         echo "ONNX Runtime is not part of it: put libonnxruntime.so (of the wheel $(sed '/^#/d' scripts/pins/onnxruntime.txt)) into $libdir, or name it in ORT_DYLIB_PATH"

@@ -194,6 +194,46 @@ fn programs_that_were_compiled_go_on_working() {
     );
 }
 
+/// The functions in the file by which Debian's packages say which version they need, each with the version that brought it.
+fn symbols(known: &str, functions: &str) -> String {
+    let mut lines: Vec<String> = functions
+        .lines()
+        .filter_map(|line| line.strip_prefix("function ")?.split('(').next()?.rsplit([' ', '*']).next())
+        .map(|name| {
+            let start = format!(" {name}@Base ");
+            let line = known.lines().find(|line| line.starts_with(&start)).map(str::to_owned);
+            line.unwrap_or_else(|| start + env!("CARGO_PKG_VERSION"))
+        })
+        .collect();
+    lines.sort();
+    let head = known.lines().take_while(|line| !line.starts_with(" clip_")).map(str::to_owned);
+    head.chain(lines).map(|line| line + "\n").collect()
+}
+
+#[test]
+fn debian_knows_since_when_each_function_is_there() {
+    let path = PathBuf::from(FFI).join("../packaging/debian/libclip0.symbols");
+    let known = std::fs::read_to_string(&path).unwrap();
+    let new = symbols(&known, &dump());
+    let soname = dump().lines().next().unwrap().replace("soname ", "");
+    assert!(known.starts_with(&format!("{soname} ")), "{known}");
+    if std::env::var_os(WRITE).is_some() {
+        return std::fs::write(path, new).unwrap();
+    }
+    assert_eq!(known, new, "run `make abi` and commit packaging/debian/libclip0.symbols");
+}
+
+#[test]
+fn a_new_function_gets_this_version_and_others_keep_theirs() {
+    let known = "libclip.so.0 libclip0 #MINVER#\n* Field: x\n clip_b@Base 0.0.7\n clip_gone@Base 0.0.1\n";
+    let new = symbols(known, "soname x\nfunction const char *clip_a(int)\nfunction int clip_b(void)\n");
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(
+        new,
+        format!("libclip.so.0 libclip0 #MINVER#\n* Field: x\n clip_a@Base {version}\n clip_b@Base 0.0.7\n")
+    );
+}
+
 #[test]
 fn a_header_is_read_whole() {
     let header = Header::parse(
