@@ -35,6 +35,7 @@ build: .deps/onnxruntime $(LIBTORCH_HERE) ## every program and libclip.so, into 
 .PHONY: test
 test: .deps/onnxruntime .deps/onnxruntime-openvino .deps/tensorrt .deps/tensorrt-headers .deps/tensorrt-lean $(LIBTORCH_HERE) ## all tests; the ones that need the data folder are skipped without it
 	$(CARGO) test --release --workspace --no-fail-fast
+	scripts/gstreamer.sh test
 
 .PHONY: parity
 parity: .deps/python .deps/engines .deps/runtimes .deps/tensorrt .deps/frames build ## compare with open_clip, transformers, Pillow and PyTorch, in several engines
@@ -49,6 +50,10 @@ bench: .deps/python build ## measure beside PyTorch and ONNX Runtime, side by si
 .PHONY: gpu
 gpu: ## on a machine with an NVIDIA GPU: train there, check CUDA and embeddings, measure beside PyTorch
 	scripts/gpu-check.sh
+
+.PHONY: gstreamer
+gstreamer: .deps/onnxruntime ## the GStreamer plugin of examples/gstreamer, target/release/libgstclip.so
+	scripts/gstreamer.sh build
 
 .PHONY: install
 install: ## libclip, headers, pkg-config, CMake, programs, manual pages, completions: PREFIX=/usr/local LIBDIR= INCLUDEDIR= DESTDIR= TARGET=
@@ -91,6 +96,7 @@ check: .deps/onnxruntime $(LIBTORCH_HERE) ## formatting, lints, documentation, a
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
 	scripts/header.sh --check
+	scripts/gstreamer.sh check
 
 .PHONY: header
 header: ## write include/clip.h anew from ffi/

@@ -14,7 +14,7 @@ packages="libgstreamer-plugins-base1.0-dev gstreamer1.0-tools gstreamer1.0-plugi
 missing() {
     pkg-config --exists 'gstreamer-video-1.0 >= 1.20' 2> /dev/null || return 0
     local element
-    for element in videotestsrc videoconvert textoverlay pngdec jpegdec capssetter; do
+    for element in videotestsrc videoconvert textoverlay pngdec jpegdec appsrc; do
         gst-inspect-1.0 --exists $element 2> /dev/null || return 0
     done
     return 1

@@ -50,7 +50,8 @@ struct Api {
     iterate: unsafe extern "C" fn(Meta, *mut *mut c_void, usize, *mut Mtd) -> c_int,
     related: unsafe extern "C" fn(Meta, c_uint, c_uint, usize, *mut *mut c_void, *mut Mtd) -> c_int,
     detection_type: unsafe extern "C" fn() -> usize,
-    location: unsafe extern "C" fn(*const Mtd, *mut c_int, *mut c_int, *mut c_int, *mut c_int, *mut f32) -> c_int,
+    location:
+        unsafe extern "C" fn(*const Mtd, *mut c_int, *mut c_int, *mut c_int, *mut c_int, *mut f32) -> c_int,
     tracking_type: unsafe extern "C" fn() -> usize,
     tracking: unsafe extern "C" fn(*const Mtd, *mut u64, *mut u64, *mut u64, *mut c_int) -> c_int,
     tensors: Result<Tensors, String>,
@@ -189,7 +190,8 @@ pub fn embed(buffer: &mut BufferRef, embeddings: &[f32], items: usize) {
     let name = glib::Quark::from_str("clip-embedding").into_glib();
     // SAFETY: the tensor takes the data over, the metadata the tensor and the array, which GLib has allocated; sizes are copied.
     unsafe {
-        let tensor = (tensors.new)(name, FLOAT32, data.into_glib_ptr(), ROW_MAJOR, sizes.len(), sizes.as_mut_ptr());
+        let tensor =
+            (tensors.new)(name, FLOAT32, data.into_glib_ptr(), ROW_MAJOR, sizes.len(), sizes.as_mut_ptr());
         let array: *mut *mut c_void = glib::ffi::g_malloc(size_of::<*mut c_void>()).cast();
         *array = tensor;
         (tensors.set)((tensors.add)(buffer.as_mut_ptr()), 1, array);

@@ -14,7 +14,7 @@ pub enum Error {
         /// The property model.
         folder: PathBuf,
         /// Why not.
-        source: clip_runtime::Error,
+        source: Box<clip_runtime::Error>,
     },
     /// A property is no name that is known.
     #[error("{property} is \"{found}\", expected {expected}")]
@@ -48,11 +48,17 @@ pub enum Error {
     Tensors(String),
     /// The library refuses it.
     #[error(transparent)]
-    Clip(#[from] clip_runtime::Error),
+    Clip(Box<clip_runtime::Error>),
+}
+
+impl From<clip_runtime::Error> for Error {
+    fn from(error: clip_runtime::Error) -> Error {
+        Error::Clip(Box::new(error))
+    }
 }
 
 impl From<clip_model::Error> for Error {
     fn from(error: clip_model::Error) -> Error {
-        Error::Clip(error.into())
+        clip_runtime::Error::from(error).into()
     }
 }

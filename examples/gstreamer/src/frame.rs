@@ -43,9 +43,9 @@ fn formats() -> impl Iterator<Item = &'static (VideoFormat, PixelFormat, &'stati
 pub fn caps() -> gstreamer::Caps {
     let formats = formats().map(|(format, ..)| *format);
     let host = gstreamer_video::VideoCapsBuilder::new().format_list(formats).build();
-    let surfaces = [VideoFormat::Nv12, VideoFormat::I420, VideoFormat::Rgba, VideoFormat::Bgrx, VideoFormat::Gray8];
     let surfaces =
-        gstreamer_video::VideoCapsBuilder::new().features([NVMM]).format_list(surfaces).build();
+        [VideoFormat::Nv12, VideoFormat::I420, VideoFormat::Rgba, VideoFormat::Bgrx, VideoFormat::Gray8];
+    let surfaces = gstreamer_video::VideoCapsBuilder::new().features([NVMM]).format_list(surfaces).build();
     let mut caps = host;
     caps.merge(surfaces);
     caps
@@ -65,7 +65,8 @@ impl Format {
     pub fn new(caps: &CapsRef) -> Result<Format, Error> {
         let unknown = || Error::Caps(format!("libclip does not know pictures of {caps:?}"));
         let info = VideoInfo::from_caps(caps).map_err(|_| unknown())?;
-        let (_, format, planes) = formats().find(|(format, ..)| *format == info.format()).ok_or_else(unknown)?;
+        let (_, format, planes) =
+            formats().find(|(format, ..)| *format == info.format()).ok_or_else(unknown)?;
         let (width, height) = (info.width() as usize, info.height() as usize);
         let layout = FrameLayout::new(*format, width, height)?;
         let color = color(&info, layout.color)?;
@@ -93,7 +94,8 @@ impl Format {
             // SAFETY: the caps say that the buffer's memory is an NvBufSurface, and it is mapped until this returns.
             let frame = unsafe { SurfaceFrame::new(surface, 0) };
             let layout = frame.with_strides(self.layout)?;
-            let done = clip.mapper().with_host(&FrameMemory::Surface(frame), layout, Default::default(), work);
+            let done =
+                clip.mapper().with_host(&FrameMemory::Surface(frame), layout, Default::default(), work);
             // The pool may free the surface whenever it has the buffer back.
             clip.mapper().forget_surface(surface);
             return Ok(done?);
@@ -104,7 +106,8 @@ impl Format {
         for (at, &plane) in self.planes.iter().enumerate() {
             slices[at] = frame.plane_data(plane).map_err(|_| unreadable())?;
             let stride = frame.plane_stride()[plane as usize];
-            let negative = || Error::Caps(format!("plane {plane} has rows in the opposite order ({stride} bytes)"));
+            let negative =
+                || Error::Caps(format!("plane {plane} has rows in the opposite order ({stride} bytes)"));
             layout.strides[at] = usize::try_from(stride).map_err(|_| negative())?;
         }
         Ok(work(&Frame::new(layout, &slices[..self.planes.len()])?)?)
@@ -123,7 +126,8 @@ fn color(info: &VideoInfo, assumed: Color) -> Result<Color, Error> {
         VideoColorMatrix::Bt2020 => ColorMatrix::Bt2020,
         VideoColorMatrix::Unknown => assumed.matrix,
         other => {
-            let reason = format!("libclip does not know the colour matrix {other:?}; put videoconvert before");
+            let reason =
+                format!("libclip does not know the colour matrix {other:?}; put videoconvert before");
             return Err(Error::Caps(reason));
         }
     };

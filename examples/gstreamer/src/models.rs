@@ -38,9 +38,30 @@ pub fn open(settings: &Settings) -> Result<Arc<Dispatcher>, Error> {
     if let Some(model) = known.and_then(|(_, model)| model.upgrade()) {
         return Ok(model);
     }
-    let failed = |source| Error::Model { folder: folder.clone(), source };
+    let failed = |source| Error::Model { folder: folder.clone(), source: Box::new(source) };
     let clip = Clip::open_with(&key.folder, &options).map_err(failed)?;
     let model = Arc::new(Dispatcher::new(Arc::new(clip)).map_err(failed)?);
     open.push((key, Arc::downgrade(&model)));
     Ok(model)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_with_the_same_model_share_it_as_long_as_there_are_some() {
+        let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../runtime/tests/colours"));
+        let settings = Settings { model: Some(folder.clone()), ..Settings::default() };
+        let by_another_path = Settings { model: Some(folder.join("../colours")), ..Settings::default() };
+        let with_one_thread = Settings { threads: 1, ..settings.clone() };
+        let first = open(&settings).unwrap();
+        assert!(Arc::ptr_eq(&first, &open(&by_another_path).unwrap()));
+        assert!(!Arc::ptr_eq(&first, &open(&with_one_thread).unwrap()));
+        let gone = Arc::downgrade(&first);
+        drop(first);
+        assert!(gone.upgrade().is_none(), "the last element that goes closes it");
+        open(&settings).unwrap();
+    }
 }

@@ -46,7 +46,8 @@ impl Finder {
             (rect, u64::try_from(meta.id()).ok().filter(|&id| id > 0), Place::Roi(number))
         });
         let detections = analytics::detections(buffer);
-        let detections = detections.into_iter().map(|found| (found.rect, found.track, Place::Detection(found.id)));
+        let detections =
+            detections.into_iter().map(|found| (found.rect, found.track, Place::Detection(found.id)));
         let mut known = HashSet::new();
         let mut objects = Vec::new();
         for (rect, track, place) in regions.chain(detections) {

@@ -15,7 +15,12 @@ glib::wrapper! {
 
 /// Makes the bin known.
 pub fn register(plugin: &gstreamer::Plugin) -> Result<(), glib::BoolError> {
-    gstreamer::Element::register(Some(plugin), "clipoverlay", gstreamer::Rank::NONE, ClipOverlay::static_type())
+    gstreamer::Element::register(
+        Some(plugin),
+        "clipoverlay",
+        gstreamer::Rank::NONE,
+        ClipOverlay::static_type(),
+    )
 }
 
 /// The bin's inside.
@@ -70,7 +75,9 @@ impl ObjectImpl for Overlay {
         let _ = bin.add(&self.classify);
         let _ = self.sink.set_target(self.classify.static_pad("sink").as_ref());
         // Without it, starting the bin says what is missing.
-        let Ok(text) = gstreamer::ElementFactory::make("textoverlay").property("text", "").build() else { return };
+        let Ok(text) = gstreamer::ElementFactory::make("textoverlay").property("text", "").build() else {
+            return;
+        };
         let _ = bin.add(&text);
         let _ = self.classify.link(&text);
         let _ = self.src.set_target(text.static_pad("src").as_ref());

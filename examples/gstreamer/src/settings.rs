@@ -34,7 +34,10 @@ pub enum Latency {
     #[enum_value(name = "A buffer waits for its own outcome", nick = "sync")]
     Sync = 0,
     /// At once.
-    #[enum_value(name = "A buffer goes on at once, with the outcome of one before; frames for which the model has no time are dropped from classification", nick = "async")]
+    #[enum_value(
+        name = "A buffer goes on at once, with the outcome of one before; frames for which the model has no time are dropped from classification",
+        nick = "async"
+    )]
     Async = 1,
 }
 
@@ -110,7 +113,9 @@ impl Default for Settings {
 impl Settings {
     /// How the model is opened.
     pub fn options(&self) -> Result<Options, Error> {
-        let unknown = |property, expected| move |found: &String| Error::Name { property, found: found.clone(), expected };
+        let unknown = |property, expected| {
+            move |found: &String| Error::Name { property, found: found.clone(), expected }
+        };
         let engines = unknown("engine", "onnx, openvino, openvino-bf16, tensorrt or rtx");
         let devices = unknown("device", "cpu, or cuda:0 for the first GPU");
         let engine: Option<EngineKind> =
@@ -139,7 +144,8 @@ impl Settings {
 
     /// The labels that are asked for, encoded; those stored in the model folder where none are.
     pub fn label_set(&self, clip: &Clip) -> Result<Arc<LabelSet>, Error> {
-        let templates: Vec<Template> = self.template.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+        let templates: Vec<Template> =
+            self.template.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
         let set = match (&self.labels, &self.labels_file, &self.label_set) {
             (None, None, None) => clip.stored_labels().ok_or(Error::NoLabels)?.clone(),
             (Some(names), None, None) => clip.label_set(&listed(names), &templates)?,

@@ -12,7 +12,14 @@ use gstreamer_video::VideoRegionOfInterestMeta;
 use support::{at_source, built, colours, emoji, pipeline, repository, run, run_with, start};
 
 const PICTURES: [&str; 8] = [
-    "apple.png", "balloon.png", "fish.png", "mushroom.png", "snowman.png", "umbrella.png", "house.jpg", "sun.jpg",
+    "apple.png",
+    "balloon.png",
+    "fish.png",
+    "mushroom.png",
+    "snowman.png",
+    "umbrella.png",
+    "house.jpg",
+    "sun.jpg",
 ];
 
 /// The label that a buffer's own metadata tells.
@@ -127,7 +134,10 @@ fn nothing_is_shown_below_a_threshold_or_for_the_background() {
     let source = "videotestsrc pattern=red num-buffers=2 ! video/x-raw,format=RGB,width=64,height=64";
     for options in ["labels=green,blue min-similarity=0.5", "labels=green,blue background=red"] {
         let said = run(&format!("{source} ! clipclassify model={} {options} ! fakesink", colours())).well();
-        assert!(said.found.len() == 2 && said.found.iter().all(|(_, found)| !found.has_field("label")), "{said:?}");
+        assert!(
+            said.found.len() == 2 && said.found.iter().all(|(_, found)| !found.has_field("label")),
+            "{said:?}"
+        );
     }
 }
 
@@ -291,19 +301,25 @@ fn the_tools_of_gstreamer_show_and_run_it() {
     let folder = tempfile::tempdir().unwrap();
     let tool = |name: &str, arguments: &[&str]| {
         let mut command = Command::new(name);
-        command.args(arguments).env("GST_PLUGIN_PATH", built()).env("GST_REGISTRY", folder.path().join("registry"));
+        command
+            .args(arguments)
+            .env("GST_PLUGIN_PATH", built())
+            .env("GST_REGISTRY", folder.path().join("registry"));
         let output = command.env_remove("LD_LIBRARY_PATH").output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{name}: {text}{}", String::from_utf8_lossy(&output.stderr));
         text
     };
     let text = tool("gst-inspect-1.0", &["clipclassify"]);
-    for property in ["model", "labels", "interval", "top-k", "threshold", "smoothing", "mode", "latency", "device"] {
+    for property in
+        ["model", "labels", "interval", "top-k", "threshold", "smoothing", "mode", "latency", "device"]
+    {
         assert!(text.contains(&format!("\n  {property:<20}: ")), "{property}: {text}");
     }
     assert!(tool("gst-inspect-1.0", &["clip"]).contains("clipoverlay"));
     let model = format!("model={}", colours());
-    let launch = "-m videotestsrc num-buffers=2 pattern=blue ! video/x-raw,format=NV12 ! clipclassify labels=red,blue";
+    let launch =
+        "-m videotestsrc num-buffers=2 pattern=blue ! video/x-raw,format=NV12 ! clipclassify labels=red,blue";
     let arguments: Vec<&str> = launch.split(' ').chain([model.as_str(), "!", "fakesink"]).collect();
     let text = tool("gst-launch-1.0", &arguments);
     assert_eq!(text.matches("label=(string)blue").count(), 2, "{text}");

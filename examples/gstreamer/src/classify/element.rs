@@ -19,7 +19,11 @@ use crate::session::Session;
 use crate::settings::{Latency, Messages, Mode, Settings};
 
 static LOG: LazyLock<gstreamer::DebugCategory> = LazyLock::new(|| {
-    gstreamer::DebugCategory::new("clip", gstreamer::DebugColorFlags::empty(), Some("zero-shot classification"))
+    gstreamer::DebugCategory::new(
+        "clip",
+        gstreamer::DebugColorFlags::empty(),
+        Some("zero-shot classification"),
+    )
 });
 
 /// The element's inside.
@@ -77,7 +81,9 @@ impl ObjectImpl for Element {
             "text" => lock(&self.text).to_value(),
             "classified" => counts().0.to_value(),
             "dropped" => counts().1.to_value(),
-            name => properties::get(&lock(&self.settings), name).unwrap_or_else(|| spec.default_value().clone()),
+            name => {
+                properties::get(&lock(&self.settings), name).unwrap_or_else(|| spec.default_value().clone())
+            }
         }
     }
 }

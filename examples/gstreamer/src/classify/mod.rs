@@ -14,5 +14,10 @@ glib::wrapper! {
 
 /// Makes the element known.
 pub fn register(plugin: &gstreamer::Plugin) -> Result<(), glib::BoolError> {
-    gstreamer::Element::register(Some(plugin), "clipclassify", gstreamer::Rank::NONE, ClipClassify::static_type())
+    gstreamer::Element::register(
+        Some(plugin),
+        "clipclassify",
+        gstreamer::Rank::NONE,
+        ClipClassify::static_type(),
+    )
 }

@@ -41,15 +41,35 @@ pub fn specs() -> Vec<ParamSpec> {
     let choice = |spec: glib::ParamSpecEnumBuilder<'_, Mode>| spec.mutable_ready().build();
     vec![
         text("model", "Model", "Folder that clip-export wrote"),
-        text("engine", "Engine", "What runs the model: onnx, openvino, openvino-bf16, tensorrt or rtx (none: what each file was made for)"),
-        text("device", "Device", "What is computed on: cpu, or cuda:0 for the first GPU (none: cuda:0 for tensorrt and rtx, else cpu)"),
+        text(
+            "engine",
+            "Engine",
+            "What runs the model: onnx, openvino, openvino-bf16, tensorrt or rtx (none: what each file was made for)",
+        ),
+        text(
+            "device",
+            "Device",
+            "What is computed on: cpu, or cuda:0 for the first GPU (none: cuda:0 for tensorrt and rtx, else cpu)",
+        ),
         count("threads", "Threads", "Threads to compute with (0: one for each physical core)", 0, 0, READY),
-        live("labels", "Labels", "Labels to look for, with commas between them (none of labels, labels-file and label-set: those stored in the model folder)"),
+        live(
+            "labels",
+            "Labels",
+            "Labels to look for, with commas between them (none of labels, labels-file and label-set: those stored in the model folder)",
+        ),
         live("labels-file", "File of labels", "Text file with one label a line"),
         live("label-set", "Label set", "File of encoded labels, as clip-run labels and calibrate write them"),
-        live("background", "Background", "What pictures may show besides, with commas between; it counts as none of the labels"),
+        live(
+            "background",
+            "Background",
+            "What pictures may show besides, with commas between; it counts as none of the labels",
+        ),
         live("template", "Template", "Text around a label, with {} in its place (none: {})"),
-        choice(glib::ParamSpecEnum::builder_with_default("mode", Mode::Frame).nick("Mode").blurb("What is classified")),
+        choice(
+            glib::ParamSpecEnum::builder_with_default("mode", Mode::Frame)
+                .nick("Mode")
+                .blurb("What is classified"),
+        ),
         glib::ParamSpecEnum::builder_with_default("latency", Latency::Sync)
             .nick("Latency")
             .blurb("When a buffer goes on")
@@ -62,17 +82,53 @@ pub fn specs() -> Vec<ParamSpec> {
             .build(),
         count("interval", "Interval", "Of how many buffers one is classified", 1, 1, PLAYING),
         count("top-k", "Labels told", "How many labels an outcome tells, best first", 1, 5, READY),
-        number("threshold", "Least probability", "Probability that a label needs to be shown", (0.0, 1.0), 0.0),
-        number("min-similarity", "Least similarity", "Cosine similarity that a label needs to be shown", (-1.0, 1.0), -1.0),
-        number("smoothing", "Smoothing", "Share of the past in what is compared with the labels, an exponential average of embeddings", (0.0, 0.999), 0.0),
-        count("hold", "Hold", "Frames in a row in which another label has to be found until it is shown", 1, 1, READY),
-        count("refresh", "Refresh", "Of how many frames with the same track the model sees one, with mode=objects", 1, 1, READY),
+        number(
+            "threshold",
+            "Least probability",
+            "Probability that a label needs to be shown",
+            (0.0, 1.0),
+            0.0,
+        ),
+        number(
+            "min-similarity",
+            "Least similarity",
+            "Cosine similarity that a label needs to be shown",
+            (-1.0, 1.0),
+            -1.0,
+        ),
+        number(
+            "smoothing",
+            "Smoothing",
+            "Share of the past in what is compared with the labels, an exponential average of embeddings",
+            (0.0, 0.999),
+            0.0,
+        ),
+        count(
+            "hold",
+            "Hold",
+            "Frames in a row in which another label has to be found until it is shown",
+            1,
+            1,
+            READY,
+        ),
+        count(
+            "refresh",
+            "Refresh",
+            "Of how many frames with the same track the model sees one, with mode=objects",
+            1,
+            1,
+            READY,
+        ),
         glib::ParamSpecBoolean::builder("embedding")
             .nick("Embedding")
             .blurb("Attach the embedding to buffers as a GstTensorMeta, which GStreamer has from 1.26 on")
             .mutable_ready()
             .build(),
-        glib::ParamSpecString::builder("text").nick("Text").blurb("The last outcome in words").read_only().build(),
+        glib::ParamSpecString::builder("text")
+            .nick("Text")
+            .blurb("The last outcome in words")
+            .read_only()
+            .build(),
         glib::ParamSpecUInt64::builder("classified")
             .nick("Classified")
             .blurb("Buffers that were classified since the start")

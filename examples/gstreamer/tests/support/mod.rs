@@ -105,7 +105,11 @@ pub fn run(description: &str) -> Said {
 }
 
 /// Has `look` see each buffer that leaves the first element of that name.
-pub fn at_source(pipeline: &Pipeline, element: &str, mut look: impl FnMut(&mut gstreamer::Buffer) + Send + 'static) {
+pub fn at_source(
+    pipeline: &Pipeline,
+    element: &str,
+    mut look: impl FnMut(&mut gstreamer::Buffer) + Send + 'static,
+) {
     let pad = pipeline.by_name(element).unwrap().static_pad("src").unwrap();
     let look = Arc::new(Mutex::new(move |buffer: &mut gstreamer::Buffer| look(buffer)));
     pad.add_probe(gstreamer::PadProbeType::BUFFER, move |_, info| {
@@ -119,7 +123,11 @@ pub fn at_source(pipeline: &Pipeline, element: &str, mut look: impl FnMut(&mut g
 /// Compiles a library in C.
 pub fn library(source: &Path, to: &Path, options: &[&str]) {
     let mut cc = Command::new(std::env::var_os("CC").unwrap_or("cc".into()));
-    cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"]).arg(source).arg("-o").arg(to).args(options);
+    cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"])
+        .arg(source)
+        .arg("-o")
+        .arg(to)
+        .args(options);
     assert!(cc.status().unwrap().success());
 }
 
@@ -128,7 +136,8 @@ pub fn apart(test: &str, environment: &[(&str, &Path)]) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]).env("CLIP_TEST_APART", "1");
     let output = command.envs(environment.iter().copied()).output().unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}");
 }
 
