@@ -501,6 +501,10 @@ clip_status clip_classify_frames(const clip_model *model, const clip_frame *cons
                                  const clip_labels *labels, size_t top, clip_match *matches, size_t capacity,
                                  size_t *count);
 
+/// Describes a decoded image as a frame, so that pictures go where frames do: into a stream, for example. Start `*frame`
+/// from CLIP_FRAME_INIT. Its plane is the image's own, and valid as long as that.
+clip_status clip_image_frame(const clip_image *image, clip_frame *frame);
+
 /// Lets go what the model keeps of buffers that are no pointers: mappings of dmabufs and NvBufSurfaces, which are kept
 /// because a camera's buffers come round. To be called before an NvBufSurface is destroyed that was in a frame. NULL
 /// is allowed.

@@ -365,6 +365,13 @@ public:
     /// The handle, for calls of clip.h; it stays this object's.
     const clip_image *get() const noexcept { return handle_.get(); }
 
+    /// Its pixels as a frame, for a stream for example, valid as long as the image.
+    returns<clip::frame> frame() const {
+        clip::frame frame(CLIP_FORMAT_RGB, 0, 0);
+        const clip_status status = clip_image_frame(get(), &frame);
+        return detail::give(status, [&] { return frame; });
+    }
+
 private:
     detail::handle<clip_image, clip_image_free> handle_;
 };

@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
+use std::ptr;
 
 use clip_runtime::frame::{Color, ColorMatrix, ColorRange, FrameLayout, PixelFormat, Rect, View};
 use clip_runtime::frame_memory::{CameraFrame, CudaFrame, FrameMemory, SurfaceFrame};
@@ -13,7 +14,8 @@ use clip_runtime::{Orientation, Score};
 use crate::argument;
 use crate::classify::{Room, clip_match, filling};
 use crate::error::{Error, Name};
-use crate::guard::{guard_again, quietly};
+use crate::guard::{guard, guard_again, quietly};
+use crate::image::clip_image;
 use crate::labels::clip_labels;
 use crate::model::clip_model;
 use crate::status::clip_status;
@@ -317,6 +319,24 @@ unsafe fn classify(
             Ok(())
         }))
     }
+}
+
+/// Describes a decoded image as a frame, so that pictures go where frames do: into a stream, for example. Start `*frame`
+/// from CLIP_FRAME_INIT. Its plane is the image's own, and valid as long as that.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clip_image_frame(image: *const clip_image, frame: *mut clip_frame) -> clip_status {
+    guard(|_| unsafe {
+        let clip_image(image) = argument::reference(image, "image")?;
+        let started = argument::options(frame, "frame")?;
+        let planes = [image.rgb().as_ptr(), ptr::null(), ptr::null()];
+        let (width, height, format) = (image.width(), image.height(), CLIP_FORMAT_RGB);
+        let memory = CLIP_MEMORY_HOST;
+        let made = clip_frame { planes, width, height, format, memory, strides: [0; 3], ..started };
+        // A program of an older header has a shorter one.
+        let bytes = made.struct_size.min(size_of::<clip_frame>());
+        ptr::copy_nonoverlapping((&raw const made).cast::<u8>(), frame.cast(), bytes);
+        Ok(())
+    })
 }
 
 /// Lets go what the model keeps of buffers that are no pointers: mappings of dmabufs and NvBufSurfaces, which are kept

@@ -323,6 +323,30 @@ static void streams(clip_model *model, const clip_labels *labels, const clip_lab
     TRUE(told.count == 50 && told.in_order && told.right);
 }
 
+/* Decoded pictures go where frames do. */
+static void images(const clip_model *model, const clip_labels *labels)
+{
+    const unsigned char pixels[12] = {255, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0};
+    clip_frame frame = CLIP_FRAME_INIT;
+    clip_image *image = NULL;
+    clip_match by_frame, by_image;
+    size_t count;
+
+    WORKS(clip_image_from_rgb(pixels, sizeof pixels, 2, 2, 6, &image));
+    frame.orientation = 3;
+    WORKS(clip_image_frame(image, &frame));
+    TRUE(frame.width == 2 && frame.height == 2 && frame.format == CLIP_FORMAT_RGB && frame.orientation == 3);
+    TRUE(frame.struct_size == sizeof frame && frame.planes[0] != NULL && frame.planes[1] == NULL);
+    WORKS(clip_classify_frame(model, &frame, labels, &by_frame, 1, &count));
+    WORKS(clip_classify(model, image, labels, &by_image, 1, &count));
+    TRUE(by_frame.index == by_image.index && by_frame.probability == by_image.probability);
+    FAILS(CLIP_ERROR_NULL, "image is NULL", clip_image_frame(NULL, &frame));
+    FAILS(CLIP_ERROR_NULL, "frame is NULL", clip_image_frame(image, NULL));
+    frame.struct_size = 1;
+    FAILS(CLIP_ERROR_STRUCT_SIZE, "struct_size", clip_image_frame(image, &frame));
+    clip_image_free(image);
+}
+
 int main(int argc, char **argv)
 {
     clip_model *model = NULL, *another = NULL;
@@ -339,6 +363,7 @@ int main(int argc, char **argv)
         formats(model, labels);
         wrong_frames(model, labels);
         buffers(model, labels);
+        images(model, labels);
         streams(model, labels, others, foreign);
     }
     clip_labels_free(labels);

@@ -204,6 +204,9 @@ void frames(const clip::model &model) {
     FAILS(CLIP_ERROR_ARGUMENT, "stride", model.classify(frame, labels, 2));
     FAILS(CLIP_ERROR_ARGUMENT, "stride", model.embed(clip::span<const clip::frame>(&frame, 1)));
 
+    const clip::image decoded = TAKE(clip::image::from_rgb(clip::span<const std::uint8_t>(std::vector<std::uint8_t>(12, 200)), 2, 2, 6));
+    TRUE(TAKE(decoded.frame()).width == 2 && TAKE(model.classify(TAKE(decoded.frame()), labels, 2)).size() == 2);
+
     clip::stream_options options;
     TRUE(options.struct_size == sizeof(clip_stream_options));
     options.when_full = CLIP_BLOCK;
