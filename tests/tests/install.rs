@@ -8,13 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
+use clip_tests::{has, outside_of_cargo, repository, run};
 use tempfile::TempDir;
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
 
 fn colours() -> PathBuf {
     repository().join("runtime/tests/colours")
@@ -39,23 +36,6 @@ fn output(command: &mut Command) -> Output {
     command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"))
 }
 
-#[track_caller]
-fn run(command: &mut Command) -> String {
-    let output = output(command);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}\n{stderr}", output.status);
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Whether the program is there; where it is not, a sentence says what is left out.
-fn has(program: &str, package: &str) -> bool {
-    let found = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
-    if !found {
-        println!("skipped: there is no {program} (Debian's package {package})");
-    }
-    found
-}
-
 fn compiler(variable: &str, otherwise: &str) -> Command {
     alone(std::env::var_os(variable).unwrap_or(otherwise.into()))
 }
@@ -65,17 +45,7 @@ fn make(target: &str, prefix: &Path, root: &Path) -> Output {
     let mut make = Command::new("make");
     make.arg("--directory").arg(repository()).arg(target);
     make.arg(format!("PREFIX={}", prefix.display())).arg(format!("DESTDIR={}", root.display()));
-    // Those of the cargo that runs this are of another build.
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if ["CARGO_", "RUST", "CLIP_", "LIBTORCH"].iter().any(|prefix| text.starts_with(prefix))
-            && !["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_BUILD_JOBS"].contains(&&*text)
-            && !["RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "RUSTFLAGS"].contains(&&*text)
-        {
-            make.env_remove(&name);
-        }
-    }
-    output(&mut make)
+    output(outside_of_cargo(&mut make))
 }
 
 /// Where all tests find it installed: a prefix of its own, as for one user, with ONNX Runtime put beside libclip.so.
