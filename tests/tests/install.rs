@@ -367,9 +367,11 @@ fn pages_of_the_manual_and_completions_are_in_order() {
         }
     }
     // What the shell offers after `clip-run cl`.
+    let file = share.join("bash-completion/completions/clip-run");
     let script = format!(
-        "source '{}'; COMP_WORDS=(clip-run cl); COMP_CWORD=1; _clip-run clip-run cl clip-run; echo \"${{COMPREPLY[@]}}\"",
-        share.join("bash-completion/completions/clip-run").display()
+        "source '{}'; COMP_WORDS=(clip-run cl); COMP_CWORD=1; offer=$(complete -p clip-run | sed 's/.*-F \\([^ ]*\\).*/\\1/'); \
+         $offer clip-run cl clip-run; echo \"${{COMPREPLY[@]}}\"",
+        file.display()
     );
     assert_eq!(run(alone("bash").args(["--norc", "-c", &script])), "classify\n");
 }
