@@ -106,7 +106,7 @@ fn in_a_clean_root(packages: &[PathBuf], onnxruntime: &str, options: &[&str]) ->
     mmdebstrap.arg("--customize-hook=echo there is a system; chroot \"$1\" /opt/clip/clean-root.sh");
     let output = mmdebstrap.arg(suite.trim()).arg("/dev/null").output().unwrap();
     // What the script says comes between what mmdebstrap says.
-    let log = String::from_utf8_lossy(&output.stderr);
+    let log = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
     let Some((_, said)) = log.split_once("there is a system\n") else {
         assert!(!output.status.success(), "{log}");
         println!("skipped: mmdebstrap makes no system here: {}", log.lines().last().unwrap_or_default());
