@@ -123,7 +123,7 @@ install_all() {
     for page in "$root"/pages/*.bash; do
         install -D -m 644 "$page" "$to$prefix/share/bash-completion/completions/$(basename "$page" .bash)"
     done
-    install -D -m 644 -t "$to$prefix/share/doc/libclip" README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT docs/cameras.md
+    install -D -m 644 -t "$to$prefix/share/doc/libclip" README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT docs/cameras.md docs/install.md
     "${PYTHON:-python3}" scripts/third-party.py clip-ffi "${crates[@]}" > "$root/THIRD-PARTY.txt"
     install -m 644 -t "$to$prefix/share/doc/libclip" "$root/THIRD-PARTY.txt"
     echo "libclip $version is installed in $to$prefix${to:+, to be used as $prefix}"

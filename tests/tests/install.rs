@@ -8,13 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
+use clip_tests::{has, outside_of_cargo, repository, run};
 use tempfile::TempDir;
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
 
 fn colours() -> PathBuf {
     repository().join("runtime/tests/colours")
@@ -39,23 +36,6 @@ fn output(command: &mut Command) -> Output {
     command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"))
 }
 
-#[track_caller]
-fn run(command: &mut Command) -> String {
-    let output = output(command);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}\n{stderr}", output.status);
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Whether the program is there; where it is not, a sentence says what is left out.
-fn has(program: &str, package: &str) -> bool {
-    let found = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
-    if !found {
-        println!("skipped: there is no {program} (Debian's package {package})");
-    }
-    found
-}
-
 fn compiler(variable: &str, otherwise: &str) -> Command {
     alone(std::env::var_os(variable).unwrap_or(otherwise.into()))
 }
@@ -65,17 +45,7 @@ fn make(target: &str, prefix: &Path, root: &Path) -> Output {
     let mut make = Command::new("make");
     make.arg("--directory").arg(repository()).arg(target);
     make.arg(format!("PREFIX={}", prefix.display())).arg(format!("DESTDIR={}", root.display()));
-    // Those of the cargo that runs this are of another build.
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if ["CARGO_", "RUST", "CLIP_", "LIBTORCH"].iter().any(|prefix| text.starts_with(prefix))
-            && !["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_BUILD_JOBS"].contains(&&*text)
-            && !["RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "RUSTFLAGS"].contains(&&*text)
-        {
-            make.env_remove(&name);
-        }
-    }
-    output(&mut make)
+    output(outside_of_cargo(&mut make))
 }
 
 /// Where all tests find it installed: a prefix of its own, as for one user, with ONNX Runtime put beside libclip.so.
@@ -328,7 +298,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 #[ignore = "builds what is installed: make test-install"]
 fn no_file_says_where_it_was_built() {
     let home = std::env::var("HOME").unwrap();
-    let places = [format!("{}/", repository().display()), format!("{}/", home.trim_end_matches('/'))];
+    let places =
+        [repository().display().to_string(), home].map(|place| format!("{}/", place.trim_end_matches('/')));
+    assert!(places.iter().all(|place| place.len() > 1), "{places:?}");
     let prefix = INSTALLED.prefix();
     let files = files(&prefix);
     assert!(files.iter().any(|file| file.ends_with("libclip.a")), "{files:?}");
@@ -397,9 +369,11 @@ fn pages_of_the_manual_and_completions_are_in_order() {
         }
     }
     // What the shell offers after `clip-run cl`.
+    let file = share.join("bash-completion/completions/clip-run");
     let script = format!(
-        "source '{}'; COMP_WORDS=(clip-run cl); COMP_CWORD=1; _clip-run clip-run cl clip-run; echo \"${{COMPREPLY[@]}}\"",
-        share.join("bash-completion/completions/clip-run").display()
+        "source '{}'; COMP_WORDS=(clip-run cl); COMP_CWORD=1; offer=$(complete -p clip-run | sed 's/.*-F \\([^ ]*\\).*/\\1/'); \
+         $offer clip-run cl clip-run; echo \"${{COMPREPLY[@]}}\"",
+        file.display()
     );
     assert_eq!(run(alone("bash").args(["--norc", "-c", &script])), "classify\n");
 }
