@@ -1,6 +1,7 @@
 //! What can go wrong.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Why the element does not work.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,9 @@ pub enum Error {
     /// What the pipeline's pictures are is not known to libclip.
     #[error("{0}")]
     Caps(String),
+    /// The engine failed on a picture.
+    #[error("the model failed: {0}")]
+    Failed(Arc<clip_runtime::Error>),
     /// A function of a newer GStreamer was asked for.
     #[error("embedding needs GStreamer 1.26 or newer: {0}")]
     Tensors(String),

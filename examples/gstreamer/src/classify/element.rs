@@ -160,9 +160,8 @@ impl BaseTransformImpl for Element {
 
     fn transform_ip(&self, buffer: &mut BufferRef) -> Result<FlowSuccess, FlowError> {
         let Some(session) = lock(&self.session).clone() else { return Err(FlowError::Flushing) };
-        let settings = lock(&self.settings).clone();
         let mut running = lock(&self.stream);
-        self.classify(&session, &settings, &mut running, buffer).map_err(|error| {
+        self.classify(&session, &mut running, buffer).map_err(|error| {
             gstreamer::element_imp_error!(self, gstreamer::LibraryError::Failed, ("{error}"));
             FlowError::Error
         })?;
@@ -175,31 +174,34 @@ impl Element {
     fn classify(
         &self,
         session: &Session,
-        settings: &Settings,
         running: &mut Running,
         buffer: &mut BufferRef,
     ) -> Result<(), Error> {
+        let (mode, interval, latency, embedding) = {
+            let Settings { mode, interval, latency, embedding, .. } = *lock(&self.settings);
+            (mode, interval, latency, embedding)
+        };
         let Some(format) = running.format.clone() else {
             return Err(Error::Caps("a buffer came before its caps".to_owned()));
         };
-        let objects: Option<Vec<Object>> = match settings.mode {
+        let objects: Option<Vec<Object>> = match mode {
             Mode::Frame => None,
             Mode::Objects => {
                 let (width, height) = format.size();
                 Some(running.finder.find(buffer, width, height))
             }
         };
-        let is_due = running.buffers.is_multiple_of(u64::from(settings.interval.max(1)));
+        let is_due = running.buffers.is_multiple_of(u64::from(interval.max(1)));
         running.buffers += 1;
         if is_due && !objects.as_ref().is_some_and(Vec::is_empty) {
             session.push(&format, buffer, objects.as_deref())?;
-            if settings.latency == Latency::Sync {
+            if latency == Latency::Sync {
                 session.flush()?;
             }
         }
         self.tell(session, running)?;
         if let Some(outcome) = &running.last {
-            report::attach(buffer, outcome, objects.as_deref(), settings.embedding);
+            report::attach(buffer, outcome, objects.as_deref(), embedding);
         }
         Ok(())
     }
@@ -241,7 +243,7 @@ impl Element {
                 self.obj().notify("text");
             }
         }
-        failed.map_or(Ok(()), |error| Err(Error::Caps(format!("the model failed: {error}"))))
+        failed.map_or(Ok(()), |error| Err(Error::Failed(error)))
     }
 }
 
