@@ -11,8 +11,9 @@
 
 namespace {
 
-constexpr const char *sink = " ! video/x-raw,format=(string){NV12,NV21,I420,YUY2,UYVY,RGB,BGR,RGBA,BGRA,RGBx,BGRx,GRAY8}"
-                             " ! appsink name=libclip_sink max-buffers=2 sync=false";
+constexpr const char *sink = " ! appsink name=libclip_sink max-buffers=2 sync=false";
+/// In the processor's memory: NVIDIA's is a feature of caps, video/x-raw(memory:NVMM), which these do not have.
+constexpr const char *taken = "video/x-raw,format=(string){NV12,NV21,I420,YUY2,UYVY,RGB,BGR,RGBA,BGRA,RGBx,BGRx,GRAY8}";
 
 std::int32_t format_of(GstVideoFormat format) {
     switch (format) {
@@ -43,6 +44,9 @@ public:
             refuse("this is no pipeline without its sink: " + pipeline, error);
         }
         sink_ = gst_bin_get_by_name(GST_BIN(pipeline_), "libclip_sink");
+        GstCaps *caps = gst_caps_from_string(taken);
+        gst_app_sink_set_caps(GST_APP_SINK(sink_), caps);
+        gst_caps_unref(caps);
         // Why it does not start is told by a message, which next() reads.
         gst_element_set_state(pipeline_, GST_STATE_PLAYING);
     }
@@ -91,7 +95,7 @@ private:
         GstVideoInfo info;
         if (!gst_video_info_from_caps(&info, gst_sample_get_caps(sample_))
             || !gst_video_frame_map(&mapped_, &info, gst_sample_get_buffer(sample_), GST_MAP_READ))
-            throw std::runtime_error("a frame of the pipeline cannot be mapped; is it in NVIDIA's memory? End with nvvidconv ! video/x-raw");
+            throw std::runtime_error("a frame of the pipeline cannot be read by the processor");
         is_mapped_ = true;
         captured found{clip::frame(format_of(GST_VIDEO_INFO_FORMAT(&info)), std::size_t(info.width), std::size_t(info.height)), now()};
         for (guint i = 0; i < GST_VIDEO_FRAME_N_PLANES(&mapped_); i++) {
