@@ -82,6 +82,7 @@ int main(int argc, char **argv)
             fprintf(stderr, "frames: %s\n", clip_last_error());
             return 1;
         }
+        frame.strides[0] = 3 * frame.width; /* it is 0 where rows have no padding */
         write(out, &frame, argv[2], (size_t)atoi(argv[3]));
         clip_image_free(image);
     }

@@ -227,6 +227,8 @@ void *mmap(void *address, size_t size, int protection, int flags, int file, off_
     return mapped;
 }
 
+/* The header promises that poll() only writes. */
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 int poll(struct pollfd *events, nfds_t n, int timeout)
 {
     if (n == 1 && events->fd == camera && camera >= 0) {
