@@ -2,6 +2,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <exception>
 #include <fstream>
 #include <stdexcept>
 
@@ -63,15 +64,22 @@ void watch(const options &options) {
     const clip::stream stream = clip::stream::open(model, labels, how, [&](const clip::outcome &outcome) { report.tell(outcome); });
     const std::uint64_t end = options.seconds > 0 ? now() + std::uint64_t(options.seconds * 1e9) : 0;
     std::size_t frames = 0;
-    while (!stopped && report.error().empty() && (options.frames == 0 || frames < options.frames) && (end == 0 || now() < end)) {
-        const std::optional<captured> found = camera->next();
-        if (!found) break;
-        // The time of capture is the tag, so that what is told of the outcome knows it.
-        stream.push(found->frame, found->time);
-        frames++;
+    std::exception_ptr failure;
+    try {
+        while (!stopped && report.error().empty() && (options.frames == 0 || frames < options.frames) && (end == 0 || now() < end)) {
+            const std::optional<captured> found = camera->next();
+            if (!found) break;
+            // The time of capture is the tag, so that what is told of the outcome knows it.
+            stream.push(found->frame, found->time);
+            frames++;
+        }
+    } catch (...) {
+        // Of a camera that was unplugged, frames may still be under way.
+        failure = std::current_exception();
     }
     stream.flush();
     report.end(stream.counts());
+    if (failure) std::rethrow_exception(failure);
     if (!report.error().empty()) throw std::runtime_error(report.error());
 }
 
