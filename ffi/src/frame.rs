@@ -331,7 +331,8 @@ pub unsafe extern "C" fn clip_image_frame(image: *const clip_image, frame: *mut 
         let planes = [image.rgb().as_ptr(), ptr::null(), ptr::null()];
         let (width, height, format) = (image.width(), image.height(), CLIP_FORMAT_RGB);
         let memory = CLIP_MEMORY_HOST;
-        let made = clip_frame { planes, width, height, format, memory, strides: [0; 3], ..started };
+        let strides = [3 * width, 0, 0];
+        let made = clip_frame { planes, width, height, format, memory, strides, ..started };
         // A program of an older header has a shorter one.
         let bytes = made.struct_size.min(size_of::<clip_frame>());
         ptr::copy_nonoverlapping((&raw const made).cast::<u8>(), frame.cast(), bytes);

@@ -336,7 +336,7 @@ static void images(const clip_model *model, const clip_labels *labels)
     frame.orientation = 3;
     WORKS(clip_image_frame(image, &frame));
     TRUE(frame.width == 2 && frame.height == 2 && frame.format == CLIP_FORMAT_RGB && frame.orientation == 3);
-    TRUE(frame.struct_size == sizeof frame && frame.planes[0] != NULL && frame.planes[1] == NULL);
+    TRUE(frame.struct_size == sizeof frame && frame.planes[0] != NULL && frame.planes[1] == NULL && frame.strides[0] == 6);
     WORKS(clip_classify_frame(model, &frame, labels, &by_frame, 1, &count));
     WORKS(clip_classify(model, image, labels, &by_image, 1, &count));
     TRUE(by_frame.index == by_image.index && by_frame.probability == by_image.probability);
