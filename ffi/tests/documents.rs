@@ -118,6 +118,28 @@ fn a_picture_in_rust() {
     );
 }
 
+/// Links between documents lead to files; those to other sites are not followed.
+#[test]
+fn links_lead_somewhere() {
+    let mut documents = vec![repository().join("README.md"), repository().join("examples/python/README.md")];
+    documents
+        .extend(std::fs::read_dir(repository().join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    let mut count = 0;
+    for path in documents.iter().filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
+        let text = std::fs::read_to_string(path).unwrap();
+        for link in text.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap()) {
+            let is_other = link.contains("://") || link.is_empty();
+            assert!(
+                is_other || path.with_file_name(link).exists(),
+                "{}: {link} is not there",
+                path.display()
+            );
+            count += 1;
+        }
+    }
+    assert!(count > 20);
+}
+
 fn is_there(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok() && !programs::is_emulated()
 }
