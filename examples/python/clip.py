@@ -130,6 +130,8 @@ def frame(pixels, format="rgb"):
     for i, (plane, (rows, columns, size)) in enumerate(zip(planes, layout)):
         if not isinstance(plane, np.ndarray) or plane.dtype != np.uint8 or plane.ndim < 2 or plane.size == 0:
             raise ValueError("a plane is an array of uint8 with rows and columns, none of them 0")
+        if (rows, columns) == (1, 1) and size > 1 and plane.shape[2:] != (size,):
+            raise ValueError(f"a picture in {format} has the shape (height, width, {size}), not {plane.shape}")
         if not plane[0].flags.c_contiguous:
             raise ValueError("the bytes of a row do not follow each other; numpy.ascontiguousarray copies them so")
         length = plane[0].size
@@ -152,13 +154,13 @@ def _frames(pictures, format):
 
 
 class _Handle:
-    """A pointer of the library's, freed with the last use of this object."""
+    """A pointer of the library's, freed with the last use of this object; at the end of the process by that, since others may still use it."""
 
     def __init__(self, free, function, *arguments):
         pointer = c_void_p()
         function(*arguments, byref(pointer))
         self._as_parameter_ = pointer
-        weakref.finalize(self, free, pointer)
+        weakref.finalize(self, free, pointer).atexit = False
 
 
 class Labels(_Handle):

@@ -6,10 +6,14 @@ mod programs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use programs::{alone, another_model, built, colours, compiler, repository, run, write_bmp};
+use programs::{alone, another_model, built, colours, compiler, is_emulated, repository, run, write_bmp};
 
 /// A Python that has NumPy: that of `make .deps/python`, else the system's.
 fn python() -> Option<PathBuf> {
+    if is_emulated() {
+        println!("skipped: this machine's Python does not load another's library");
+        return None;
+    }
     let all = [repository().join(".deps/venv/bin/python"), "python3".into()];
     let found = all.into_iter().find(|python| {
         let output = Command::new(python).args(["-c", "import numpy"]).output();

@@ -91,7 +91,9 @@ raises(ValueError, "uint8", model.embed, [wide[:0]])
 raises(ValueError, "formats", model.embed, [wide], format="png")
 raises(ValueError, "2 planes", model.embed, [wide], format="nv12")
 raises(ValueError, "plane 1", model.embed, [(y, uv[:1])], format="nv12")
-raises(ValueError, "not 6 of 24", model.embed, [wide], format="rgba")
+raises(ValueError, "(height, width, 4)", model.embed, [wide], format="rgba")
+raises(ValueError, "(height, width, 3)", model.embed, [wide.reshape(6, 27)])
+raises(ValueError, "not 4 of 8", model.embed, [y[:, :7].copy()], format="yuyv")
 
 # A stream: outcomes in order, in another thread; what its function raises comes out.
 outcomes, threads = [], set()
