@@ -151,6 +151,31 @@ fn a_flush_waits_for_what_was_pushed_before_alone() {
 }
 
 /// A frame that is refused takes no other's place.
+/// Black has no direction in this model's space. It runs together with the frames of other streams.
+#[test]
+fn a_frame_that_is_nothing_to_the_model_fails_alone() {
+    let clip = clip();
+    let dispatcher = Dispatcher::new(Arc::clone(&clip)).unwrap();
+    let (go, wait) = mpsc::channel();
+    let (at_it, is_at_it) = mpsc::channel();
+    let mut first = true;
+    let holding = dispatcher.stream_with(labels(&clip), StreamOptions::new(), move |_| {
+        if std::mem::take(&mut first) {
+            at_it.send(()).unwrap();
+            wait.recv().unwrap();
+        }
+    });
+    let holding = holding.unwrap();
+    one(&holding, RED, 0);
+    is_at_it.recv_timeout(LONG).unwrap();
+    let [bad, good] = [(); 2].map(|()| dispatcher.stream(labels(&clip), StreamOptions::new()).unwrap());
+    one(&bad, [0; 3], 1);
+    one(&good, BLUE, 2);
+    go.send(()).unwrap();
+    assert!(matches!(next(&bad).state, State::Failed(_)));
+    assert_eq!(name(&next(&good)), Some("blue"));
+}
+
 #[test]
 fn a_refused_frame_costs_no_other() {
     let (stream, go, told) = held(StreamOptions::new().capacity(1));

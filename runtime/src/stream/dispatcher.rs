@@ -1,5 +1,6 @@
 //! What runs the frames of all streams of a model.
 
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, ThreadId};
 
@@ -221,17 +222,34 @@ impl Shared {
                 Waiting::Gone(_) => &[],
             }
         };
-        let numbers = pictures.len() * dim;
-        let done = match numbers {
-            0 => Ok(()),
-            _ => grow("embeddings", embeddings, numbers)
-                .and_then(|()| self.clip.encode_fitted(pictures.len(), &picture, &mut embeddings[..numbers])),
-        };
-        let done = done.map_err(Arc::new);
+        let encode =
+            |pictures: Range<usize>, embeddings: &mut Vec<f32>| -> std::result::Result<(), Arc<Error>> {
+                if pictures.is_empty() {
+                    return Ok(());
+                }
+                let (first, own) = (pictures.start, pictures.start * dim..pictures.end * dim);
+                let of_these = |i: usize| picture(first + i);
+                grow("embeddings", embeddings, own.end)
+                    .and_then(|()| self.clip.encode_fitted(pictures.len(), &of_these, &mut embeddings[own]))
+                    .map_err(Arc::new)
+            };
+        let done = encode(0..pictures.len(), embeddings);
+        // What fails together is tried one by one: the frame of one camera is no reason for another's to fail.
         let mut first = 0;
-        for (lane, waiting) in taken.drain(..) {
+        let own = taken.iter().map(|(_, waiting)| {
+            let own = first..first + waiting.pictures();
+            first = own.end;
+            own
+        });
+        let alone: Vec<std::result::Result<(), Arc<Error>>> = match &done {
+            Err(_) if taken.len() > 1 => own.map(|own| encode(own, embeddings)).collect(),
+            _ => Vec::new(),
+        };
+        let mut first = 0;
+        for (frame, (lane, waiting)) in taken.drain(..).enumerate() {
             let own = first..first + waiting.pictures() * dim;
             first = own.end;
+            let done = alone.get(frame).unwrap_or(&done);
             lane.finish(&self.clip, waiting, done.as_ref().map(|()| &embeddings[own]));
         }
     }
