@@ -173,7 +173,7 @@ fn main() -> Result<()> {
             .try_for_each(|thread| thread.join().map_err(|_| "a thread panicked")?.map_err(Into::into))
     })
     .map_err(|e: Box<dyn Error>| e)?;
-    streams.iter().for_each(Stream::flush);
+    streams.iter().try_for_each(Stream::flush)?;
     let seconds = start.elapsed().as_secs_f64();
     let wrong = wrong.lock().map_err(|_| "a stream's function panicked")?;
     if let Some(first) = wrong.first() {
