@@ -11,7 +11,7 @@ use clap_mangen::Man;
 /// What a program is called with to write them, before the folder. The installation does so.
 const ARGUMENT: &str = "write-pages";
 
-/// Where the program was called with [`ARGUMENT`] and a folder, writes its pages there and gives the exit status: `NAME.1` and one for each
+/// Where the program was called with `write-pages` and a folder, writes its pages there and gives the exit status: `NAME.1` and one for each
 /// subcommand, and the completions `NAME.bash`, `_NAME` (zsh) and `NAME.fish`.
 pub fn asked_for(command: impl FnOnce() -> Command) -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
