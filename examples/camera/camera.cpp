@@ -5,6 +5,7 @@
 #include <exception>
 #include <fstream>
 #include <stdexcept>
+#include <sys/time.h>
 
 #include "options.hpp"
 #include "report.hpp"
@@ -20,6 +21,17 @@ void stop_at(int signal) {
     struct sigaction action {};
     action.sa_handler = stop;
     sigaction(signal, &action, nullptr);
+}
+
+/// Has a signal end the program, also while it waits for a frame.
+void stop_after(double seconds) {
+    itimerval time{};
+    time.it_value.tv_sec = time_t(seconds);
+    time.it_value.tv_usec = suseconds_t((seconds - double(time_t(seconds))) * 1e6);
+    // Again and again, in case it comes between a look at `stopped` and a wait.
+    time.it_interval.tv_usec = 100000;
+    stop_at(SIGALRM);
+    setitimer(ITIMER_REAL, &time, nullptr);
 }
 
 clip::model open_model(const options &options) {
@@ -57,16 +69,16 @@ std::unique_ptr<source> open_source(const clip::model &model, const options &opt
 void watch(const options &options) {
     const clip::model model = open_model(options);
     const clip::labels labels = read_labels(model, options);
+    if (options.seconds > 0) stop_after(options.seconds);
     const std::unique_ptr<source> camera = open_source(model, options);
     report report(options.is_headless);
     clip::stream_options how = options.stream;
     how.rule = &options.rule;
     const clip::stream stream = clip::stream::open(model, labels, how, [&](const clip::outcome &outcome) { report.tell(outcome); });
-    const std::uint64_t end = options.seconds > 0 ? now() + std::uint64_t(options.seconds * 1e9) : 0;
     std::size_t frames = 0;
     std::exception_ptr failure;
     try {
-        while (!stopped && report.error().empty() && (options.frames == 0 || frames < options.frames) && (end == 0 || now() < end)) {
+        while (!stopped && report.error().empty() && (options.frames == 0 || frames < options.frames)) {
             const std::optional<captured> found = camera->next();
             if (!found) break;
             // The time of capture is the tag, so that what is told of the outcome knows it.
@@ -94,6 +106,9 @@ int main(int argc, char **argv) {
     }
     try {
         watch(read_options(argc, argv));
+    } catch (const std::invalid_argument &error) {
+        std::fprintf(stderr, "camera: %s\n", error.what());
+        return 2;
     } catch (const clip::error &error) {
         std::fprintf(stderr, "camera: %s (%s)\n", error.what(), error.name());
         return 1;

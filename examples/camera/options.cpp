@@ -23,7 +23,8 @@ const char *const usage =
     "  --smoothing 0.8              share of the past\n"
     "  --hold 3                     frames until another label is shown\n"
     "  --threshold 0.5              least probability of a label\n"
-    "  --policy newest|oldest|block which frame goes when the model falls behind: the new one, the oldest (default), or none\n"
+    "  --policy newest|oldest|block which frame goes when the model falls behind: the new one, the oldest, or none\n"
+    "                               [default: block for files without --pace, else oldest]\n"
     "  --frames N, --seconds N      when to end\n"
     "  --headless                   lines of JSON\n";
 
@@ -35,22 +36,26 @@ double number(const std::string &name, const std::string &text, double least, do
     if (text.empty() || *end != 0 || !(value >= least && value <= most)) {
         std::ostringstream sentence;
         sentence << name << " " << text << ": write a number from " << least << " to " << most;
-        throw std::runtime_error(sentence.str());
+        throw std::invalid_argument(sentence.str());
     }
     return value;
 }
 
 std::size_t whole(const std::string &name, const std::string &text, double least, double most) {
     const double value = number(name, text, least, most);
-    if (value != std::floor(value)) throw std::runtime_error(name + " " + text + ": write a whole number");
+    if (value != std::floor(value)) throw std::invalid_argument(name + " " + text + ": write a whole number");
     return std::size_t(value);
 }
 
-std::vector<std::string> split(const std::string &text) {
+std::vector<std::string> split(const std::string &name, const std::string &text) {
     std::vector<std::string> all;
     std::istringstream stream(text);
-    for (std::string part; std::getline(stream, part, ',');)
+    for (std::string part; std::getline(stream, part, ',');) {
+        if (part.find_first_not_of(" \t") == std::string::npos)
+            throw std::invalid_argument(name + " " + text + ": label " + std::to_string(all.size() + 1) + " is empty");
         all.push_back(part);
+    }
+    if (all.empty()) throw std::invalid_argument(name + ": there is no label");
     return all;
 }
 
@@ -62,11 +67,11 @@ options read_options(int count, char **arguments) {
     for (int i = 1; i < count; i++) {
         const std::string name = arguments[i];
         const auto value = [&]() -> std::string {
-            if (i + 1 == count) throw std::runtime_error(name + " needs a value");
+            if (i + 1 == count) throw std::invalid_argument(name + " needs a value");
             return arguments[++i];
         };
         if (name == "--model") read.model = value();
-        else if (name == "--labels") read.labels = split(value());
+        else if (name == "--labels") read.labels = split(name, value());
         else if (name == "--labels-file") read.labels_file = value();
         else if (name == "--template") read.templates.push_back(value());
         else if (name == "--device") read.device = value();
@@ -80,7 +85,7 @@ options read_options(int count, char **arguments) {
         else if (name == "--size") {
             const std::string size = value();
             const std::size_t x = size.find('x');
-            if (x == std::string::npos) throw std::runtime_error("--size " + size + ": write WIDTHxHEIGHT, such as 1280x720");
+            if (x == std::string::npos) throw std::invalid_argument("--size " + size + ": write WIDTHxHEIGHT, such as 1280x720");
             read.camera.width = whole(name, size.substr(0, x), 1, 32768);
             read.camera.height = whole(name, size.substr(x + 1), 1, 32768);
         } else if (name == "--pace") read.pace = number(name, value(), 0.01, 10000);
@@ -89,17 +94,20 @@ options read_options(int count, char **arguments) {
         else if (name == "--threshold") read.rule.min_probability = float(number(name, value(), 0, 1));
         else if (name == "--policy") {
             const std::string policy = value();
+            read.has_policy = true;
             if (policy == "newest") read.stream.when_full = CLIP_DROP_NEWEST;
             else if (policy == "oldest") read.stream.when_full = CLIP_DROP_OLDEST;
             else if (policy == "block") read.stream.when_full = CLIP_BLOCK;
-            else throw std::runtime_error("--policy " + policy + ": write newest, oldest or block");
+            else throw std::invalid_argument("--policy " + policy + ": write newest, oldest or block");
         } else if (name == "--frames") read.frames = whole(name, value(), 1, 1e15);
         else if (name == "--seconds") read.seconds = number(name, value(), 0.01, 1e9);
         else if (name == "--headless") read.is_headless = true;
-        else throw std::runtime_error("there is no option " + name + "; --help lists them");
+        else throw std::invalid_argument("there is no option " + name + "; --help lists them");
     }
-    if (read.model.empty()) throw std::runtime_error("--model is missing: a folder that clip-export wrote");
-    if (sources != 1) throw std::runtime_error("name one source: --v4l2, --gstreamer, --raw or --pictures");
-    if (!read.labels.empty() && !read.labels_file.empty()) throw std::runtime_error("--labels and --labels-file contradict each other");
+    if (read.model.empty()) throw std::invalid_argument("--model is missing: a folder that clip-export wrote");
+    if (sources != 1) throw std::invalid_argument("name one source: --v4l2, --gstreamer, --raw or --pictures");
+    if (!read.labels.empty() && !read.labels_file.empty()) throw std::invalid_argument("--labels and --labels-file contradict each other");
+    // Files wait; cameras do not.
+    if (!read.has_policy && read.v4l2.empty() && read.gstreamer.empty() && read.pace <= 0) read.stream.when_full = CLIP_BLOCK;
     return read;
 }

@@ -16,10 +16,10 @@ struct options {
     clip::rule rule;
     double pace = 0, seconds = 0;
     std::size_t frames = 0;
-    bool is_headless = false;
+    bool is_headless = false, has_policy = false;
 };
 
 extern const char *const usage;
 
-/// Throws std::runtime_error with a sentence.
+/// Throws std::invalid_argument with a sentence.
 options read_options(int count, char **arguments);

@@ -25,7 +25,7 @@ layout read_layout(const std::string &text) {
     const bool is_read = std::sscanf(text.c_str(), "%7[a-z0-9]:%ux%u%c", name, &width, &height, &rest) == 3;
     const auto format = formats.find(name);
     if (!is_read || format == formats.end() || width == 0 || height == 0 || width > 32768 || height > 32768)
-        throw std::runtime_error("--raw " + text + ": write FORMAT:WIDTHxHEIGHT with rgb, bgr, rgba, bgra, gray8, nv12, nv21, i420, yuyv "
+        throw std::invalid_argument("--raw " + text + ": write FORMAT:WIDTHxHEIGHT with rgb, bgr, rgba, bgra, gray8, nv12, nv21, i420, yuyv "
                                                    "or uyvy, such as nv12:1920x1080");
     return {format->second, width, height};
 }
@@ -50,7 +50,8 @@ class raw_source : public source {
 public:
     raw_source(const layout &layout, const std::string &path)
         : path_(path), layout_(layout), planes_(planes(layout)), file_(path == "-" ? stdin : std::fopen(path.c_str(), "rb")) {
-        if (file_ == nullptr) throw std::runtime_error(path + " cannot be read: " + std::strerror(errno));
+        // A signal that ends the program may come while a FIFO waits for whoever writes.
+        if (file_ == nullptr && !stopped) throw std::runtime_error(path + " cannot be read: " + std::strerror(errno));
         std::size_t size = 0;
         for (const std::size_t plane : planes_)
             size += plane;
@@ -59,12 +60,12 @@ public:
     raw_source(const raw_source &) = delete;
     raw_source &operator=(const raw_source &) = delete;
     ~raw_source() override {
-        if (file_ != stdin) std::fclose(file_);
+        if (file_ != nullptr && file_ != stdin) std::fclose(file_);
     }
 
     std::optional<captured> next() override {
         std::size_t size = 0;
-        while (size < bytes_.size()) {
+        while (!stopped && size < bytes_.size()) {
             errno = 0;
             const std::size_t got = std::fread(bytes_.data() + size, 1, bytes_.size() - size, file_);
             size += got;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <unistd.h>
 
 #include "source.hpp"
 
@@ -25,7 +26,7 @@ std::string quoted(const char *text) {
 
 } // namespace
 
-report::report(bool is_headless) : is_headless_(is_headless) {}
+report::report(bool is_headless) : is_headless_(is_headless), is_terminal_(isatty(STDOUT_FILENO) != 0) {}
 
 void report::tell(const clip::outcome &outcome) {
     const std::lock_guard<std::mutex> guard(lock_);
@@ -46,16 +47,23 @@ void report::tell(const clip::outcome &outcome) {
 }
 
 void report::line(const clip::outcome &outcome, const clip::item &item, double latency) {
-    const double probability = item.count == 0 ? 0 : double(item.matches[0].probability);
+    // That of the label that is shown; one that is held may not be the best any more.
+    double probability = 0;
+    for (std::size_t i = 0; i < item.count; i++)
+        if (item.matches[i].index == item.label || (item.name == nullptr && i == 0)) probability = double(item.matches[i].probability);
     if (is_headless_) {
         std::printf("{\"frame\": %llu, \"timestamp\": %.6f, \"label\": %s, \"probability\": %.6f, \"changed\": %s, \"latency_ms\": %.3f, "
                     "\"dropped\": %llu}\n",
                     static_cast<unsigned long long>(outcome.sequence()), double(outcome.tag()) / 1e9, quoted(item.name).c_str(),
                     probability, item.changed ? "true" : "false", latency, static_cast<unsigned long long>(dropped_));
     } else {
-        std::printf("\r\033[K%-24s %5.1f %%  %6.1f frames/s  latency %.1f ms, of 95 in 100 below %.1f ms  %llu dropped",
-                    item.name == nullptr ? "none of the labels" : item.name, 100 * probability, rate(), percentile(0.5), percentile(0.95),
-                    static_cast<unsigned long long>(dropped_));
+        // As often as an eye can follow; where lines are kept, such as in a file, only what changes.
+        const std::uint64_t time = now();
+        if (!item.changed && (!is_terminal_ || time - written_ < 100000000)) return;
+        written_ = time;
+        std::printf("%s%-24s %5.1f %%  %6.1f frames/s  latency %.1f ms, of 95 in 100 below %.1f ms  %llu dropped%s",
+                    is_terminal_ ? "\r\033[K" : "", item.name == nullptr ? "none of the labels" : item.name, 100 * probability, rate(), percentile(0.5), percentile(0.95),
+                    static_cast<unsigned long long>(dropped_), is_terminal_ ? "" : "\n");
     }
     std::fflush(stdout);
 }
@@ -69,7 +77,7 @@ void report::end(const clip::stream_counts &counts) {
                     number(counts.pushed), number(counts.done), number(counts.dropped), number(counts.failed), rate(), percentile(0.5),
                     percentile(0.95));
     else
-        std::printf("\n%llu frames, %llu classified, %llu dropped\n", number(counts.pushed), number(counts.done), number(counts.dropped));
+        std::printf("%s%llu frames, %llu classified, %llu dropped\n", is_terminal_ && done_ > 0 ? "\n" : "", number(counts.pushed), number(counts.done), number(counts.dropped));
     std::fflush(stdout);
 }
 

@@ -25,8 +25,8 @@ private:
     double rate() const;
 
     std::mutex lock_;
-    bool is_headless_;
-    std::uint64_t done_ = 0, dropped_ = 0, first_ = 0, last_ = 0;
+    bool is_headless_, is_terminal_;
+    std::uint64_t done_ = 0, dropped_ = 0, first_ = 0, last_ = 0, written_ = 0;
     /// Of the last frames, milliseconds; the oldest is at done_ % size.
     std::vector<double> latencies_;
     std::string error_;
