@@ -304,4 +304,94 @@ fn opencv_pictures() {
         assert!(line.ends_with(&format!(": {label}, {:.1} %", 100.0 * probability)), "{line}: {probability}");
     }
     assert_eq!(text.lines().count(), 3);
+
+    let [house, sun] = ["house.jpg", "sun.jpg"].map(|name| std::fs::read(image(name)).unwrap());
+    let video = WORK.path("video.avi");
+    std::fs::write(&video, avi(&[&sun, &house, &sun])).unwrap();
+    let mut classify = command(WORK.path("classify"));
+    let text = run(classify.arg(WORK.model()).arg(LABELS).arg("--video").arg(&video));
+    let labels = ["sun.jpg", "house.jpg", "sun.jpg"].map(|picture| expected(picture).0);
+    let found = text.lines().map(|line| line.split([':', ',']).nth(1).unwrap().trim()).collect::<Vec<_>>();
+    assert_eq!(found, labels, "{text}");
+}
+
+/// What `pkg-config` says of OpenCV's headers, as the system's, so that warnings are about this program.
+fn opencv_s_headers() -> Vec<String> {
+    let flags = run(Command::new("pkg-config").args(["--cflags-only-I", "opencv4"]));
+    flags.split_whitespace().map(|flag| flag.replacen("-I", "-isystem", 1)).collect()
+}
+
+#[test]
+fn every_kind_of_mat() {
+    if !has("pkg-config", &["--exists", "opencv4"], "libopencv-imgproc-dev") {
+        return;
+    }
+    let mut compiler = command("c++");
+    compiler.args([
+        "-std=c++17",
+        "-Wall",
+        "-Wextra",
+        "-Wpedantic",
+        "-Werror",
+        "-Iinclude",
+        "-Iexamples/opencv",
+    ]);
+    compiler.args(opencv_s_headers()).arg("tests/cameras/mats.cpp").arg("-o").arg(WORK.path("mats"));
+    compiler.arg("-L").arg(built()).args([
+        "-lclip",
+        "-lopencv_imgcodecs",
+        "-lopencv_imgproc",
+        "-lopencv_core",
+    ]);
+    run(&mut compiler);
+    let mut mats = command(WORK.path("mats"));
+    let text = run(mats.arg(WORK.model()).arg(image("house.jpg")).args(["house", "sun"]));
+    let lines: Vec<(&str, &str)> = text.lines().map(|line| line.split_once(' ').unwrap()).collect();
+    let of = |name: &str| -> f64 {
+        lines
+            .iter()
+            .find(|line| line.0 == name)
+            .unwrap_or_else(|| panic!("{name}: {text}"))
+            .1
+            .parse()
+            .unwrap()
+    };
+    let mut program = command(built().with_file_name("clip-run"));
+    program.arg("classify").arg(WORK.model()).arg(image("house.jpg")).args([
+        "--labels",
+        "house,sun",
+        "--json",
+    ]);
+    let found: Value = serde_json::from_str(run(&mut program).trim()).unwrap();
+    let expected = found["labels"][0]["probability"].as_f64().unwrap();
+    for (name, tolerance) in
+        [("bgr", 2e-6), ("part", 2e-6), ("bgra", 2e-6), ("rgb", 2e-6), ("i420", 0.01), ("nv12", 0.01)]
+    {
+        assert!((of(name) - expected).abs() <= tolerance, "{name}, {expected}: {text}");
+    }
+    assert!((of("grey") - of("grey16")).abs() < 1e-3 && of("grey") > 0.5, "{text}");
+    assert!(
+        text.contains("the cv::Mat is CV_32FC3, not CV_8UC3") && text.contains("holds no picture"),
+        "{text}"
+    );
+}
+
+/// A video of JPEGs of 256 x 256 pixels: the least that AVI's readers take.
+fn avi(jpegs: &[&[u8]]) -> Vec<u8> {
+    let numbers = |all: &[u32]| all.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>();
+    let chunk = |name: &str, parts: &[&[u8]]| {
+        let mut content = parts.concat();
+        let size = content.len() as u32;
+        content.resize(content.len().next_multiple_of(2), 0);
+        [name.as_bytes(), &size.to_le_bytes(), &content].concat()
+    };
+    let count = jpegs.len() as u32;
+    let header = chunk("avih", &[&numbers(&[100_000, 0, 0, 0, count, 0, 1, 0, 256, 256, 0, 0, 0, 0])]);
+    let stream = numbers(&[0, 0, 0, 1, 10, 0, count, 0, 0, 0, 0, 256 << 16 | 256]);
+    let stream = chunk("strh", &[b"vidsMJPG", &stream]);
+    let format = chunk("strf", &[&numbers(&[40, 256, 256, 24 << 16 | 1]), b"MJPG", &numbers(&[0; 5])]);
+    let headers = [header, chunk("LIST", &[b"strl", &stream, &format])].concat();
+    let frames: Vec<u8> = jpegs.iter().flat_map(|jpeg| chunk("00dc", &[jpeg])).collect();
+    let lists = [chunk("LIST", &[b"hdrl", &headers]), chunk("LIST", &[b"movi", &frames])].concat();
+    chunk("RIFF", &[b"AVI ", &lists])
 }
