@@ -33,6 +33,13 @@ std::int32_t format_of(GstVideoFormat format) {
     }
 }
 
+/// Says that rows may lie as the buffer says; else elements copy each frame before they give it to a sink.
+GstPadProbeReturn answer(GstPad *, GstPadProbeInfo *info, gpointer) {
+    GstQuery *query = GST_PAD_PROBE_INFO_QUERY(info);
+    if (GST_QUERY_TYPE(query) == GST_QUERY_ALLOCATION) gst_query_add_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr);
+    return GST_PAD_PROBE_OK;
+}
+
 class gstreamer_source : public source {
 public:
     explicit gstreamer_source(const std::string &pipeline) {
@@ -47,6 +54,9 @@ public:
         GstCaps *caps = gst_caps_from_string(taken);
         gst_app_sink_set_caps(GST_APP_SINK(sink_), caps);
         gst_caps_unref(caps);
+        GstPad *pad = gst_element_get_static_pad(sink_, "sink");
+        gst_pad_add_probe(pad, GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM, answer, nullptr, nullptr);
+        gst_object_unref(pad);
         // Why it does not start is told by a message, which next() reads.
         gst_element_set_state(pipeline_, GST_STATE_PLAYING);
     }
