@@ -5,8 +5,8 @@
 mod colours;
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clip_runtime::frame::Rect;
@@ -86,10 +86,13 @@ fn of_hundred_frames() -> usize {
     let frame = Frame::new(layout, &[&luma, &chroma]).unwrap();
     let half = |left, track| Region { rect: Rect { left, top: 0, width: 32, height: 48 }, track };
     let options = StreamOptions::new().when_full(WhenFull::Block).smoothing(0.5).refresh(2);
-    let stream =
-        Dispatcher::new(Arc::clone(&clip)).unwrap().stream_with(Arc::clone(&labels), options, |outcome| {
-            assert!(!outcome.items().is_empty());
-        });
+    let gate = Arc::new(Mutex::new(()));
+    let told = Arc::clone(&gate);
+    let dispatcher = Dispatcher::new(Arc::clone(&clip)).unwrap();
+    let stream = dispatcher.stream_with(Arc::clone(&labels), options, move |outcome| {
+        drop(told.lock().unwrap());
+        assert!(!outcome.items().is_empty());
+    });
     let stream = stream.unwrap();
     let round = |tag| {
         clip.classify_each_frame(&[frame], &labels, 2, |_, scores| assert_eq!(scores.len(), 2)).unwrap();
@@ -98,6 +101,15 @@ fn of_hundred_frames() -> usize {
         stream.flush().unwrap();
     };
     (0..20).for_each(round);
+    // As many at the same time as there can be: one whose outcome is told, and two that wait for it and run together.
+    let closed = gate.lock().unwrap();
+    stream.push(&frame, 0).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    stream.push_regions(&frame, [half(0, 3), half(32, 4)], 0).unwrap();
+    stream.push_regions(&frame, [half(0, 5), half(32, 6)], 0).unwrap();
+    drop(closed);
+    stream.flush().unwrap();
+    (0..60).for_each(round);
     let before = ALLOCATIONS.load(Ordering::SeqCst);
     (0..100).for_each(round);
     ALLOCATIONS.load(Ordering::SeqCst) - before
