@@ -51,8 +51,8 @@ pub enum Error {
     #[error("embedding needs GStreamer 1.26 or newer: {0}")]
     Tensors(String),
     /// The library refuses it.
-    #[error(transparent)]
-    Clip(Box<clip_runtime::Error>),
+    #[error("{0}")]
+    Clip(#[source] Box<clip_runtime::Error>),
 }
 
 impl From<clip_runtime::Error> for Error {
@@ -64,5 +64,21 @@ impl From<clip_runtime::Error> for Error {
 impl From<clip_model::Error> for Error {
     fn from(error: clip_model::Error) -> Error {
         clip_runtime::Error::from(error).into()
+    }
+}
+
+impl Error {
+    /// With its causes, as far as it does not name them itself.
+    pub fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let reason = error.to_string();
+            if !text.contains(&reason) {
+                text = format!("{text}: {reason}");
+            }
+            cause = error.source();
+        }
+        text
     }
 }

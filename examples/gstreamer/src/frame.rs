@@ -126,8 +126,9 @@ fn color(info: &VideoInfo, assumed: Color) -> Result<Color, Error> {
         VideoColorMatrix::Bt2020 => ColorMatrix::Bt2020,
         VideoColorMatrix::Unknown => assumed.matrix,
         other => {
-            let reason =
-                format!("libclip does not know the colour matrix {other:?}; put videoconvert before");
+            let reason = format!(
+                "libclip does not know the colour matrix {other:?}; put videoconvert ! video/x-raw,colorimetry=bt709 before"
+            );
             return Err(Error::Caps(reason));
         }
     };

@@ -84,7 +84,9 @@ impl ObjectImpl for Overlay {
         let weak = text.downgrade();
         self.classify.connect_notify(Some("text"), move |classify, _| {
             if let Some(text) = weak.upgrade() {
-                text.set_property("text", classify.property::<Option<String>>("text").unwrap_or_default());
+                let found = classify.property::<Option<String>>("text").unwrap_or_default();
+                // It is read as markup.
+                text.set_property("text", glib::markup_escape_text(&found).as_str());
             }
         });
     }

@@ -23,6 +23,8 @@ pub struct Session {
     outcome: Mutex<Outcome>,
     // After the stream, which ends first.
     model: Arc<Dispatcher>,
+    /// Frames that were classified, and dropped, by streams before this one.
+    before: (u64, u64),
 }
 
 impl Session {
@@ -34,7 +36,7 @@ impl Session {
         let model = models::open(settings)?;
         let labels = settings.label_set(model.clip())?;
         let stream = model.stream(labels, settings.stream_options()?)?;
-        Ok(Session { stream, outcome: Mutex::default(), model })
+        Ok(Session { stream, outcome: Mutex::default(), model, before: (0, 0) })
     }
 
     /// Changes the labels under way.
@@ -45,7 +47,15 @@ impl Session {
     /// Frames that were classified, and that had to go.
     pub fn counts(&self) -> (u64, u64) {
         let counts = self.stream.counts();
-        (counts.done, counts.dropped)
+        (self.before.0 + counts.done, self.before.1 + counts.dropped)
+    }
+
+    /// The same with a new stream, which remembers nothing.
+    pub fn again(&self, settings: &Settings) -> Result<Session, Error> {
+        let model = Arc::clone(&self.model);
+        let stream = model.stream(self.stream.labels(), settings.stream_options()?)?;
+        self.stream.flush()?;
+        Ok(Session { stream, outcome: Mutex::default(), model, before: self.counts() })
     }
 
     /// Takes the picture of a buffer, or its objects.

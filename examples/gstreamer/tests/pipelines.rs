@@ -254,7 +254,7 @@ fn what_cannot_be_used_is_an_error_of_the_element() {
     let model = colours();
     for (options, said) in [
         (String::new(), "no model: set the property model to a folder that clip-export wrote"),
-        (format!("model={} labels=red", folder.path().display()), "cannot open the model"),
+        (format!("model={} labels=red", folder.path().display()), "No such file or directory"),
         (format!("model={} labels=red", broken.display()), "visual.onnx"),
         (format!("model={model}"), "the model folder holds no labels"),
         (format!("model={model} labels=red labels-file=x"), "labels come from one place"),
@@ -275,6 +275,92 @@ fn what_cannot_be_used_is_an_error_of_the_element() {
     assert!(said.error.unwrap().contains("does not know the colour matrix Fcc"));
 }
 
+/// Whoever is told of an outcome may ask for properties, in the same thread.
+#[test]
+fn a_sync_handler_may_ask_for_counts_until_the_end() {
+    let pipeline = pipeline(&format!(
+        "videotestsrc pattern=red num-buffers=20 ! video/x-raw,format=RGB,width=64,height=64 \
+         ! clipclassify name=clip model={} labels=red,blue latency=async ! fakesink",
+        colours()
+    ));
+    let (clip, asked) = (pipeline.by_name("clip").unwrap(), Arc::new(Mutex::new(0)));
+    pipeline.bus().unwrap().set_sync_handler({
+        let asked = asked.clone();
+        move |_, message| {
+            if message.structure().is_some_and(|structure| structure.name() == "clip-classification") {
+                clip.property::<u64>("classified");
+                *asked.lock().unwrap() += 1;
+            }
+            gstreamer::BusSyncReply::Pass
+        }
+    });
+    run_with(&pipeline, |_| ()).well();
+    assert!(*asked.lock().unwrap() > 0);
+}
+
+/// After a seek, nothing of before is told or attached.
+#[test]
+fn a_seek_begins_anew() {
+    let pipeline = pipeline(&format!(
+        "videotestsrc pattern=red ! video/x-raw,format=RGB,width=64,height=64 \
+         ! clipclassify name=clip model={} labels=red,blue interval=1000 ! fakesink name=end",
+        colours()
+    ));
+    let timestamps: Arc<Mutex<Vec<u64>>> = Arc::default();
+    at_source(&pipeline, "clip", {
+        let timestamps = timestamps.clone();
+        move |buffer| {
+            let meta = CustomMeta::from_buffer(buffer, gstclip::META).unwrap();
+            timestamps.lock().unwrap().push(meta.structure().get("timestamp").unwrap());
+        }
+    });
+    let wait = || pipeline.state(gstreamer::ClockTime::from_seconds(60)).0.unwrap();
+    pipeline.set_state(gstreamer::State::Paused).unwrap();
+    wait();
+    let ten = gstreamer::ClockTime::from_seconds(10);
+    pipeline.seek_simple(gstreamer::SeekFlags::FLUSH, ten).unwrap();
+    wait();
+    pipeline.set_state(gstreamer::State::Null).unwrap();
+    let timestamps = timestamps.lock().unwrap();
+    assert_eq!((timestamps[0], *timestamps.last().unwrap()), (0, ten.nseconds()));
+}
+
+/// Two threads that set labels: those that were set last are in use.
+#[test]
+fn the_last_labels_stay() {
+    let pipeline = pipeline(&format!(
+        "videotestsrc pattern=red is-live=true ! video/x-raw,format=RGB,width=64,height=64,framerate=60/1 \
+         ! clipclassify name=clip model={} labels=red ! fakesink",
+        colours()
+    ));
+    let clip = pipeline.by_name("clip").unwrap();
+    pipeline.set_state(gstreamer::State::Playing).unwrap();
+    let many = ["red", "green", "blue"].repeat(400).join(",");
+    for _ in 0..20 {
+        std::thread::scope(|scope| {
+            scope.spawn(|| clip.set_property("labels", &many));
+            scope.spawn(|| {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+                clip.set_property("labels", "blue");
+            });
+        });
+        let labels: String = clip.property("labels");
+        let last = gstreamer::prelude::ElementExt::bus(&pipeline).unwrap();
+        last.set_flushing(true);
+        last.set_flushing(false);
+        let told = last
+            .timed_pop_filtered(gstreamer::ClockTime::from_seconds(10), &[gstreamer::MessageType::Element]);
+        let shown = told.unwrap().structure().unwrap().get::<gstreamer::Array>("labels").unwrap();
+        // The first message may be about a frame that was under way.
+        let next = last
+            .timed_pop_filtered(gstreamer::ClockTime::from_seconds(10), &[gstreamer::MessageType::Element]);
+        let next = next.unwrap().structure().unwrap().get::<gstreamer::Array>("labels").unwrap();
+        let expected = if labels == "blue" { 1 } else { 5 };
+        assert_eq!(next.len(), expected, "{} then {}", shown.len(), next.len());
+    }
+    pipeline.set_state(gstreamer::State::Null).unwrap();
+}
+
 #[test]
 fn the_overlay_writes_into_the_picture() {
     let written = |element: &str| {
@@ -293,6 +379,9 @@ fn the_overlay_writes_into_the_picture() {
     };
     assert_eq!(written("identity"), 0);
     let pixels = written(&format!("clipoverlay model={} labels=red,green", colours()));
+    assert!(pixels > 100, "{pixels} pixels are written");
+    // What Pango would take for markup.
+    let pixels = written(&format!("clipoverlay model={} labels=\"red & <b\"", colours()));
     assert!(pixels > 100, "{pixels} pixels are written");
 }
 

@@ -32,6 +32,8 @@ pub struct Element {
     settings: Mutex<Settings>,
     /// While it runs.
     session: Mutex<Option<Arc<Session>>>,
+    /// Held while labels are encoded, so that those that were set last stay.
+    changing: Mutex<()>,
     stream: Mutex<Running>,
     text: Mutex<Option<String>>,
 }
@@ -39,6 +41,9 @@ pub struct Element {
 /// What the streaming thread knows.
 #[derive(Default)]
 struct Running {
+    mode: Mode,
+    latency: Latency,
+    embedding: bool,
     format: Option<Format>,
     finder: Finder,
     /// Buffers so far.
@@ -66,17 +71,20 @@ impl ObjectImpl for Element {
 
     fn set_property(&self, _id: usize, value: &Value, spec: &ParamSpec) {
         let changed = properties::set(&mut lock(&self.settings), spec.name(), value);
-        let session = lock(&self.session).clone();
-        let (Changed::Labels, Some(session)) = (changed, session) else { return };
+        if changed != Changed::Labels {
+            return;
+        }
+        let _one = lock(&self.changing);
+        let Some(session) = self.session() else { return };
         // Labels that cannot be used leave those before in use.
         let settings = lock(&self.settings).clone();
         if let Err(error) = session.set_labels(&settings) {
-            gstreamer::element_imp_warning!(self, gstreamer::LibraryError::Settings, ("{error}"));
+            gstreamer::element_imp_warning!(self, gstreamer::LibraryError::Settings, ("{}", error.in_full()));
         }
     }
 
     fn property(&self, _id: usize, spec: &ParamSpec) -> Value {
-        let counts = || lock(&self.session).as_ref().map(|session| session.counts()).unwrap_or_default();
+        let counts = || self.session().map(|session| session.counts()).unwrap_or_default();
         match spec.name() {
             "text" => lock(&self.text).to_value(),
             "classified" => counts().0.to_value(),
@@ -128,7 +136,10 @@ impl BaseTransformImpl for Element {
         let settings = lock(&self.settings).clone();
         let session = Session::open(&settings).map_err(|error| refused(&error))?;
         *lock(&self.session) = Some(Arc::new(session));
-        *lock(&self.stream) = Running::default();
+        let Settings { mode, latency, embedding, .. } = settings;
+        *lock(&self.stream) = Running { mode, latency, embedding, ..Running::default() };
+        *lock(&self.text) = None;
+        self.obj().notify("text");
         Ok(())
     }
 
@@ -140,29 +151,34 @@ impl BaseTransformImpl for Element {
 
     fn set_caps(&self, incaps: &Caps, _outcaps: &Caps) -> Result<(), LoggableError> {
         let format = Format::new(incaps).map_err(|error| {
-            gstreamer::element_imp_error!(self, gstreamer::StreamError::Format, ("{error}"));
-            gstreamer::loggable_error!(LOG, "{error}")
+            gstreamer::element_imp_error!(self, gstreamer::StreamError::Format, ("{}", error.in_full()));
+            gstreamer::loggable_error!(LOG, "{}", error.in_full())
         })?;
         lock(&self.stream).format = Some(format);
         Ok(())
     }
 
     fn sink_event(&self, event: gstreamer::Event) -> bool {
-        if let (EventView::Eos(_), Some(session)) = (event.view(), lock(&self.session).clone()) {
+        // Nothing is locked meanwhile but what the streaming thread has: whoever is told of an outcome may ask for properties.
+        let session = self.session();
+        if let (EventView::FlushStop(_), Some(session)) = (event.view(), &session) {
+            self.forget(session);
+        }
+        if let (EventView::Eos(_), Some(session)) = (event.view(), session) {
             // What is under way is told before the stream ends.
             let told = session.flush().and_then(|()| self.tell(&session, &mut lock(&self.stream)));
             if let Err(error) = told {
-                gstreamer::element_imp_error!(self, gstreamer::LibraryError::Failed, ("{error}"));
+                gstreamer::element_imp_error!(self, gstreamer::LibraryError::Failed, ("{}", error.in_full()));
             }
         }
         self.parent_sink_event(event)
     }
 
     fn transform_ip(&self, buffer: &mut BufferRef) -> Result<FlowSuccess, FlowError> {
-        let Some(session) = lock(&self.session).clone() else { return Err(FlowError::Flushing) };
+        let Some(session) = self.session() else { return Err(FlowError::Flushing) };
         let mut running = lock(&self.stream);
         self.classify(&session, &mut running, buffer).map_err(|error| {
-            gstreamer::element_imp_error!(self, gstreamer::LibraryError::Failed, ("{error}"));
+            gstreamer::element_imp_error!(self, gstreamer::LibraryError::Failed, ("{}", error.in_full()));
             FlowError::Error
         })?;
         Ok(FlowSuccess::Ok)
@@ -170,6 +186,23 @@ impl BaseTransformImpl for Element {
 }
 
 impl Element {
+    fn session(&self) -> Option<Arc<Session>> {
+        lock(&self.session).clone()
+    }
+
+    /// Begins anew after a seek: what was seen before says nothing about what comes.
+    fn forget(&self, session: &Session) {
+        let settings = lock(&self.settings).clone();
+        let mut running = lock(&self.stream);
+        (running.buffers, running.last, running.finder) = (0, None, Finder::default());
+        match session.again(&settings) {
+            Ok(session) => *lock(&self.session) = Some(Arc::new(session)),
+            Err(error) => {
+                gstreamer::element_imp_error!(self, gstreamer::LibraryError::Failed, ("{}", error.in_full()));
+            }
+        }
+    }
+
     /// Classifies a buffer, tells what was found, and writes it to the buffer.
     fn classify(
         &self,
@@ -177,10 +210,8 @@ impl Element {
         running: &mut Running,
         buffer: &mut BufferRef,
     ) -> Result<(), Error> {
-        let (mode, interval, latency, embedding) = {
-            let Settings { mode, interval, latency, embedding, .. } = *lock(&self.settings);
-            (mode, interval, latency, embedding)
-        };
+        let interval = lock(&self.settings).interval;
+        let Running { mode, latency, embedding, .. } = *running;
         let Some(format) = running.format.clone() else {
             return Err(Error::Caps("a buffer came before its caps".to_owned()));
         };
@@ -251,8 +282,8 @@ impl Element {
 fn refused(error: &Error) -> ErrorMessage {
     match error {
         Error::Model { .. } => {
-            gstreamer::error_msg!(gstreamer::ResourceError::OpenRead, ("{error}"))
+            gstreamer::error_msg!(gstreamer::ResourceError::OpenRead, ("{}", error.in_full()))
         }
-        _ => gstreamer::error_msg!(gstreamer::ResourceError::Settings, ("{error}")),
+        _ => gstreamer::error_msg!(gstreamer::ResourceError::Settings, ("{}", error.in_full())),
     }
 }
