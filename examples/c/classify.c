@@ -54,11 +54,11 @@ static char *read_text(const char *path)
     return text;
 }
 
-/* Reads the labels of a file, one a line; blank lines are left out. 0 if that fails. */
+/* Reads the labels of a file, one a line, without the blanks around them; blank lines are left out. 0 if that fails. */
 static int read_labels(const char *path, label_list *list)
 {
     char *line;
-    size_t most = 1;
+    size_t most = 1, length;
 
     list->text = read_text(path);
     list->lines = NULL;
@@ -72,9 +72,15 @@ static int read_labels(const char *path, label_list *list)
         perror(path);
         return 0;
     }
-    for (line = strtok(list->text, "\r\n"); line != NULL; line = strtok(NULL, "\r\n"))
-        if (line[strspn(line, " \t")] != '\0')
+    /* Some editors begin a file with a byte order mark. */
+    line = list->text + (strncmp(list->text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0);
+    for (line = strtok(line, "\r\n"); line != NULL; line = strtok(NULL, "\r\n")) {
+        line += strspn(line, " \t");
+        for (length = strlen(line); length > 0 && strchr(" \t", line[length - 1]) != NULL; length--)
+            line[length - 1] = '\0';
+        if (length > 0)
             list->lines[list->n++] = line;
+    }
     return 1;
 }
 

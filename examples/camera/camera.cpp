@@ -51,9 +51,12 @@ clip::labels read_labels(const clip::model &model, const options &options) {
     if (!file) throw std::runtime_error(path + " cannot be read");
     std::vector<std::string> names;
     for (std::string line; std::getline(file, line);) {
-        if (!line.empty() && line.back() == '\r') line.pop_back();
-        if (!line.empty()) names.push_back(line);
+        // As clip-run reads them: some editors begin a file with a byte order mark, and blanks around a label are none of it.
+        if (names.empty() && line.compare(0, 3, "\xef\xbb\xbf") == 0) line.erase(0, 3);
+        const std::size_t begin = line.find_first_not_of(" \t\r"), end = line.find_last_not_of(" \t\r");
+        if (begin != std::string::npos) names.push_back(line.substr(begin, end - begin + 1));
     }
+    if (names.empty()) throw std::runtime_error(path + " has no label: write one a line");
     return clip::labels::encode(model, names, options.templates);
 }
 

@@ -1,5 +1,6 @@
 // Pictures that stand in for a camera: a folder of files, or JPEGs one behind the other.
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -16,7 +17,12 @@ public:
 
     std::optional<captured> next() override {
         if (stopped || at_ == paths_.size()) return std::nullopt;
-        image_ = clip::image::open(model_, paths_[at_++]);
+        const std::string &path = paths_[at_++];
+        try {
+            image_ = clip::image::open(model_, path);
+        } catch (const clip::error &error) {
+            throw std::runtime_error(path + ": " + error.what());
+        }
         return captured{image_->frame(), now()};
     }
 
@@ -79,8 +85,10 @@ std::unique_ptr<source> open_pictures(const clip::model &model, const std::strin
     if (!std::filesystem::is_directory(given)) return std::make_unique<folder_source>(model, std::vector<std::string>{path});
     std::vector<std::string> paths;
     for (const auto &entry : std::filesystem::directory_iterator(given)) {
-        const std::string extension = entry.path().extension().string();
-        for (const char *known : {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tiff", ".ppm", ".pgm"})
+        std::string extension = entry.path().extension().string();
+        // Many cameras write IMG_0001.JPG.
+        std::transform(extension.begin(), extension.end(), extension.begin(), [](unsigned char c) { return char(std::tolower(c)); });
+        for (const char *known : {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm"})
             if (extension == known) paths.push_back(entry.path().string());
     }
     if (paths.empty()) throw std::runtime_error(path + " has no pictures");

@@ -78,7 +78,7 @@ void report::end(const clip::stream_counts &counts) {
                     percentile(0.95));
     else
         std::printf("%s%llu frames, %llu classified, %llu dropped\n", is_terminal_ && done_ > 0 ? "\n" : "", number(counts.pushed), number(counts.done), number(counts.dropped));
-    std::fflush(stdout);
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) error_ = "standard output takes no more";
 }
 
 std::string report::error() {

@@ -16,8 +16,12 @@ std::vector<std::string> read_lines(const std::string &path) {
     std::ifstream file(path);
     if (!file) throw std::runtime_error(path + " cannot be read");
     std::vector<std::string> lines;
-    for (std::string line; std::getline(file, line);)
-        if (!line.empty()) lines.push_back(line);
+    for (std::string line; std::getline(file, line);) {
+        // As clip-run reads them: some editors begin a file with a byte order mark, and blanks around a label are none of it.
+        if (lines.empty() && line.compare(0, 3, "\xef\xbb\xbf") == 0) line.erase(0, 3);
+        const std::size_t begin = line.find_first_not_of(" \t\r"), end = line.find_last_not_of(" \t\r");
+        if (begin != std::string::npos) lines.push_back(line.substr(begin, end - begin + 1));
+    }
     return lines;
 }
 

@@ -22,8 +22,9 @@ def main():
         if names == "-":
             labels = model.stored_labels()
         else:
-            lines = Path(names).read_text(encoding="utf-8").splitlines()
-            labels = model.labels([line for line in lines if line.strip()])
+            # Some editors begin a file with a byte order mark.
+            lines = Path(names).read_text(encoding="utf-8-sig").splitlines()
+            labels = model.labels([line.strip() for line in lines if line.strip()])
     except (clip.Error, OSError, UnicodeError) as error:
         print(f"{folder}, {names}: {error}", file=sys.stderr)
         return 1

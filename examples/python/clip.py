@@ -5,8 +5,11 @@ include/clip.h is the manual. The library is the one that CLIP_LIBRARY names, el
 
 import atexit
 import collections
+import contextlib
 import ctypes
 import os
+import threading
+import traceback
 import weakref
 from ctypes import POINTER, byref, c_char_p, c_float, c_int32, c_size_t, c_uint64, c_void_p
 
@@ -108,10 +111,18 @@ def version():
 def _texts(texts):
     if isinstance(texts, str):
         raise TypeError("a list of texts is needed, not one text")
+    if any("\0" in text for text in texts):
+        raise ValueError("a text has a character of zero, where C would end it")
     return (c_char_p * len(texts))(*(text.encode() for text in texts)), len(texts)
 
 
 def _sized(struct, **fields):
+    known = [name for name, _ in struct._fields_]
+    for name, value in fields.items():
+        if name not in known:
+            raise TypeError(f"{struct.__name__} has no {name!r}, but {', '.join(known[1:])}")
+        if isinstance(value, int) and value < 0:
+            raise ValueError(f"{name} is {value}, expected 0 or more")
     return struct(struct_size=ctypes.sizeof(struct), **fields)
 
 
@@ -246,7 +257,7 @@ _open_streams = set()
 class Stream:
     """One camera's frames, in order. `function` is told of each Outcome in a thread of the library's; what it raises comes
     out of the next push, flush or close. `options` are the fields of clip_stream_options: smoothing=0.8, hold=3.
-    It lives until it is closed, as `with` does.
+    It lives until it is closed, as `with` does; what other threads call then waits until they are done, or raises ValueError.
     """
 
     def __init__(self, model, labels, function, when_full="drop-oldest", **options):
@@ -254,29 +265,51 @@ class Stream:
         self._told = OutcomeFunction(self._tell)
         fields = _sized(CStreamOptions, when_full=WHEN_FULL[when_full], outcome=self._told, **options)
         self._as_parameter_ = c_void_p()
+        self._calls, self._is_closed, self._changed = 0, False, threading.Condition()
         _c.clip_stream_open(model, labels, byref(fields), byref(self._as_parameter_))
         _open_streams.add(self)
+
+    @contextlib.contextmanager
+    def _call(self):
+        """Around each call: the library's stream stays while it runs."""
+        with self._changed:
+            if self._is_closed:
+                raise ValueError("the stream is closed")
+            self._calls += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._calls -= 1
+                self._changed.notify_all()
 
     def push(self, picture, tag=0, format="rgb"):
         """Takes a frame, whose memory is the caller's again then. False where there was no room for it."""
         self._raise()
-        return _c.clip_stream_push(self, byref(frame(picture, format)), tag) == OK
+        with self._call():
+            return _c.clip_stream_push(self, byref(frame(picture, format)), tag) == OK
 
     def flush(self):
         """Waits until each frame that was pushed before has its outcome."""
-        _c.clip_stream_flush(self)
+        with self._call():
+            _c.clip_stream_flush(self)
         self._raise()
 
     def set_labels(self, labels):
-        _c.clip_stream_set_labels(self, labels)
+        with self._call():
+            _c.clip_stream_set_labels(self, labels)
 
     def close(self):
         """Ends the stream; frames that wait come back as dropped."""
-        if self in _open_streams:
-            _open_streams.remove(self)
-            _c.clip_stream_free(self)
-            self._as_parameter_ = c_void_p()
-            self._raise()
+        with self._changed:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self._changed.wait_for(lambda: self._calls == 0)
+        _open_streams.discard(self)
+        _c.clip_stream_free(self)
+        self._as_parameter_ = c_void_p()
+        self._raise()
 
     def __enter__(self):
         return self
@@ -308,4 +341,7 @@ class Stream:
 @atexit.register
 def _close_streams():
     for stream in list(_open_streams):
-        stream.close()
+        try:
+            stream.close()
+        except BaseException:  # noqa: BLE001: the others are to be closed, too, before the interpreter is gone.
+            traceback.print_exc()

@@ -274,7 +274,7 @@ fn a_fork_frees_the_model_and_opens_it_again() {
 /// The C program's arguments: model, labels, three pictures of one colour; and what it prints, less the numbers.
 fn colour_pictures(folder: &Path) -> (Vec<PathBuf>, Vec<String>) {
     let labels = folder.join("labels.txt");
-    std::fs::write(&labels, "red\r\n\n  \ngreen\nblue").unwrap();
+    std::fs::write(&labels, "\u{feff}red\r\n\n  \n  green \nblue").unwrap();
     let mut arguments = vec![colours(), labels];
     let mut expected = Vec::new();
     for (name, colour) in [("blue", [0, 9, 255]), ("red", [250, 9, 0]), ("green", [0, 240, 9])] {

@@ -184,6 +184,19 @@ fn a_camera_of_pictures() {
     let bytes = ["sun.jpg", "house.jpg"].map(|name| std::fs::read(image(name)).unwrap()).concat();
     std::fs::write(&mjpeg, bytes).unwrap();
     shows(&run(WORK.camera().arg("--pictures").arg(&mjpeg)), &["sun.jpg", "house.jpg"], 1e-5);
+    // As many cameras name them; a picture that is none is named.
+    let folder = WORK.path("card");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::copy(image("sun.jpg"), folder.join("IMG_0001.JPG")).unwrap();
+    shows(&run(WORK.camera().arg("--pictures").arg(&folder)), &["sun.jpg"], 1e-5);
+    std::fs::write(folder.join("IMG_0002.JPG"), "no picture").unwrap();
+    let broken = output(WORK.camera().arg("--pictures").arg(&folder));
+    assert!(!broken.status.success() && String::from_utf8_lossy(&broken.stderr).contains("IMG_0002.JPG: "));
+    // Output that is lost is an error.
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut camera = WORK.camera();
+    let lost = output(camera.args(["--pictures", "examples/images"]).stdout(full));
+    assert_eq!(lost.status.code(), Some(1), "{lost:?}");
 }
 
 #[test]

@@ -120,12 +120,34 @@ with clip.Stream(model, labels, told, when_full="block", smoothing=0.5) as strea
     stream.flush()
     assert outcomes[20].label == "red" and len(outcomes[20].matches) == 2
     assert outcomes[21].error and outcomes[21].label is None and not outcomes[21].is_dropped, outcomes[21]
-raises(clip.Error, "", stream.push, view)
+raises(ValueError, "the stream is closed", stream.push, view)
 failing = clip.Stream(model, labels, lambda outcome: 1 / 0)
 failing.push(view)
 raises(ZeroDivisionError, "", failing.flush)
 failing.close()
 failing.close()
+raises(ValueError, "the stream is closed", failing.push, view)
+raises(TypeError, "has no 'smothing'", clip.Stream, model, labels, told, smothing=0.8)
+raises(ValueError, "hold is -1", clip.Stream, model, labels, told, hold=-1)
+raises(ValueError, "character of zero", model.embed_texts, ["a\0b"])
+# A stream that is closed while others push waits for them, and refuses what comes later.
+for _ in range(20):
+    shared, refused = clip.Stream(model, labels, told), []
+
+    def push_on():
+        try:
+            while True:
+                shared.push(view)
+        except ValueError as error:
+            refused.append(str(error))
+
+    pushers = [threading.Thread(target=push_on) for _ in range(4)]
+    for pusher in pushers:
+        pusher.start()
+    shared.close()
+    for pusher in pushers:
+        pusher.join()
+    assert refused == ["the stream is closed"] * 4, refused
 # Those that are open at the end of the program are closed then.
 forgotten = clip.Stream(model, labels, told)
 forgotten.push(view)
