@@ -18,10 +18,19 @@ fail() {
 }
 
 prefix=${PREFIX:-/usr/local}
+[ "$prefix" != / ] || fail "PREFIX is /, expected a folder of its own, as /usr/local; DESTDIR is for a staging tree"
 libdir=${LIBDIR:-$prefix/lib}
 includedir=${INCLUDEDIR:-$prefix/include}
+doc_files=(README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT cameras.md install.md THIRD-PARTY.txt)
 for folder in "$prefix" "$libdir" "$includedir"; do
-    case $folder in /*) ;; *) fail "'$folder' is no absolute path; say, for example: make install PREFIX=/opt/clip" ;; esac
+    case $folder in
+        /*) ;;
+        *) fail "'$folder' is no absolute path; say, for example: make install PREFIX=/opt/clip" ;;
+    esac
+    # It stands in clip.pc, which compilers' command lines are made of.
+    case $folder in
+        *[!A-Za-z0-9/._+~@-]*) fail "'$folder' has a character that pkg-config and shells take for their own; use letters, digits and /._+~@-" ;;
+    esac
 done
 to=${DESTDIR:-}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
@@ -124,6 +133,8 @@ install_all() {
         install -D -m 644 "$page" "$to$prefix/share/bash-completion/completions/$(basename "$page" .bash)"
     done
     install -D -m 644 -t "$to$prefix/share/doc/libclip" README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT docs/cameras.md docs/install.md
+    # They lie beside each other there.
+    sed -i 's|(\.\./README\.md|(README.md|g' "$to$prefix/share/doc/libclip"/{cameras,install}.md
     "${PYTHON:-python3}" scripts/third-party.py clip-ffi "${crates[@]}" > "$root/THIRD-PARTY.txt"
     install -m 644 -t "$to$prefix/share/doc/libclip" "$root/THIRD-PARTY.txt"
     echo "libclip $version is installed in $to$prefix${to:+, to be used as $prefix}"
@@ -135,6 +146,8 @@ install_all() {
 
 uninstall() {
     local file program
+    [ -e "$to$libdir/libclip.so.$version" ] \
+        || fail "there is no libclip $version in $to$libdir; uninstall with the PREFIX, LIBDIR, INCLUDEDIR and DESTDIR that it was installed with"
     for file in "${lib_files[@]}"; do rm -f "$to$libdir/$file"; done
     rm -f "$to$includedir/clip.h" "$to$includedir/clip.hpp"
     for program in "${programs[@]}"; do
@@ -142,7 +155,8 @@ uninstall() {
             "$to$prefix/share/zsh/site-functions/_$program" "$to$prefix/share/fish/vendor_completions.d/$program.fish" \
             "$to$prefix/share/bash-completion/completions/$program"
     done
-    rm -rf "$to$prefix/share/doc/libclip" "$to$libdir/cmake/clip"
+    for file in "${doc_files[@]}"; do rm -f "$to$prefix/share/doc/libclip/$file"; done
+    rmdir "$to$prefix/share/doc/libclip" "$to$libdir/cmake/clip" 2> /dev/null || true
     echo "libclip is removed from $to$prefix"
 }
 
