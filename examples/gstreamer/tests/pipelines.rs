@@ -285,7 +285,7 @@ fn a_sync_handler_may_ask_for_counts_until_the_end() {
     ));
     let (clip, asked) = (pipeline.by_name("clip").unwrap(), Arc::new(Mutex::new(0)));
     pipeline.bus().unwrap().set_sync_handler({
-        let asked = asked.clone();
+        let (clip, asked) = (clip.clone(), asked.clone());
         move |_, message| {
             if message.structure().is_some_and(|structure| structure.name() == "clip-classification") {
                 clip.property::<u64>("classified");
@@ -296,6 +296,8 @@ fn a_sync_handler_may_ask_for_counts_until_the_end() {
     });
     run_with(&pipeline, |_| ()).well();
     assert!(*asked.lock().unwrap() > 0);
+    // Also when the pipeline has ended.
+    assert_eq!(clip.property::<u64>("classified") + clip.property::<u64>("dropped"), 20);
 }
 
 /// After a seek, nothing of before is told or attached.

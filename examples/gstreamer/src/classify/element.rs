@@ -36,6 +36,8 @@ pub struct Element {
     changing: Mutex<()>,
     stream: Mutex<Running>,
     text: Mutex<Option<String>>,
+    /// Buffers that were classified, and dropped, in the run that has ended.
+    counts: Mutex<(u64, u64)>,
 }
 
 /// What the streaming thread knows.
@@ -84,7 +86,7 @@ impl ObjectImpl for Element {
     }
 
     fn property(&self, _id: usize, spec: &ParamSpec) -> Value {
-        let counts = || self.session().map(|session| session.counts()).unwrap_or_default();
+        let counts = || self.session().map_or_else(|| *lock(&self.counts), |session| session.counts());
         match spec.name() {
             "text" => lock(&self.text).to_value(),
             "classified" => counts().0.to_value(),
@@ -144,7 +146,9 @@ impl BaseTransformImpl for Element {
     }
 
     fn stop(&self) -> Result<(), ErrorMessage> {
-        *lock(&self.session) = None;
+        if let Some(session) = lock(&self.session).take() {
+            *lock(&self.counts) = session.counts();
+        }
         *lock(&self.stream) = Running::default();
         Ok(())
     }
