@@ -259,6 +259,38 @@ fn a_function_that_is_told_cannot_wait_for_itself() {
     assert!(error.contains("are told to the function"), "{error}");
 }
 
+/// One thread waits for room, for which the function that is told has to end, which pushes, too.
+#[test]
+fn a_function_may_push_while_another_thread_waits_for_room() {
+    let clip = clip();
+    let dispatcher = Dispatcher::with_batch(Arc::clone(&clip), 1).unwrap();
+    let place: Arc<Mutex<Option<Arc<Stream>>>> = Arc::default();
+    let own = Arc::clone(&place);
+    let options = StreamOptions::new().capacity(1).when_full(WhenFull::Block);
+    let stream = dispatcher.stream_with(labels(&clip), options, move |outcome| {
+        let Some(stream) = own.lock().unwrap().clone().filter(|_| outcome.tag == 0) else { return };
+        // The other thread fills the queue, and waits then.
+        std::thread::sleep(Duration::from_millis(5));
+        let layout = FrameLayout::new(PixelFormat::Rgb, 16, 8).unwrap();
+        let pixels = pixels(RED, RED);
+        if let Err(error) = stream.push(&Frame::new(layout, &[&pixels]).unwrap(), 1) {
+            assert!(matches!(error, Error::StreamCall(_)), "{error}");
+        }
+    });
+    let stream = Arc::new(stream.unwrap());
+    *place.lock().unwrap() = Some(Arc::clone(&stream));
+    let (done, is_done) = mpsc::channel();
+    let pusher = Arc::clone(&stream);
+    std::thread::spawn(move || {
+        (0..30).for_each(|_| {
+            one(&pusher, GREEN, 0);
+        });
+        done.send(pusher.flush().is_ok()).unwrap();
+    });
+    assert_eq!(is_done.recv_timeout(LONG), Ok(true));
+    *place.lock().unwrap() = None;
+}
+
 #[test]
 fn results_of_many_threads_are_in_order_and_those_of_single_frames() {
     let clip = clip();

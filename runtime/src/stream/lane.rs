@@ -138,7 +138,16 @@ impl Lane {
         tag: u64,
         may_wait: bool,
     ) -> Result<Pushed> {
-        let Pusher { due, scratch, tracks } = &mut *lock(&self.pusher);
+        let mut pusher = match self.options.when_full {
+            // Whoever pushes now may wait for room.
+            WhenFull::Block if !may_wait => match self.pusher.try_lock() {
+                Ok(pusher) => pusher,
+                Err(TryLockError::Poisoned(pusher)) => pusher.into_inner(),
+                Err(TryLockError::WouldBlock) => return Err(Error::StreamCall(WAITS)),
+            },
+            _ => lock(&self.pusher),
+        };
+        let Pusher { due, scratch, tracks } = &mut *pusher;
         let since = Instant::now();
         // Before anything has to go for it.
         if let Some(regions) = regions.clone() {
