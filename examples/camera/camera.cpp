@@ -3,10 +3,10 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
-#include <fstream>
 #include <stdexcept>
 #include <sys/time.h>
 
+#include "../labels_file.hpp"
 #include "options.hpp"
 #include "report.hpp"
 
@@ -47,17 +47,7 @@ clip::labels read_labels(const clip::model &model, const options &options) {
     if (path.empty()) return clip::labels::stored(model);
     if (path.size() > compiled.size() && path.compare(path.size() - compiled.size(), compiled.size(), compiled) == 0)
         return clip::labels::load(model, path);
-    std::ifstream file(path);
-    if (!file) throw std::runtime_error(path + " cannot be read");
-    std::vector<std::string> names;
-    for (std::string line; std::getline(file, line);) {
-        // As clip-run reads them: some editors begin a file with a byte order mark, and blanks around a label are none of it.
-        if (names.empty() && line.compare(0, 3, "\xef\xbb\xbf") == 0) line.erase(0, 3);
-        const std::size_t begin = line.find_first_not_of(" \t\r"), end = line.find_last_not_of(" \t\r");
-        if (begin != std::string::npos) names.push_back(line.substr(begin, end - begin + 1));
-    }
-    if (names.empty()) throw std::runtime_error(path + " has no label: write one a line");
-    return clip::labels::encode(model, names, options.templates);
+    return clip::labels::encode(model, read_labels_file(path), options.templates);
 }
 
 std::unique_ptr<source> open_source(const clip::model &model, const options &options) {

@@ -1,29 +1,16 @@
 // Says what OpenCV reads: pictures, a video, or a camera. README.md tells what to type.
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <string>
 #include <vector>
 
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/videoio.hpp>
 
+#include "../labels_file.hpp"
 #include "frame.hpp"
 
 namespace {
-
-std::vector<std::string> read_lines(const std::string &path) {
-    std::ifstream file(path);
-    if (!file) throw std::runtime_error(path + " cannot be read");
-    std::vector<std::string> lines;
-    for (std::string line; std::getline(file, line);) {
-        // As clip-run reads them: some editors begin a file with a byte order mark, and blanks around a label are none of it.
-        if (lines.empty() && line.compare(0, 3, "\xef\xbb\xbf") == 0) line.erase(0, 3);
-        const std::size_t begin = line.find_first_not_of(" \t\r"), end = line.find_last_not_of(" \t\r");
-        if (begin != std::string::npos) lines.push_back(line.substr(begin, end - begin + 1));
-    }
-    return lines;
-}
 
 void say(const clip::model &model, const clip::labels &labels, const std::string &what, const cv::Mat &mat) {
     const clip::match best = model.classify(frame_of(mat), labels, 1).at(0);
@@ -49,7 +36,7 @@ int main(int argc, char **argv) {
     }
     try {
         const clip::model model = clip::model::open(argv[1]);
-        const clip::labels labels = clip::labels::encode(model, read_lines(argv[2]));
+        const clip::labels labels = clip::labels::encode(model, read_labels_file(argv[2]));
         if (std::string(argv[3]) == "--video") {
             watch(model, labels, argv[4]);
             return 0;

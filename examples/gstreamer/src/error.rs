@@ -41,9 +41,9 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
-    /// What the pipeline's pictures are is not known to libclip.
+    /// A picture, or what the caps say of pictures, that is not libclip's to read.
     #[error("{0}")]
-    Caps(String),
+    Picture(String),
     /// The engine failed on a picture.
     #[error("the model failed: {0}")]
     Failed(Arc<clip_runtime::Error>),

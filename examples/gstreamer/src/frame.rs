@@ -63,7 +63,7 @@ pub struct Format {
 impl Format {
     /// Of negotiated caps.
     pub fn new(caps: &CapsRef) -> Result<Format, Error> {
-        let unknown = || Error::Caps(format!("libclip does not know pictures of {caps:?}"));
+        let unknown = || Error::Picture(format!("libclip does not know pictures of {caps:?}"));
         let info = VideoInfo::from_caps(caps).map_err(|_| unknown())?;
         let (_, format, planes) =
             formats().find(|(format, ..)| *format == info.format()).ok_or_else(unknown)?;
@@ -87,7 +87,7 @@ impl Format {
         clip: &Clip,
         work: impl FnOnce(&Frame<'_>) -> clip_runtime::Result<T>,
     ) -> Result<T, Error> {
-        let unreadable = || Error::Caps("the buffer cannot be read by the processor".to_owned());
+        let unreadable = || Error::Picture("the buffer cannot be read by the processor".to_owned());
         if self.in_surfaces {
             let map = buffer.map_readable().map_err(|_| unreadable())?;
             let surface = map.as_ptr().cast_mut().cast();
@@ -107,7 +107,7 @@ impl Format {
             slices[at] = frame.plane_data(plane).map_err(|_| unreadable())?;
             let stride = frame.plane_stride()[plane as usize];
             let negative =
-                || Error::Caps(format!("plane {plane} has rows in the opposite order ({stride} bytes)"));
+                || Error::Picture(format!("plane {plane} has rows in the opposite order ({stride} bytes)"));
             layout.strides[at] = usize::try_from(stride).map_err(|_| negative())?;
         }
         Ok(work(&Frame::new(layout, &slices[..self.planes.len()])?)?)
@@ -129,7 +129,7 @@ fn color(info: &VideoInfo, assumed: Color) -> Result<Color, Error> {
             let reason = format!(
                 "libclip does not know the colour matrix {other:?}; put videoconvert ! video/x-raw,colorimetry=bt709 before"
             );
-            return Err(Error::Caps(reason));
+            return Err(Error::Picture(reason));
         }
     };
     let range = match colorimetry.range() {

@@ -8,6 +8,7 @@ mod frame;
 mod models;
 mod objects;
 mod overlay;
+mod pads;
 mod report;
 mod session;
 mod settings;

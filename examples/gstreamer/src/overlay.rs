@@ -7,6 +7,7 @@ use gstreamer::subclass::prelude::*;
 use std::sync::LazyLock;
 
 use crate::classify::{ClipClassify, properties};
+use crate::pads;
 
 glib::wrapper! {
     /// The bin `clipoverlay`, with the properties of `clipclassify`.
@@ -108,16 +109,8 @@ impl ElementImpl for Overlay {
     }
 
     fn pad_templates() -> &'static [gstreamer::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gstreamer::PadTemplate>> = LazyLock::new(|| {
-            use gstreamer::{PadDirection, PadPresence, PadTemplate};
-            let caps = gstreamer::Caps::new_any();
-            [("sink", PadDirection::Sink), ("src", PadDirection::Src)]
-                .into_iter()
-                .filter_map(|(name, direction)| {
-                    PadTemplate::new(name, direction, PadPresence::Always, &caps).ok()
-                })
-                .collect()
-        });
+        static TEMPLATES: LazyLock<Vec<gstreamer::PadTemplate>> =
+            LazyLock::new(|| pads::templates(&gstreamer::Caps::new_any()));
         &TEMPLATES
     }
 

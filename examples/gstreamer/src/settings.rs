@@ -1,6 +1,7 @@
 //! What the properties of `clipclassify` are set to.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use clip_model::templates::{Template, parse_labels};
@@ -113,15 +114,9 @@ impl Default for Settings {
 impl Settings {
     /// How the model is opened.
     pub fn options(&self) -> Result<Options, Error> {
-        let unknown = |property, expected| {
-            move |found: &String| Error::Name { property, found: found.clone(), expected }
-        };
-        let engines = unknown("engine", "onnx, openvino, openvino-bf16, tensorrt or rtx");
-        let devices = unknown("device", "cpu, or cuda:0 for the first GPU");
         let engine: Option<EngineKind> =
-            self.engine.as_ref().map(|name| name.parse().map_err(|_| engines(name))).transpose()?;
-        let device: Option<Device> =
-            self.device.as_ref().map(|name| name.parse().map_err(|_| devices(name))).transpose()?;
+            named("engine", &self.engine, "onnx, openvino, openvino-bf16, tensorrt or rtx")?;
+        let device: Option<Device> = named("device", &self.device, "cpu, or cuda:0 for the first GPU")?;
         let threads = (self.threads > 0).then_some(self.threads as usize);
         Ok(Options::new().engine(engine).device(device).threads(threads))
     }
@@ -162,6 +157,16 @@ impl Settings {
             None => set,
         }))
     }
+}
+
+/// What a property names, where it is set.
+fn named<T: FromStr>(
+    property: &'static str,
+    found: &Option<String>,
+    expected: &'static str,
+) -> Result<Option<T>, Error> {
+    let unknown = |found: &String| Error::Name { property, found: found.clone(), expected };
+    found.as_ref().map(|name| name.parse().map_err(|_| unknown(name))).transpose()
 }
 
 /// The names in a list with commas.

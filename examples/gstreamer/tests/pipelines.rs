@@ -300,6 +300,31 @@ fn a_sync_handler_may_ask_for_counts_until_the_end() {
     assert_eq!(clip.property::<u64>("classified") + clip.property::<u64>("dropped"), 20);
 }
 
+/// Whoever is told that labels cannot be used may set others, in the same thread.
+#[test]
+fn a_sync_handler_may_set_other_labels() {
+    let pipeline = pipeline(&format!(
+        "videotestsrc pattern=red ! video/x-raw,format=RGB,width=64,height=64 \
+         ! clipclassify name=clip model={} labels=red,blue ! fakesink",
+        colours()
+    ));
+    let clip = pipeline.by_name("clip").unwrap();
+    pipeline.bus().unwrap().set_sync_handler({
+        let clip = clip.clone();
+        move |_, message| {
+            if let gstreamer::MessageView::Warning(_) = message.view() {
+                clip.set_property("labels-file", None::<String>);
+            }
+            gstreamer::BusSyncReply::Drop
+        }
+    });
+    pipeline.set_state(gstreamer::State::Playing).unwrap();
+    pipeline.state(gstreamer::ClockTime::from_seconds(60)).0.unwrap();
+    clip.set_property("labels-file", "/no/such/labels.txt");
+    assert_eq!(clip.property::<Option<String>>("labels-file"), None);
+    pipeline.set_state(gstreamer::State::Null).unwrap();
+}
+
 /// After a seek, nothing of before is told or attached.
 #[test]
 fn a_seek_begins_anew() {

@@ -14,6 +14,7 @@ use super::properties::{self, Changed};
 use crate::error::Error;
 use crate::frame::{self, Format};
 use crate::objects::{Finder, Object};
+use crate::pads;
 use crate::report;
 use crate::session::Session;
 use crate::settings::{Latency, Messages, Mode, Settings};
@@ -32,7 +33,7 @@ pub struct Element {
     settings: Mutex<Settings>,
     /// While it runs.
     session: Mutex<Option<Arc<Session>>>,
-    /// Held while labels are encoded, so that those that were set last stay.
+    /// Held while labels are encoded, or the stream that has them is changed, so that those that were set last stay.
     changing: Mutex<()>,
     stream: Mutex<Running>,
     text: Mutex<Option<String>>,
@@ -76,11 +77,14 @@ impl ObjectImpl for Element {
         if changed != Changed::Labels {
             return;
         }
-        let _one = lock(&self.changing);
-        let Some(session) = self.session() else { return };
-        // Labels that cannot be used leave those before in use.
-        let settings = lock(&self.settings).clone();
-        if let Err(error) = session.set_labels(&settings) {
+        let set = {
+            let _one = lock(&self.changing);
+            let Some(session) = self.session() else { return };
+            let settings = lock(&self.settings).clone();
+            session.set_labels(&settings)
+        };
+        // Labels that cannot be used leave those before in use. Whoever is told of that may set others at once.
+        if let Err(error) = set {
             gstreamer::element_imp_warning!(self, gstreamer::LibraryError::Settings, ("{}", error.in_full()));
         }
     }
@@ -114,16 +118,8 @@ impl ElementImpl for Element {
     }
 
     fn pad_templates() -> &'static [gstreamer::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gstreamer::PadTemplate>> = LazyLock::new(|| {
-            use gstreamer::{PadDirection, PadPresence, PadTemplate};
-            let caps = frame::caps();
-            [("sink", PadDirection::Sink), ("src", PadDirection::Src)]
-                .into_iter()
-                .filter_map(|(name, direction)| {
-                    PadTemplate::new(name, direction, PadPresence::Always, &caps).ok()
-                })
-                .collect()
-        });
+        static TEMPLATES: LazyLock<Vec<gstreamer::PadTemplate>> =
+            LazyLock::new(|| pads::templates(&frame::caps()));
         &TEMPLATES
     }
 }
@@ -135,6 +131,7 @@ impl BaseTransformImpl for Element {
     const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
 
     fn start(&self) -> Result<(), ErrorMessage> {
+        let _one = lock(&self.changing);
         let settings = lock(&self.settings).clone();
         let session = Session::open(&settings).map_err(|error| refused(&error))?;
         *lock(&self.session) = Some(Arc::new(session));
@@ -165,24 +162,25 @@ impl BaseTransformImpl for Element {
     fn sink_event(&self, event: gstreamer::Event) -> bool {
         // Nothing is locked meanwhile but what the streaming thread has: whoever is told of an outcome may ask for properties.
         let session = self.session();
-        if let (EventView::FlushStop(_), Some(session)) = (event.view(), &session) {
-            self.forget(session);
-        }
-        if let (EventView::Eos(_), Some(session)) = (event.view(), session) {
+        let done = match (event.view(), session) {
+            (EventView::FlushStop(_), Some(session)) => self.forget(&session),
             // What is under way is told before the stream ends.
-            let told = session.flush().and_then(|()| self.tell(&session, &mut lock(&self.stream)));
-            if let Err(error) = told {
-                gstreamer::element_imp_error!(self, gstreamer::LibraryError::Failed, ("{}", error.in_full()));
+            (EventView::Eos(_), Some(session)) => {
+                session.flush().and_then(|()| self.tell(&session, &mut lock(&self.stream)))
             }
+            _ => Ok(()),
+        };
+        if let Err(error) = done {
+            self.failed(&error);
         }
         self.parent_sink_event(event)
     }
 
     fn transform_ip(&self, buffer: &mut BufferRef) -> Result<FlowSuccess, FlowError> {
         let Some(session) = self.session() else { return Err(FlowError::Flushing) };
-        let mut running = lock(&self.stream);
-        self.classify(&session, &mut running, buffer).map_err(|error| {
-            gstreamer::element_imp_error!(self, gstreamer::LibraryError::Failed, ("{}", error.in_full()));
+        let done = self.classify(&session, &mut lock(&self.stream), buffer);
+        done.map_err(|error| {
+            self.failed(&error);
             FlowError::Error
         })?;
         Ok(FlowSuccess::Ok)
@@ -195,16 +193,17 @@ impl Element {
     }
 
     /// Begins anew after a seek: what was seen before says nothing about what comes.
-    fn forget(&self, session: &Session) {
+    fn forget(&self, session: &Session) -> Result<(), Error> {
+        let _one = lock(&self.changing);
         let settings = lock(&self.settings).clone();
         let mut running = lock(&self.stream);
         (running.buffers, running.last, running.finder) = (0, None, Finder::default());
-        match session.again(&settings) {
-            Ok(session) => *lock(&self.session) = Some(Arc::new(session)),
-            Err(error) => {
-                gstreamer::element_imp_error!(self, gstreamer::LibraryError::Failed, ("{}", error.in_full()));
-            }
-        }
+        *lock(&self.session) = Some(Arc::new(session.again(&settings)?));
+        Ok(())
+    }
+
+    fn failed(&self, error: &Error) {
+        gstreamer::element_imp_error!(self, gstreamer::LibraryError::Failed, ("{}", error.in_full()));
     }
 
     /// Classifies a buffer, tells what was found, and writes it to the buffer.
@@ -217,7 +216,7 @@ impl Element {
         let interval = lock(&self.settings).interval;
         let Running { mode, latency, embedding, .. } = *running;
         let Some(format) = running.format.clone() else {
-            return Err(Error::Caps("a buffer came before its caps".to_owned()));
+            return Err(Error::Picture("a buffer came before its caps".to_owned()));
         };
         let objects: Option<Vec<Object>> = match mode {
             Mode::Frame => None,

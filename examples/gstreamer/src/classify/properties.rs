@@ -38,7 +38,6 @@ pub fn specs() -> Vec<ParamSpec> {
         let spec = glib::ParamSpecFloat::builder(name).nick(nick).blurb(about).minimum(least).maximum(most);
         spec.default_value(default).mutable_ready().build()
     };
-    let choice = |spec: glib::ParamSpecEnumBuilder<'_, Mode>| spec.mutable_ready().build();
     vec![
         text("model", "Model", "Folder that clip-export wrote"),
         text(
@@ -65,11 +64,11 @@ pub fn specs() -> Vec<ParamSpec> {
             "What pictures may show besides, with commas between; it counts as none of the labels",
         ),
         live("template", "Template", "Text around a label, with {} in its place (none: {})"),
-        choice(
-            glib::ParamSpecEnum::builder_with_default("mode", Mode::Frame)
-                .nick("Mode")
-                .blurb("What is classified"),
-        ),
+        glib::ParamSpecEnum::builder_with_default("mode", Mode::Frame)
+            .nick("Mode")
+            .blurb("What is classified")
+            .mutable_ready()
+            .build(),
         glib::ParamSpecEnum::builder_with_default("latency", Latency::Sync)
             .nick("Latency")
             .blurb("When a buffer goes on")
