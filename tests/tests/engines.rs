@@ -11,12 +11,9 @@ use std::process::{Command, Output};
 
 use clip_model::Manifest;
 use clip_testkit::doubles::{self, Call, Doubles, calls};
+use clip_tests::repository;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
-}
 
 /// `target/release`, where this test is in `deps/`.
 fn built() -> PathBuf {

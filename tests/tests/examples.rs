@@ -5,28 +5,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::LazyLock;
 
+use clip_tests::{onnxruntime, output, repository, run, succeeds};
 use serde_json::Value;
 use tempfile::TempDir;
 
 const LABELS: &str = "models/emoji-tiny/everyday-100.txt";
 
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
 /// Where libclip.so lies, target/release/deps.
 fn built() -> PathBuf {
     std::env::current_exe().unwrap().parent().unwrap().to_owned()
-}
-
-fn onnxruntime() -> PathBuf {
-    match std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
-        Some(path) => path.into(),
-        None => repository().join(".deps/onnxruntime/lib/libonnxruntime.so"),
-    }
 }
 
 /// Run in the repository, with this build's library.
@@ -35,28 +25,6 @@ fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command.current_dir(repository()).env("ORT_DYLIB_PATH", onnxruntime());
     command.env("LD_LIBRARY_PATH", built()).env("CLIP_LIBRARY", built().join("libclip.so"));
     command
-}
-
-#[track_caller]
-fn output(command: &mut Command) -> Output {
-    command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"))
-}
-
-#[track_caller]
-fn run(command: &mut Command) -> String {
-    let output = output(command);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}\n{stderr}", output.status);
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Whether a command succeeds; where it does not, a sentence says what is left out.
-fn has(program: &str, arguments: &[&str], package: &str) -> bool {
-    let found = Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success());
-    if !found {
-        println!("skipped: `{program} {}` fails (Debian's package {package})", arguments.join(" "));
-    }
-    found
 }
 
 /// models/emoji-tiny as a model folder, and programs that several tests run.
@@ -272,14 +240,14 @@ fn a_signal_ends_it() {
 
 #[test]
 fn gstreamer_as_a_camera() {
-    if !has(
+    if !succeeds(
         "pkg-config",
         &["--exists", "gstreamer-app-1.0", "gstreamer-video-1.0"],
         "libgstreamer-plugins-base1.0-dev",
     ) {
         return;
     }
-    if has("gst-inspect-1.0", &["videotestsrc"], "gstreamer1.0-plugins-base") {
+    if succeeds("gst-inspect-1.0", &["videotestsrc"], "gstreamer1.0-plugins-base") {
         for format in ["NV12", "I420", "YUY2", "RGB", "GRAY8"] {
             let pipeline =
                 format!("videotestsrc num-buffers=20 ! video/x-raw,format={format},width=322,height=240");
@@ -287,7 +255,7 @@ fn gstreamer_as_a_camera() {
             assert!(frames.len() == 20 && last["done"] == 20, "{format}: {last}");
         }
     }
-    if has("gst-inspect-1.0", &["jpegdec"], "gstreamer1.0-plugins-good") {
+    if succeeds("gst-inspect-1.0", &["jpegdec"], "gstreamer1.0-plugins-good") {
         let pipeline = format!(
             "filesrc location={} ! jpegdec ! videoconvert ! video/x-raw,format=RGB",
             image("sun.jpg").display()
@@ -305,7 +273,7 @@ fn gstreamer_as_a_camera() {
 
 #[test]
 fn opencv_pictures() {
-    if !has("pkg-config", &["--exists", "opencv4"], "libopencv-videoio-dev") {
+    if !succeeds("pkg-config", &["--exists", "opencv4"], "libopencv-videoio-dev") {
         return;
     }
     WORK.make("examples/opencv");
@@ -336,7 +304,7 @@ fn opencv_s_headers() -> Vec<String> {
 
 #[test]
 fn every_kind_of_mat() {
-    if !has("pkg-config", &["--exists", "opencv4"], "libopencv-imgproc-dev") {
+    if !succeeds("pkg-config", &["--exists", "opencv4"], "libopencv-imgproc-dev") {
         return;
     }
     let mut compiler = command("c++");

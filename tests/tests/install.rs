@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
-use clip_tests::{has, outside_of_cargo, repository, run};
+use clip_tests::{has, onnxruntime, output, outside_of_cargo, repository, run};
 use tempfile::TempDir;
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
@@ -17,23 +17,11 @@ fn colours() -> PathBuf {
     repository().join("runtime/tests/colours")
 }
 
-fn onnxruntime() -> PathBuf {
-    match std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
-        Some(path) => path.into(),
-        None => repository().join(".deps/onnxruntime/lib/libonnxruntime.so"),
-    }
-}
-
 /// The command without what would lead it to the source tree's libraries.
 fn alone(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env_remove("LD_LIBRARY_PATH").env_remove("ORT_DYLIB_PATH");
     command
-}
-
-#[track_caller]
-fn output(command: &mut Command) -> Output {
-    command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"))
 }
 
 fn compiler(variable: &str, otherwise: &str) -> Command {

@@ -9,12 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use clip_testkit::doubles::{self, Doubles};
+use clip_tests::repository;
 use serde_json::Value;
 use tempfile::TempDir;
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
-}
 
 /// Where the programs and libclip.so are: this test is target/release/deps/engines-0123456789abcdef.
 fn built() -> PathBuf {
