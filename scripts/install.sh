@@ -98,8 +98,20 @@ filled() { # template, mode, file
     chmod "$2" "$3"
 }
 
+# Puts what was staged in its place, each file whole or not at all: a full disk or a signal leaves what was there before.
+deliver() { # staging tree
+    local file new
+    trap 'rm -f "${new:-}"' EXIT
+    while IFS= read -r file; do
+        new=$to$file.new
+        { install -d "$(dirname "$new")" && cp -P --preserve=mode "$1$file" "$new" && mv -fT "$new" "$to$file"; } \
+            || fail "$to$file cannot be written; what was installed before it stays, and the same command goes on from here"
+    done < <(cd "$1" && find . ! -type d -printf '/%P\n')
+    trap - EXIT
+}
+
 install_all() {
-    local page
+    local page goes_to=$to
     command -v "${CARGO:-cargo}" > /dev/null || fail "there is no cargo (as root, perhaps); docs/install.md says how to install what another user has built"
     host=$(rustc -vV | sed -n 's/^host: //p')
     target=${TARGET:-$host}
@@ -112,6 +124,8 @@ install_all() {
     build "$target"
     hide_symbols
     write_pages
+    to=$root/stage
+    rm -rf "$to"
     install -d "$to$libdir" "$to$prefix/bin" "$to$includedir"
     install -m 644 "$built/libclip.so" "$to$libdir/libclip.so.$version"
     "${tool}strip" --strip-unneeded "$to$libdir/libclip.so.$version"
@@ -137,6 +151,8 @@ install_all() {
     sed -i 's|(\.\./README\.md|(README.md|g' "$to$prefix/share/doc/libclip"/{cameras,install}.md
     "${PYTHON:-python3}" scripts/third-party.py clip-ffi "${crates[@]}" > "$root/THIRD-PARTY.txt"
     install -m 644 -t "$to$prefix/share/doc/libclip" "$root/THIRD-PARTY.txt"
+    to=$goes_to
+    deliver "$root/stage"
     echo "libclip $version is installed in $to$prefix${to:+, to be used as $prefix}"
     if [ -z "$to" ]; then
         echo "ONNX Runtime is not part of it: put libonnxruntime.so (of the wheel $(sed '/^#/d' scripts/pins/onnxruntime.txt)) into $libdir, or name it in ORT_DYLIB_PATH"
