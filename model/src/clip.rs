@@ -46,10 +46,10 @@ pub fn encode_text<O: Ops>(o: &O, config: &Config, ids: &O::T) -> O::T {
         epsilon: norm_epsilon,
     };
     let leaving = match config.family {
-        Family::Clip => Leaving::EndOfText(ids, end),
+        Family::Clip => Leaving::EndOfText(end),
         Family::SigLip => Leaving::Last,
     };
-    let x = transformer.run(o, x, leaving); // [1, D]
+    let x = transformer.run(o, x, leaving, Some(ids)); // [1, D]
     let x = o.layer_norm(&x, "ln_final", norm_epsilon);
     o.l2_normalize(&match config.family {
         Family::Clip => o.project(&x, "text_projection", config.embed_dim),

@@ -92,10 +92,20 @@ pub trait Ops {
     /// A single token becomes an embedding of length one, `[1, D] -> [D]`.
     fn l2_normalize(&self, x: &Self::T) -> Self::T;
 
-    /// A boundary around one residual block, where an interpreter may trade memory for recomputation.
-    fn block(&self, x: &Self::T, body: impl Fn(&Self::T) -> Self::T) -> Self::T {
-        body(x)
+    /// One residual block, where an interpreter may trade memory for recomputation. `ids`: those of the text that `x` belongs to,
+    /// when the block asks for them.
+    fn block(&self, x: &Self::T, ids: Option<&Self::T>, block: impl Block) -> Self::T
+    where
+        Self: Sized,
+    {
+        block.run(self, x, ids)
     }
+}
+
+/// A residual block as a value, so that an interpreter may keep it and run it again.
+pub trait Block: 'static {
+    /// The block's result from its input `x` and, in a text tower, the ids of the text.
+    fn run<O: Ops>(&self, o: &O, x: &O::T, ids: Option<&O::T>) -> O::T;
 }
 
 /// Sizes of a convolution; kernel and padding are square.

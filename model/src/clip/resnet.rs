@@ -1,7 +1,7 @@
 //! The ResNets with the changes of the paper's section 2.4: ResNet-D stem, anti-aliased strides, attention pooling.
 
 use crate::config::ResNet;
-use crate::ops::{Conv, Ops, Projections};
+use crate::ops::{Block, Conv, Ops, Projections};
 
 /// `[3, S, S] -> [1, embed_dim]`.
 pub(super) fn encode<O: Ops>(o: &O, r: &ResNet, embed_dim: usize, image: &O::T) -> O::T {
@@ -14,7 +14,7 @@ pub(super) fn encode<O: Ops>(o: &O, r: &ResNet, embed_dim: usize, image: &O::T) 
             let name = format!("visual.layer{}.{block}.", stage + 1);
             let stride = if stage > 0 && block == 0 { 2 } else { 1 };
             // The first block of each stage changes the number of channels, so its shortcut needs a convolution.
-            x = o.block(&x, |x| bottleneck(o, x, &name, r.width << stage, stride, block == 0));
+            x = o.block(&x, None, Bottleneck { name, planes: r.width << stage, stride, widen: block == 0 });
         }
     }
     attention_pool(o, r, embed_dim, &x)
@@ -37,21 +37,31 @@ fn conv_bn_relu<O: Ops>(o: &O, x: &O::T, prefix: &str, n: usize, c: Conv) -> O::
 }
 
 /// Bottleneck block whose strides are average pools in front of a convolution (anti-aliasing), `planes * 4` channels out.
-fn bottleneck<O: Ops>(o: &O, x: &O::T, name: &str, planes: usize, stride: usize, widen: bool) -> O::T {
-    let pool = |x: O::T| if stride > 1 { o.avg_pool(&x, stride) } else { x };
-    let y = conv_bn_relu(o, x, name, 1, pointwise(planes));
-    let y = conv_bn_relu(o, &y, name, 2, square(planes, 1));
-    let y = o.conv2d(&pool(y), &format!("{name}conv3"), pointwise(planes * 4));
-    let y = o.batch_norm(&y, &format!("{name}bn3"));
-    if !widen {
-        return o.relu(&o.add(&y, x));
+struct Bottleneck {
+    name: String,
+    planes: usize,
+    stride: usize,
+    widen: bool,
+}
+
+impl Block for Bottleneck {
+    fn run<O: Ops>(&self, o: &O, x: &O::T, _: Option<&O::T>) -> O::T {
+        let Bottleneck { ref name, planes, stride, widen } = *self;
+        let pool = |x: O::T| if stride > 1 { o.avg_pool(&x, stride) } else { x };
+        let y = conv_bn_relu(o, x, name, 1, pointwise(planes));
+        let y = conv_bn_relu(o, &y, name, 2, square(planes, 1));
+        let y = o.conv2d(&pool(y), &format!("{name}conv3"), pointwise(planes * 4));
+        let y = o.batch_norm(&y, &format!("{name}bn3"));
+        if !widen {
+            return o.relu(&o.add(&y, x));
+        }
+        let convolution = format!("{name}downsample.0");
+        let short = match stride {
+            1 => o.conv2d(x, &convolution, pointwise(planes * 4)),
+            _ => o.conv2d(&o.avg_pool(x, stride), &convolution, pointwise(planes * 4)),
+        };
+        o.relu(&o.add(&y, &o.batch_norm(&short, &format!("{name}downsample.1"))))
     }
-    let convolution = format!("{name}downsample.0");
-    let short = match stride {
-        1 => o.conv2d(x, &convolution, pointwise(planes * 4)),
-        _ => o.conv2d(&o.avg_pool(x, stride), &convolution, pointwise(planes * 4)),
-    };
-    o.relu(&o.add(&y, &o.batch_norm(&short, &format!("{name}downsample.1"))))
 }
 
 /// Attention whose only query is the mean of all pixels, `[C, H, W] -> [1, embed_dim]`.

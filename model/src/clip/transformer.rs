@@ -1,9 +1,10 @@
 //! The transformer of both towers.
 
 use crate::config::{Activation, EndOfText};
-use crate::ops::{Ops, Projections};
+use crate::ops::{Block, Ops, Projections};
 
 /// A stack of pre-norm residual attention blocks.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Transformer {
     pub name: &'static str,
     pub layers: usize,
@@ -16,32 +17,47 @@ pub(super) struct Transformer {
 
 /// The tokens that leave a transformer.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Leaving<'a, T> {
+pub(super) enum Leaving {
     /// All of them.
     All,
     /// The first.
     First,
     /// The last.
     Last,
-    /// The one at the end of the text with these ids, `[L]`; attention is causal.
-    EndOfText(&'a T, EndOfText),
+    /// The one at the end of the text; attention is causal.
+    EndOfText(EndOfText),
+}
+
+/// Block number `number` of a transformer.
+#[derive(Debug, Clone, Copy)]
+struct ResidualBlock {
+    transformer: Transformer,
+    number: usize,
+    leaving: Leaving,
+}
+
+impl Block for ResidualBlock {
+    fn run<O: Ops>(&self, o: &O, x: &O::T, ids: Option<&O::T>) -> O::T {
+        let ResidualBlock { transformer, number, leaving } = *self;
+        let name = format!("{}.resblocks.{number}", transformer.name);
+        let last = number + 1 == transformer.layers;
+        match (leaving, ids) {
+            (Leaving::First, _) if last => transformer.pooling_block(o, x, &name, |x| o.first_token(x), None),
+            (Leaving::Last, _) if last => transformer.pooling_block(o, x, &name, |x| o.last_token(x), None),
+            (Leaving::EndOfText(end), Some(ids)) if last => {
+                transformer.pooling_block(o, x, &name, |x| o.end_of_text(x, ids, end), Some((ids, end)))
+            }
+            (Leaving::EndOfText(_), _) => transformer.residual_block(o, x, &name, true),
+            _ => transformer.residual_block(o, x, &name, false),
+        }
+    }
 }
 
 impl Transformer {
-    /// `[L, D] -> [L, D]`, or `[1, D]` when a single token leaves.
-    pub fn run<O: Ops>(&self, o: &O, mut x: O::T, leaving: Leaving<'_, O::T>) -> O::T {
-        for i in 0..self.layers {
-            let name = format!("{}.resblocks.{i}", self.name);
-            let last = i + 1 == self.layers;
-            x = o.block(&x, |x| match leaving {
-                Leaving::First if last => self.pooling_block(o, x, &name, |x| o.first_token(x), None),
-                Leaving::Last if last => self.pooling_block(o, x, &name, |x| o.last_token(x), None),
-                Leaving::EndOfText(ids, end) if last => {
-                    self.pooling_block(o, x, &name, |x| o.end_of_text(x, ids, end), Some((ids, end)))
-                }
-                Leaving::EndOfText(..) => self.residual_block(o, x, &name, true),
-                _ => self.residual_block(o, x, &name, false),
-            });
+    /// `[L, D] -> [L, D]`, or `[1, D]` when a single token leaves. `ids`: those of a text, `[L]`.
+    pub fn run<O: Ops>(&self, o: &O, mut x: O::T, leaving: Leaving, ids: Option<&O::T>) -> O::T {
+        for number in 0..self.layers {
+            x = o.block(&x, ids, ResidualBlock { transformer: *self, number, leaving });
         }
         x
     }

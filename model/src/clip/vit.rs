@@ -11,7 +11,7 @@ pub(super) fn with_class_token<O: Ops>(o: &O, v: &ViT, embed_dim: usize, image: 
     let x = o.prepend(&patches(o, v, image, false), "visual.class_embedding"); // [1 + grid^2, D]
     let x = o.add_positions(&x, "visual.positional_embedding", 1 + v.grid() * v.grid());
     let x = o.layer_norm(&x, "visual.ln_pre", transformer.epsilon);
-    let x = transformer.run(o, x, Leaving::First); // [1, D]
+    let x = transformer.run(o, x, Leaving::First, None); // [1, D]
     let x = o.layer_norm(&x, "visual.ln_post", transformer.epsilon);
     o.project(&x, "visual.proj", embed_dim)
 }
@@ -22,7 +22,7 @@ pub(super) fn with_learned_query<O: Ops>(o: &O, v: &ViT, image: &O::T) -> O::T {
     let transformer = transformer(v);
     let x = patches(o, v, image, true); // [grid^2, D]
     let x = o.add_positions(&x, "visual.positional_embedding", v.grid() * v.grid());
-    let x = transformer.run(o, x, Leaving::All);
+    let x = transformer.run(o, x, Leaving::All, None);
     let x = o.layer_norm(&x, "visual.ln_post", transformer.epsilon);
     let query = o.learned_token("visual.attn_pool.query", v.width);
     let x = o.attention_pool(&query, &x, Projections::Stacked("visual.attn_pool.attn"), v.heads(), None);
