@@ -12,11 +12,13 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use clip_checkpoint::Checkpoint;
 use clip_checkpoint::OpenClip;
+use clip_trainer::gradients::clipping;
+use clip_trainer::inputs::Inputs;
 use clip_trainer::network::{Network, Precision};
 use clip_trainer::optimizer::{AdamW, clamp_logit_scale};
 use clip_trainer::schedule::learning_rate;
 use clip_trainer::settings::OptimSettings;
-use clip_trainer::step::loss_and_gradients;
+use clip_trainer::step::{Passes, loss_and_gradients};
 use tch::{Device, Tensor};
 
 fn main() -> Result<()> {
@@ -34,21 +36,24 @@ fn main() -> Result<()> {
         .into_iter()
         .collect();
 
+    let objective = optim.objective.objective();
     let mut losses = Vec::new();
     let mut results = Vec::new();
     for step in 0.. {
         let Some(images) = batches.get(&format!("images.{step:02}")) else { break };
         let ids = batches.get(&format!("ids.{step:02}")).with_context(|| format!("no ids.{step:02}"))?;
-        let (loss, mut gradients) = loss_and_gradients(&network, images, ids)?;
-        losses.push(loss);
+        let inputs = Inputs::new(&network.config, images, ids, Device::Cpu)?;
+        let (loss, gradients) = loss_and_gradients(&network, &*objective, &inputs, Passes::of(&optim))?;
+        losses.push(loss.f_double_value(&[])?);
         for name in names {
             let gradient = gradients.named(&network.parameters, name);
             let gradient = gradient.with_context(|| format!("there is no parameter {name}"))?;
             results.push((format!("gradients.{step:02}.{name}"), gradient.copy()));
         }
-        gradients.clip(optim.clip);
-        optimizer.step(&mut network.parameters, &gradients, &optim, learning_rate(&optim, step));
+        let factor = clipping(gradients.norm()?.f_double_value(&[])?, optim.clip);
+        optimizer.step(&mut network.parameters, &gradients, factor, &optim, learning_rate(&optim, step))?;
         clamp_logit_scale(&network.parameters);
+        network.refresh()?;
     }
 
     let out = Path::new(out);

@@ -14,6 +14,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clip_checkpoint::Checkpoint;
 use clip_trainer::device;
+use clip_trainer::inputs::Inputs;
 use clip_trainer::network::{Network, Precision};
 use clip_trainer::optimizer::AdamW;
 use clip_trainer::settings::OptimSettings;
@@ -38,6 +39,7 @@ fn main() -> Result<()> {
     network.set_training(true);
     let mut optimizer = AdamW::new(&network.parameters);
     let optim = OptimSettings::default();
+    let objective = optim.objective.objective();
     let tensors: HashMap<String, Tensor> = Tensor::read_safetensors(batch)?.into_iter().collect();
     let named = |name: &str| tensors.get(name).with_context(|| format!("{batch} has no tensor {name}"));
     let (images, ids) = (named("images")?, named("ids")?);
@@ -47,8 +49,8 @@ fn main() -> Result<()> {
         let steps: usize = line?.trim().parse()?;
         let started = Instant::now();
         for _ in 0..steps {
-            let (images, ids) = (images.to_device(device), ids.to_device(device));
-            train_step(&mut network, &mut optimizer, (&images, &ids), &optim, 1e-6)?;
+            let inputs = Inputs::new(&network.config, images, ids, device)?;
+            train_step(&mut network, &mut optimizer, &*objective, &inputs, &optim, 1e-6)?;
         }
         // A GPU has been told what to do, but may not have done it yet.
         if let Device::Cuda(index) = device {

@@ -1,51 +1,66 @@
-//! The gradients of a batch: how they are found, clipped and checked.
+//! The gradients of a batch: how they are summed, measured and checked.
 
-use tch::Tensor;
+use tch::{Kind, Tensor, no_grad};
 
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
 
-/// The gradients of one batch, each group's in the layout of its flat vector.
+/// The gradients of one batch, a tensor for each learned parameter, in the order of the optimiser's groups.
+///
+/// A parameter that is computed with in bf16 has its gradient in bf16 as long as a single product gave it; sums are in fp32.
 #[derive(Debug)]
-pub struct Gradients(pub(crate) [Tensor; 2]);
+pub struct Gradients(Vec<Option<Tensor>>);
 
 impl Gradients {
-    /// The gradients of `loss` with respect to all learned tensors.
-    pub fn of(loss: &Tensor, parameters: &Parameters) -> Result<Gradients> {
-        let learned: Vec<&Tensor> = parameters.learned().map(|(_, tensor)| tensor).collect();
-        let gradients = Tensor::f_run_backward(&[loss], &learned, false, false)?;
-        // The bias of a single query's keys has no influence and so no gradient.
-        let flat = gradients.iter().zip(&learned).map(|(gradient, tensor)| match gradient.defined() {
-            true => gradient.f_reshape([-1]),
-            false => tensor.f_zeros_like()?.f_reshape([-1]),
-        });
-        let flat: Vec<Tensor> = flat.collect::<std::result::Result<_, _>>()?;
-        let (first, second) = flat.split_at(parameters.groups[0].names.len());
-        Ok(Gradients([Tensor::f_cat(first, 0)?, Tensor::f_cat(second, 0)?]))
+    /// Nothing yet.
+    pub fn none(parameters: &Parameters) -> Gradients {
+        Gradients(parameters.learned().map(|_| None).collect())
     }
 
-    /// The gradient of the parameter called `name`, in its shape; None when there is no such parameter.
+    /// Adds to the gradient of learned parameter number `index`.
+    pub(crate) fn add(&mut self, index: usize, gradient: Tensor) -> Result<()> {
+        let slot = &mut self.0[index];
+        *slot = Some(match slot.take() {
+            None => gradient,
+            Some(sum) => no_grad(|| -> Result<Tensor> {
+                let mut sum = sum.f_to_kind(Kind::Float)?;
+                let _ = sum.f_add_(&gradient.f_to_kind(Kind::Float)?)?;
+                Ok(sum)
+            })?,
+        });
+        Ok(())
+    }
+
+    /// The gradient of learned parameter number `index`; None when the loss does not depend on it.
+    pub(crate) fn get(&self, index: usize) -> Option<&Tensor> {
+        self.0[index].as_ref()
+    }
+
+    /// The gradient of the parameter called `name`, in its shape, fp32; zero where the loss does not depend on it. None when
+    /// there is no such parameter.
     pub fn named(&self, parameters: &Parameters, name: &str) -> Option<Tensor> {
-        let flat = Tensor::cat(&self.0, 0);
-        let mut start = 0;
-        parameters.learned().find_map(|(found, tensor)| {
-            let count = tensor.numel() as i64;
-            start += count;
-            (found == name).then(|| flat.narrow(0, start - count, count).view_as(tensor))
+        let index = parameters.learned().position(|(found, _)| found == name)?;
+        Some(match &self.0[index] {
+            Some(gradient) => gradient.to_kind(Kind::Float).view_as(parameters.tensor(name)),
+            None => parameters.tensor(name).zeros_like().to_kind(Kind::Float),
         })
     }
 
-    /// The global norm of all gradients; when it is above `limit` (0: no limit) they are scaled down to it, with the
-    /// rounding guard of PyTorch's `clip_grad_norm_`.
-    pub fn clip(&mut self, limit: f64) -> f64 {
-        let square = |flat: &Tensor| flat.dot(flat).double_value(&[]);
-        let norm = (square(&self.0[0]) + square(&self.0[1])).sqrt();
-        if limit > 0.0 && norm > limit {
-            let factor = limit / (norm + 1e-6);
-            self.0.iter_mut().for_each(|flat| drop(flat.g_mul_scalar_(factor)));
+    /// The global norm of all gradients, a scalar tensor in fp32.
+    pub fn norm(&self) -> Result<Tensor> {
+        let norms = self.0.iter().flatten().map(|gradient| gradient.f_norm_scalaropt_dtype(2.0, Kind::Float));
+        let norms: Vec<Tensor> = norms.collect::<std::result::Result<_, _>>()?;
+        match norms.is_empty() {
+            true => Ok(Tensor::from(0f32)),
+            false => Ok(Tensor::f_stack(&norms, 0)?.f_norm()?),
         }
-        norm
     }
+}
+
+/// The factor that brings gradients of this norm down to `limit` (0: no limit), with the rounding guard of PyTorch's
+/// `clip_grad_norm_`.
+pub fn clipping(norm: f64, limit: f64) -> f64 {
+    if limit > 0.0 && norm > limit { limit / (norm + 1e-6) } else { 1.0 }
 }
 
 /// Refuses a value that is infinite or not a number.
@@ -63,21 +78,27 @@ mod tests {
     use crate::parameters::to_vec;
 
     #[test]
-    fn gradients_are_found_by_name_and_clipped_together() {
+    fn gradients_are_found_by_name_and_summed_in_fp32() {
         let parameters = few();
-        let matrix = parameters.tensor("a.weight");
-        let loss = (matrix * matrix).sum(None) * 3.0
-            + parameters.tensor("a.bias").sum(None) * 4.0
-            + parameters.tensor("logit_scale");
-        let mut gradients = Gradients::of(&loss, &parameters).unwrap();
-        assert_eq!(to_vec(&gradients.named(&parameters, "a.weight").unwrap()).unwrap(), [3.0; 4]);
-        assert_eq!(to_vec(&gradients.named(&parameters, "logit_scale").unwrap()).unwrap(), [1.0]);
-        assert!(gradients.named(&parameters, "b").is_none());
-        let norm = (4.0f64 * 9.0 + 2.0 * 16.0 + 1.0).sqrt();
-        assert!((gradients.clip(0.0) - norm).abs() < 1e-6);
-        assert!((gradients.clip(100.0) - norm).abs() < 1e-6, "below the limit nothing is scaled");
-        assert!((gradients.clip(2.0) - norm).abs() < 1e-6);
-        assert!((gradients.clip(0.0) - 2.0).abs() < 1e-5);
+        let mut gradients = Gradients::none(&parameters);
+        let bf16 = |value: f64, like: &str| parameters.tensor(like).full_like(value).to_kind(Kind::BFloat16);
+        // The order of the groups: the matrix, then what does not decay.
+        gradients.add(0, bf16(1.0, "a.weight")).unwrap();
+        gradients.add(0, bf16(2f64.powi(-10), "a.weight")).unwrap();
+        gradients.add(2, bf16(3.0, "logit_scale")).unwrap();
+        let sum = 1.0 + 2f32.powi(-10);
+        let named = |name: &str| gradients.named(&parameters, name).map(|tensor| to_vec(&tensor).unwrap());
+        assert_eq!(named("a.weight").unwrap(), [sum; 4]);
+        assert_eq!(named("a.bias").unwrap(), [0.0; 2]);
+        assert!(named("b").is_none());
+        let norm = gradients.norm().unwrap().double_value(&[]);
+        assert!((norm - (4.0 * f64::from(sum).powi(2) + 9.0).sqrt()).abs() < 1e-6, "{norm}");
+    }
+
+    #[test]
+    fn only_what_is_above_the_limit_is_scaled_down() {
+        assert_eq!((clipping(5.0, 0.0), clipping(5.0, 6.0)), (1.0, 1.0));
+        assert!((clipping(5.0, 2.0) * 5.0 - 2.0).abs() < 1e-5);
     }
 
     #[test]

@@ -7,12 +7,14 @@
 pub mod device;
 mod error;
 pub mod events;
+pub mod formats;
 pub mod gradients;
 pub mod init;
+pub mod inputs;
 pub mod job;
 pub mod log;
-pub mod loss;
 pub mod network;
+pub mod objective;
 pub mod optimizer;
 pub mod parameters;
 pub mod schedule;
@@ -23,6 +25,7 @@ pub mod train;
 pub mod validate;
 
 pub use error::{Error, Result};
+pub use formats::Precision;
 pub use job::Job;
-pub use network::{Network, Precision};
+pub use network::Network;
 pub use settings::Settings;

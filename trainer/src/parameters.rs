@@ -6,77 +6,143 @@ use std::io;
 use clip_checkpoint::Checkpoint;
 use clip_checkpoint::Source;
 use clip_model::shapes;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::{Error, Result};
 
-/// All tensors of a network, by their state-dict names, in fp32.
+/// All tensors of a network, by their state-dict names.
 ///
-/// The learned ones are views into two flat tensors, one for those with weight decay and one for those without, so
-/// that an optimiser's update is a few operations on long vectors, however many parameters there are.
+/// The learned ones are views into a few flat tensors, one for each way in which the optimiser treats them, so that an
+/// update is a few operations on long vectors, however many parameters there are.
 #[derive(Debug)]
 pub struct Parameters {
-    /// Matrices and kernels, which weight decay pulls towards zero; then gains, biases, the class embedding and the logit
-    /// scale: everything of fewer than two axes.
-    pub(crate) groups: [Group; 2],
+    /// Learned tensors, those with weight decay first.
+    pub(crate) groups: Vec<Group>,
     /// Names in the order of the network's definition.
     names: Vec<String>,
     tensors: HashMap<String, Tensor>,
+}
+
+/// What training does with a tensor.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Treatment {
+    /// It stays as it is.
+    Fixed,
+    /// It is learned.
+    Learned {
+        /// Whether weight decay pulls it towards zero.
+        decays: bool,
+        /// Factor on the learning rate.
+        rate: f64,
+        /// Whether it is kept in bf16, rounded stochastically after each update, rather than in fp32.
+        half: bool,
+    },
+}
+
+impl Treatment {
+    /// What a tensor gets where nothing else is said: matrices and kernels decay; gains, biases, the class embedding and the
+    /// logit scale, which have fewer than two axes, do not; running statistics are not learned.
+    pub fn usual(tensor: &shapes::Tensor) -> Treatment {
+        match tensor.learned {
+            false => Treatment::Fixed,
+            true => Treatment::Learned { decays: tensor.shape.len() >= 2, rate: 1.0, half: false },
+        }
+    }
 }
 
 /// Learned tensors that the optimiser treats alike.
 #[derive(Debug)]
 pub(crate) struct Group {
     /// What a training state calls the group.
-    pub title: &'static str,
+    pub title: String,
     /// Whether weight decay applies.
     pub decays: bool,
+    /// Factor on the learning rate.
+    pub rate: f64,
     /// The tensors' names, in the order of `flat`.
     pub names: Vec<String>,
-    /// All their values, `[total]`.
+    /// All their values, `[total]`, fp32 or bf16.
     pub flat: Tensor,
 }
 
 impl Parameters {
-    /// These tensors on `device`, those of a network as a rule ([`clip_model::shapes::summarize`]); `fill` gives the
-    /// row-major values of each by its name and shape.
+    /// These tensors on `device`, those of a network as a rule ([`clip_model::shapes::summarize`]), with the
+    /// [usual treatment](Treatment::usual); `fill` gives the row-major values of each by its name and shape.
     ///
     /// # Errors
     /// What `fill` returns; [`Error::Size`] when it gives a wrong number of values.
     pub fn new(
         tensors: &[shapes::Tensor],
         device: Device,
+        fill: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>,
+    ) -> Result<Parameters> {
+        Parameters::treated(tensors, device, Treatment::usual, fill)
+    }
+
+    /// Like [`Parameters::new`], each tensor treated as `treatment` says.
+    ///
+    /// # Errors
+    /// As [`Parameters::new`].
+    pub fn treated(
+        tensors: &[shapes::Tensor],
+        device: Device,
+        treatment: impl Fn(&shapes::Tensor) -> Treatment,
         mut fill: impl FnMut(&str, &[usize]) -> Result<Vec<f32>>,
     ) -> Result<Parameters> {
+        let treatments: Vec<Treatment> = tensors.iter().map(&treatment).collect();
+        let mut kinds: Vec<Treatment> = Vec::new();
+        for &kind in &treatments {
+            if kind != Treatment::Fixed && !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        kinds.sort_by_key(|kind| !matches!(kind, Treatment::Learned { decays: true, .. }));
+        let mut groups = Vec::new();
+        for kind in kinds {
+            let Treatment::Learned { decays, rate, half } = kind else { continue };
+            let of_group = tensors.iter().zip(&treatments).filter(|(_, treatment)| **treatment == kind);
+            let of_group: Vec<&shapes::Tensor> = of_group.map(|(tensor, _)| tensor).collect();
+            let total: usize = of_group.iter().map(|tensor| tensor.elements()).sum();
+            let number = if half { Kind::BFloat16 } else { Kind::Float };
+            let mut title = if decays { "decayed" } else { "plain" }.to_owned();
+            if half {
+                title.push_str("-half");
+            }
+            if rate != 1.0 {
+                title.push_str(&format!("-{rate:.6}"));
+            }
+            let names = of_group.iter().map(|tensor| tensor.name.clone()).collect();
+            let flat = Tensor::f_zeros([total as i64], (number, device))?;
+            groups.push(Group { title, decays, rate, names, flat });
+        }
         let mut by_name = HashMap::new();
-        let mut values_of = [Vec::new(), Vec::new()];
-        for tensor in tensors {
+        for group in &groups {
+            let mut start = 0;
+            for tensor in group.names.iter().filter_map(|name| tensors.iter().find(|t| t.name == *name)) {
+                let count = tensor.elements() as i64;
+                let view = group.flat.f_narrow(0, start, count)?.f_view(sizes(tensor).as_slice())?;
+                by_name.insert(tensor.name.clone(), view);
+                start += count;
+            }
+        }
+        for (tensor, treatment) in tensors.iter().zip(&treatments) {
             let values = fill(&tensor.name, &tensor.shape)?;
             if values.len() != tensor.elements() {
                 let (name, found, expected) = (tensor.name.clone(), values.len(), tensor.elements());
                 return Err(Error::Size { name, found, expected });
             }
-            if tensor.learned {
-                values_of[usize::from(tensor.shape.len() < 2)].extend(values);
-            } else {
-                let values = Tensor::f_from_slice(&values)?.f_reshape(sizes(tensor))?.f_to_device(device)?;
-                by_name.insert(tensor.name.clone(), values);
+            let values = Tensor::f_from_slice(&values)?.f_reshape(sizes(tensor))?;
+            match by_name.get_mut(&tensor.name) {
+                Some(view) => no_grad(|| view.f_copy_(&values))?,
+                None => drop(by_name.insert(tensor.name.clone(), values.f_to_device(device)?)),
+            }
+            if *treatment != Treatment::Fixed
+                && let Some(view) = by_name.get_mut(&tensor.name)
+            {
+                // Detached, a view is a leaf of its own that still shares the memory.
+                *view = view.f_detach()?.f_set_requires_grad(true)?;
             }
         }
-        let mut group = |title, decays, values: &[f32]| -> Result<Group> {
-            let flat = Tensor::f_from_slice(values)?.f_to_device(device)?;
-            let (mut names, mut start) = (Vec::new(), 0);
-            for tensor in tensors.iter().filter(|t| t.learned && (t.shape.len() >= 2) == decays) {
-                let count = tensor.elements() as i64;
-                // Detached, a view is a leaf of its own that still shares the memory.
-                let view = flat.f_narrow(0, start, count)?.f_view(sizes(tensor).as_slice())?.f_detach()?;
-                by_name.insert(tensor.name.clone(), view.f_set_requires_grad(true)?);
-                names.push(tensor.name.clone());
-                start += count;
-            }
-            Ok(Group { title, decays, names, flat })
-        };
-        let groups = [group("decayed", true, &values_of[0])?, group("plain", false, &values_of[1])?];
         let names = tensors.iter().map(|t| t.name.clone()).collect();
         Ok(Parameters { groups, names, tensors: by_name })
     }
@@ -93,6 +159,11 @@ impl Parameters {
     /// The tensor called `name`, which must be one of the network's.
     pub fn tensor(&self, name: &str) -> &Tensor {
         &self.tensors[name]
+    }
+
+    /// The tensor called `name`, where the network has it.
+    pub(crate) fn find(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.get(name)
     }
 
     /// The learned tensors with their names, in the order of the groups' flat vectors.

@@ -176,7 +176,7 @@ impl Run {
         tokenizer: Tokenizer,
     ) -> Result<Run> {
         let (tokenizer, own_tokenizer) = as_open_clip(tokenizer, config.family)?;
-        let optimizer = AdamW::new(&parameters);
+        let optimizer = AdamW::with_moments(&parameters, job.settings.optim.moments);
         Ok(Run {
             job: job.clone(),
             network: Network::new(config, parameters, job.device, job.settings.optim.precision),

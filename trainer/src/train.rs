@@ -5,12 +5,13 @@ use clip_model::shapes::summarize;
 use clip_model::{Tokenizer, tokenizer};
 
 use crate::error::{Error, Result};
+use crate::inputs::Inputs;
 use crate::job::Job;
 use crate::log::{Log, StepFigures, Stopwatch};
 use crate::schedule::learning_rate;
 use crate::settings::Settings;
 use crate::state::{self, Run};
-use crate::step::{tensors, train_step};
+use crate::step::train_step;
 use crate::validate::{ShardFigures, Validator};
 
 /// Trains until the last step of the schedule, and gives the last validation.
@@ -49,12 +50,13 @@ pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
     let mut figures = Vec::new();
     let mut watch = Stopwatch::default();
 
+    let objective = optim.objective.objective();
     run.network.set_training(true);
     while run.step < optim.steps {
         let lr = learning_rate(optim, run.step);
         let batch = watch.waiting(|| loader.draw())?;
-        let (images, ids) = tensors(&batch, job.device)?;
-        let outcome = train_step(&mut run.network, &mut run.optimizer, (&images, &ids), optim, lr)?;
+        let inputs = Inputs::of(&run.network.config, &batch, job.device)?;
+        let outcome = train_step(&mut run.network, &mut run.optimizer, &*objective, &inputs, optim, lr)?;
         run.step += 1;
         run.position = batch.position;
         run.skipped = skipped_before + batch.skipped;

@@ -1,48 +1,61 @@
 //! The network of [`clip_model::clip`] over libtorch, for training.
 //!
 //! With [`Precision::Bf16`], convolutions and matrix products take bf16 operands, as PyTorch's autocast does; layer
-//! norms, the final normalisation and the loss compute in fp32, and the weights themselves are always fp32.
+//! norms, the final normalisation and the loss compute in fp32, and the weights themselves stay fp32. Each weight is
+//! converted once a step, however often it is used.
 
+mod attention;
 mod ops;
+mod tape;
+mod texts;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 
 use clip_checkpoint::Checkpoint;
 use clip_model::clip;
-use clip_model::config::Config;
+use clip_model::config::{Config, ImageTower};
 use clip_model::ops::Projections;
-use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::Result;
+pub use crate::formats::Precision;
 use crate::parameters::Parameters;
-
-/// Number format of convolutions and matrix products.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// IEEE single precision.
-    #[default]
-    Fp32,
-    /// bfloat16 operands, fp32 accumulation.
-    Bf16,
-}
+pub(crate) use tape::Tape;
+pub(crate) use texts::lengths;
 
 /// A CLIP network with its weights on a device.
 #[derive(Debug)]
 pub struct Network {
     /// Sizes and choices.
     pub config: Config,
-    /// All tensors.
+    /// All tensors. After a change of their values, [`Network::refresh`] is due.
     pub parameters: Parameters,
     /// Where the tensors are.
     pub device: Device,
     precision: Precision,
     training: bool,
+    /// Whether batch norms in training take a batch into their running statistics.
+    counts: Cell<bool>,
+    /// Weights in the format of products, each a leaf of its own for gradients.
+    operands: RefCell<HashMap<String, Tensor>>,
+    /// The blocks of the pass under way, when they are to be computed again for their gradients.
+    tape: RefCell<Option<Tape>>,
 }
 
 impl Network {
     /// A network with these parameters, which must be those of `config`; in evaluation mode.
     pub fn new(config: Config, parameters: Parameters, device: Device, precision: Precision) -> Network {
-        Network { config, parameters, device, precision, training: false }
+        Network {
+            config,
+            parameters,
+            device,
+            precision,
+            training: false,
+            counts: Cell::new(true),
+            operands: RefCell::default(),
+            tape: RefCell::default(),
+        }
     }
 
     /// The network of a checkpoint, in evaluation mode.
@@ -56,14 +69,28 @@ impl Network {
         self.training = training;
     }
 
+    /// Takes over changed values of the parameters.
+    pub fn refresh(&self) -> Result<()> {
+        for (name, operand) in self.operands.borrow_mut().iter_mut() {
+            no_grad(|| operand.f_copy_(self.parameter(name)))?;
+        }
+        Ok(())
+    }
+
     /// Normalised pixels `[B, 3, S, S]`, fp32 on the network's device, to embeddings of length one, `[B, embed_dim]`.
     pub fn encode_image(&self, images: &Tensor) -> Tensor {
-        clip::encode_image(self, &self.config, &channels_last(images))
+        self.begin_tower();
+        let images = match self.config.image {
+            ImageTower::ResNet(_) => channels_last(images),
+            ImageTower::ViT(_) => images.shallow_clone(),
+        };
+        clip::encode_image(self, &self.config, &images)
     }
 
     /// Token ids `[B, L]`, int64 on the network's device, to embeddings of length one, `[B, embed_dim]`. What follows the end
     /// of a text has no influence.
     pub fn encode_text(&self, ids: &Tensor) -> Tensor {
+        self.begin_tower();
         clip::encode_text(self, &self.config, ids)
     }
 
@@ -72,22 +99,62 @@ impl Network {
         self.parameters.tensor("logit_scale").exp()
     }
 
+    /// The summand on scaled similarities, a scalar tensor that gradients flow through; None for a network without one.
+    pub fn logit_bias(&self) -> Option<&Tensor> {
+        self.parameters.find("logit_bias")
+    }
+
+    /// Runs `pass` so that batch norms leave their running statistics alone.
+    pub(crate) fn without_counting<R>(&self, pass: impl FnOnce() -> R) -> R {
+        let before = self.counts.replace(false);
+        let result = pass();
+        self.counts.set(before);
+        result
+    }
+
+    /// What gradients are taken with respect to: the number of a learned parameter, and the tensor that was computed with.
+    pub(crate) fn leaves(&self) -> Vec<(usize, Tensor)> {
+        let operands = self.operands.borrow();
+        let mut leaves = Vec::new();
+        for (index, (name, parameter)) in self.parameters.learned().enumerate() {
+            leaves.push((index, parameter.shallow_clone()));
+            leaves.extend(operands.get(name).map(|operand| (index, operand.shallow_clone())));
+        }
+        leaves
+    }
+
     fn parameter(&self, name: &str) -> &Tensor {
         self.parameters.tensor(name)
     }
 
-    /// An operand of a convolution or matrix product.
-    fn operand(&self, x: &Tensor) -> Tensor {
-        match self.precision {
-            Precision::Fp32 => x.shallow_clone(),
-            Precision::Bf16 => x.to_kind(Kind::BFloat16),
+    /// A parameter as the operand of a convolution or matrix product.
+    fn weight(&self, name: &str) -> Tensor {
+        let (parameter, kind) = (self.parameter(name), self.precision.operands());
+        if parameter.kind() == kind {
+            return parameter.shallow_clone();
         }
+        let mut operands = self.operands.borrow_mut();
+        if let Some(operand) = operands.get(name) {
+            return operand.shallow_clone();
+        }
+        let operand = no_grad(|| parameter.to_kind(kind)).set_requires_grad(parameter.requires_grad());
+        operands.insert(name.to_owned(), operand.shallow_clone());
+        operand
+    }
+
+    /// A parameter in fp32, whatever it is kept in.
+    fn single(&self, name: &str) -> Tensor {
+        self.parameter(name).to_kind(Kind::Float)
+    }
+
+    /// A value as the operand of a convolution or matrix product.
+    fn operand(&self, x: &Tensor) -> Tensor {
+        x.to_kind(self.precision.operands())
     }
 
     /// The affine map whose parameters are `{prefix}weight` and `{prefix}bias`.
     fn affine(&self, x: &Tensor, prefix: &str) -> Tensor {
-        let [weight, bias] =
-            ["weight", "bias"].map(|part| self.operand(self.parameter(&format!("{prefix}{part}"))));
+        let [weight, bias] = ["weight", "bias"].map(|part| self.weight(&format!("{prefix}{part}")));
         self.operand(x).linear(&weight, Some(&bias))
     }
 
@@ -95,12 +162,11 @@ impl Network {
     fn projection(&self, maps: Projections<'_>, part: i64, width: i64) -> [Tensor; 2] {
         ["weight", "bias"].map(|suffix| match maps {
             Projections::Stacked(name) => {
-                let stacked = self.parameter(&format!("{name}.in_proj_{suffix}"));
-                self.operand(&stacked.narrow(0, part * width, width))
+                self.weight(&format!("{name}.in_proj_{suffix}")).narrow(0, part * width, width)
             }
             Projections::Separate(name) => {
                 let map = ["q_proj", "k_proj", "v_proj"][part as usize];
-                self.operand(self.parameter(&format!("{name}.{map}.{suffix}")))
+                self.weight(&format!("{name}.{map}.{suffix}"))
             }
         })
     }

@@ -1,10 +1,12 @@
 //! The operations over libtorch: the interpreter of [`Ops`] with a batch axis in front.
 
 use clip_model::config::{Activation, EndOfText};
-use clip_model::ops::{Conv, Ops, Projections};
+use clip_model::ops::{Block, Conv, Ops, Projections};
 use tch::{Kind, Tensor};
 
 use super::Network;
+use super::attention::attention;
+use super::texts::end_position;
 
 /// What batch norms add to a variance.
 const EPSILON: f64 = 1e-5;
@@ -12,18 +14,14 @@ const EPSILON: f64 = 1e-5;
 /// How fast running statistics follow the batches, PyTorch's default.
 const MOMENTUM: f64 = 0.1;
 
-/// `[B, L, D] -> [B, heads, L, D / heads]`.
-fn split_heads(x: &Tensor, heads: i64) -> Tensor {
-    let (batch, length, width) = (x.size()[0], x.size()[1], x.size()[2]);
-    x.view([batch, length, heads, width / heads]).transpose(1, 2)
-}
-
-/// Where each text of `[B, L]` ends, `[B, 1]`: the first of several equal ids counts.
-fn end_position(ids: &Tensor, end: EndOfText) -> Tensor {
-    match end {
-        EndOfText::Highest => ids.argmax(1, true),
-        EndOfText::Id(id) => ids.eq(i64::from(id)).to_kind(Kind::Int).argmax(1, true),
-    }
+/// The tiles of `size` x `size` pixels of `[B, C, H, W]` as rows, `[B, H / size, W / size, C * size * size]`; what is left over at
+/// the edges is not seen.
+fn tiles(x: &Tensor, size: i64) -> Tensor {
+    let (batch, channels) = (x.size()[0], x.size()[1]);
+    let (rows, columns) = (x.size()[2] / size, x.size()[3] / size);
+    let x = x.narrow(2, 0, rows * size).narrow(3, 0, columns * size);
+    let x = x.reshape([batch, channels, rows, size, columns, size]).permute([0, 2, 4, 1, 3, 5]);
+    x.reshape([batch, rows, columns, channels * size * size])
 }
 
 impl Ops for Network {
@@ -31,14 +29,20 @@ impl Ops for Network {
 
     fn conv2d(&self, x: &Tensor, name: &str, c: Conv) -> Tensor {
         let (stride, padding) = (c.stride as i64, c.padding as i64);
-        let weight = self.operand(self.parameter(&format!("{name}.weight")));
-        let bias = c.bias.then(|| self.operand(self.parameter(&format!("{name}.bias"))));
+        let weight = self.weight(&format!("{name}.weight"));
+        let bias = c.bias.then(|| self.weight(&format!("{name}.bias")));
+        if c.padding == 0 && c.kernel == c.stride && c.kernel > 1 {
+            // A linear map of tiles that do not overlap. As a product, the weight's gradient takes a fraction of the time.
+            let weight = weight.reshape([c.channels as i64, -1]);
+            return tiles(&self.operand(x), stride).linear(&weight, bias.as_ref()).permute([0, 3, 1, 2]);
+        }
         self.operand(x).conv2d(&weight, bias.as_ref(), [stride, stride], [padding, padding], [1, 1], 1)
     }
 
     fn batch_norm(&self, x: &Tensor, name: &str) -> Tensor {
         let part = |suffix: &str| Some(self.parameter(&format!("{name}.{suffix}")));
-        let (mean, variance) = (part("running_mean"), part("running_var"));
+        let statistics = |suffix: &str| part(suffix).filter(|_| self.counts.get() || !self.training);
+        let (mean, variance) = (statistics("running_mean"), statistics("running_var"));
         x.batch_norm(part("weight"), part("bias"), mean, variance, self.training, MOMENTUM, EPSILON, true)
     }
 
@@ -70,15 +74,15 @@ impl Ops for Network {
     }
 
     fn embedding(&self, ids: &Tensor, table: &str, _: usize, _: usize) -> Tensor {
-        Tensor::embedding(self.parameter(table), ids, -1, false, false)
+        Tensor::embedding(self.parameter(table), ids, -1, false, false).to_kind(Kind::Float)
     }
 
     fn add_positions(&self, x: &Tensor, table: &str, _: usize) -> Tensor {
-        x + self.parameter(table).narrow(0, 0, x.size()[1])
+        x + self.parameter(table).narrow(0, 0, x.size()[1]).to_kind(Kind::Float)
     }
 
     fn layer_norm(&self, x: &Tensor, name: &str, epsilon: f32) -> Tensor {
-        let part = |suffix: &str| Some(self.parameter(&format!("{name}.{suffix}")));
+        let part = |suffix: &str| Some(self.single(&format!("{name}.{suffix}")));
         let width = x.size()[2];
         x.to_kind(Kind::Float).layer_norm([width], part("weight"), part("bias"), f64::from(epsilon), true)
     }
@@ -89,15 +93,13 @@ impl Ops for Network {
 
     fn in_projection(&self, x: &Tensor, name: &str) -> [Tensor; 3] {
         let width = x.size()[2];
-        let stacked = self.affine(x, &format!("{name}.in_proj_"));
-        [0, 1, 2].map(|part| stacked.narrow(2, part * width, width))
+        let mut parts = self.affine(x, &format!("{name}.in_proj_")).split(width, 2).into_iter();
+        // Always three: the map has three times the width.
+        std::array::from_fn(|_| parts.next().unwrap_or_default())
     }
 
     fn attention(&self, q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, causal: bool) -> Tensor {
-        let size = q.size();
-        let [q, k, v] = [q, k, v].map(|x| split_heads(x, heads as i64));
-        let x = Tensor::scaled_dot_product_attention(&q, &k, &v, None::<&Tensor>, 0.0, causal, None, false);
-        x.transpose(1, 2).reshape(size.as_slice())
+        attention(q, k, v, heads as i64, causal)
     }
 
     fn attention_pool(
@@ -133,7 +135,8 @@ impl Ops for Network {
 
     fn activation(&self, x: &Tensor, kind: Activation) -> Tensor {
         match kind {
-            Activation::QuickGelu => x * (x * 1.702).sigmoid(),
+            // x * sigmoid(1.702 x): of its input a single tensor is kept for the gradient, where a product would keep two.
+            Activation::QuickGelu => (x * 1.702).silu() * (1.0 / 1.702),
             Activation::Gelu => x.gelu("none"),
             Activation::GeluTanh => x.gelu("tanh"),
         }
@@ -158,7 +161,11 @@ impl Ops for Network {
     }
 
     fn project(&self, x: &Tensor, matrix: &str, _: usize) -> Tensor {
-        self.operand(x).matmul(&self.operand(self.parameter(matrix)))
+        self.operand(x).matmul(&self.weight(matrix))
+    }
+
+    fn block(&self, x: &Tensor, ids: Option<&Tensor>, block: impl Block) -> Tensor {
+        self.run_block(x, ids, block)
     }
 
     fn l2_normalize(&self, x: &Tensor) -> Tensor {

@@ -1,6 +1,7 @@
 //! The settings of a training run: a TOML file, checked in full before any work starts.
 
 mod model;
+mod optim;
 mod sections;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 pub use model::ModelSettings;
-pub use sections::{DataSettings, OptimSettings, RunSettings};
+pub use optim::OptimSettings;
+pub use sections::{DataSettings, RunSettings};
 
 /// Everything that shapes a run. Unknown fields are errors; what is left out has the value given here.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -4,8 +4,6 @@ use clip_checkpoint::WeightFormat;
 use clip_data::Augment;
 use serde::{Deserialize, Serialize};
 
-use crate::network::Precision;
-
 /// What is done with the training data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -19,36 +17,6 @@ pub struct DataSettings {
     pub cache_mb: usize,
     /// Random changes to the pictures.
     pub augment: Augment,
-}
-
-/// The optimiser (AdamW) and its schedule (linear warm-up, then a cosine).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct OptimSettings {
-    /// Pairs in a batch; each picture is told apart from all the others' texts, so more is better.
-    pub batch: usize,
-    /// Length of the run, batches.
-    pub steps: u64,
-    /// Highest learning rate.
-    pub lr: f64,
-    /// Learning rate at the end.
-    pub min_lr: f64,
-    /// Steps until the learning rate is at its highest.
-    pub warmup: u64,
-    /// Decay of the mean of gradients.
-    pub beta1: f64,
-    /// Decay of the mean of squared gradients: the paper's table 18 has 0.999 for ResNets and 0.98 for ViTs.
-    pub beta2: f64,
-    /// Added to the root of the mean square: the paper's table 18 has 1e-8 for ResNets and 1e-6 for ViTs.
-    pub eps: f64,
-    /// Decoupled weight decay of matrices and kernels; gains, biases and the logit scale have none.
-    pub weight_decay: f64,
-    /// Gradients are scaled down to this global norm when they exceed it; 0 leaves them alone.
-    pub clip: f64,
-    /// `fp32`, or `bf16` for matrix products and convolutions (the weights themselves stay fp32).
-    pub precision: Precision,
-    /// Seed of the first weights, of shuffling and of augmentation.
-    pub seed: u64,
 }
 
 /// What is written and when.
@@ -74,25 +42,6 @@ impl Default for DataSettings {
             shuffle_buffer: 10_000,
             cache_mb: 0,
             augment: Augment::default(),
-        }
-    }
-}
-
-impl Default for OptimSettings {
-    fn default() -> Self {
-        OptimSettings {
-            batch: 256,
-            steps: 10_000,
-            lr: 5e-4,
-            min_lr: 0.0,
-            warmup: 500,
-            beta1: 0.9,
-            beta2: 0.98,
-            eps: 1e-6,
-            weight_decay: 0.2,
-            clip: 0.0,
-            precision: Precision::Fp32,
-            seed: 0,
         }
     }
 }

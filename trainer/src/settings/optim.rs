@@ -1,0 +1,75 @@
+//! The section `[optim]`: the optimiser, its schedule, and how a batch is computed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::formats::{Moment, Precision};
+use crate::objective::ObjectiveName;
+
+/// The optimiser (AdamW) and its schedule (linear warm-up, then a cosine).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimSettings {
+    /// Pairs in a batch; each picture is told apart from all the others' texts, so more is better.
+    pub batch: usize,
+    /// Length of the run, batches.
+    pub steps: u64,
+    /// Highest learning rate.
+    pub lr: f64,
+    /// Learning rate at the end.
+    pub min_lr: f64,
+    /// Steps until the learning rate is at its highest.
+    pub warmup: u64,
+    /// Decay of the mean of gradients.
+    pub beta1: f64,
+    /// Decay of the mean of squared gradients: the paper's table 18 has 0.999 for ResNets and 0.98 for ViTs.
+    pub beta2: f64,
+    /// Added to the root of the mean square: the paper's table 18 has 1e-8 for ResNets and 1e-6 for ViTs.
+    pub eps: f64,
+    /// Decoupled weight decay of matrices and kernels; gains, biases and the logit scale have none.
+    pub weight_decay: f64,
+    /// Gradients are scaled down to this global norm when they exceed it; 0 leaves them alone.
+    pub clip: f64,
+    /// Number format of matrix products and convolutions: `fp32`, `bf16`, or `fp16` with scaled gradients (the weights themselves stay
+    /// fp32).
+    pub precision: Precision,
+    /// What is trained for: `contrastive` (CLIP) or `sigmoid` (SigLIP, for networks with a logit bias).
+    pub objective: ObjectiveName,
+    /// Pairs that go through the network at a time, 0 for the whole batch. The loss and its gradients are the whole batch's
+    /// all the same; less memory, and each pair goes through the network twice.
+    pub micro_batch: usize,
+    /// Whether residual blocks are computed once more for their gradients: of a block only the input is kept in memory,
+    /// and a step computes a third more.
+    pub checkpointing: bool,
+    /// Number format of the optimiser's running means: `fp32`, or `bf16` (stochastically rounded) at half the memory. The paper's
+    /// section 2.5 has half-precision Adam statistics.
+    pub moments: Moment,
+    /// Whether the matrices of the text tower are kept in bf16, rounded stochastically after each update, without a copy in
+    /// fp32: the paper's section 2.5.
+    pub half_text_weights: bool,
+    /// Seed of the first weights, of shuffling and of augmentation.
+    pub seed: u64,
+}
+
+impl Default for OptimSettings {
+    fn default() -> Self {
+        OptimSettings {
+            batch: 256,
+            steps: 10_000,
+            lr: 5e-4,
+            min_lr: 0.0,
+            warmup: 500,
+            beta1: 0.9,
+            beta2: 0.98,
+            eps: 1e-6,
+            weight_decay: 0.2,
+            clip: 0.0,
+            precision: Precision::Fp32,
+            objective: ObjectiveName::Contrastive,
+            micro_batch: 0,
+            checkpointing: false,
+            moments: Moment::Fp32,
+            half_text_weights: false,
+            seed: 0,
+        }
+    }
+}
