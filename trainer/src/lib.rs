@@ -17,11 +17,14 @@ pub mod network;
 pub mod objective;
 pub mod optimizer;
 pub mod parameters;
+pub mod scaler;
 pub mod schedule;
 pub mod settings;
 pub mod state;
 pub mod step;
+pub mod tower;
 pub mod train;
+pub mod treatment;
 pub mod validate;
 
 pub use error::{Error, Result};

@@ -147,6 +147,22 @@ impl Parameters {
         Ok(Parameters { groups, names, tensors: by_name })
     }
 
+    /// The same tensors, each treated as `treatment` says.
+    ///
+    /// # Errors
+    /// [`Error::Torch`], for want of memory as a rule.
+    pub fn retreated(
+        self,
+        tensors: &[shapes::Tensor],
+        treatment: impl Fn(&shapes::Tensor) -> Treatment,
+    ) -> Result<Parameters> {
+        if tensors.iter().all(|tensor| treatment(tensor) == Treatment::usual(tensor)) {
+            return Ok(self);
+        }
+        let device = self.tensors.values().next().map_or(Device::Cpu, Tensor::device);
+        Parameters::treated(tensors, device, treatment, |name, _| to_vec(self.tensor(name)))
+    }
+
     /// The tensors of a checkpoint.
     ///
     /// # Errors

@@ -27,7 +27,9 @@ use crate::job::{Job, lock};
 use crate::network::Network;
 use crate::optimizer::AdamW;
 use crate::parameters::{Parameters, Stored};
+use crate::scaler::LossScaler;
 use crate::settings::Settings;
+use crate::treatment::treatment;
 
 /// Where in the output folder the training state is.
 pub const STATE: &str = "state/training.safetensors";
@@ -47,6 +49,8 @@ pub struct Run {
     pub network: Network,
     /// The optimiser.
     pub optimizer: AdamW,
+    /// The factor on the loss in fp16.
+    pub scaler: LossScaler,
     /// The tokenizer.
     pub tokenizer: Tokenizer,
     /// Whether it is another than OpenAI's.
@@ -176,11 +180,15 @@ impl Run {
         tokenizer: Tokenizer,
     ) -> Result<Run> {
         let (tokenizer, own_tokenizer) = as_open_clip(tokenizer, config.family)?;
+        let optim = &job.settings.optim;
+        let parameters =
+            parameters.retreated(&summarize(&config).tensors, |tensor| treatment(&config, optim, tensor))?;
         let optimizer = AdamW::with_moments(&parameters, job.settings.optim.moments);
         Ok(Run {
             job: job.clone(),
             network: Network::new(config, parameters, job.device, job.settings.optim.precision),
             optimizer,
+            scaler: LossScaler::default(),
             tokenizer,
             own_tokenizer,
             step: 0,
