@@ -4,6 +4,7 @@
 //! `clip-data` turns shards into batches; [`state`] is the output folder. The checkpoints that come out are in OpenCLIP's
 //! hub layout. Only this crate links libtorch; its types stay inside.
 
+pub mod average;
 pub mod device;
 mod error;
 pub mod events;

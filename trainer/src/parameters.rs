@@ -187,10 +187,25 @@ impl Parameters {
         self.groups.iter().flat_map(|group| &group.names).map(|name| (name.as_str(), &self.tensors[name]))
     }
 
+    /// The names of all tensors, in the order of the network's definition.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Bytes of all tensors.
+    pub fn bytes(&self) -> usize {
+        self.tensors.values().map(bytes).sum()
+    }
+
     /// Every tensor, to be written to a file.
     pub fn stored(&self) -> Vec<Stored<'_>> {
         self.names.iter().map(|name| Stored::new(name.clone(), self.tensor(name))).collect()
     }
+}
+
+/// Bytes of a tensor's elements.
+pub(crate) fn bytes(tensor: &Tensor) -> usize {
+    tensor.numel() * tensor.kind().elt_size_in_bytes()
 }
 
 fn sizes(tensor: &shapes::Tensor) -> Vec<i64> {
