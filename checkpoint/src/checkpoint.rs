@@ -123,9 +123,9 @@ impl Checkpoint {
         self.tokenizer != TokenizerSource::OpenAi
     }
 
-    /// The summand on scaled cosine similarities, which SigLIP has.
+    /// The summand on scaled cosine similarities, where there is one ([`Config::logit_bias`]).
     pub fn logit_bias(&self) -> Result<Option<f32>> {
-        if self.config.family == Family::Clip {
+        if !self.config.logit_bias {
             return Ok(None);
         }
         match self.tensor("logit_bias")?.to_f32()?.first() {

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use clip_checkpoint::{Checkpoint, Dtype, Error, OpenClip, Result, WEIGHTS, WeightFormat, write, write_into};
+use clip_checkpoint::{
+    Checkpoint, Dtype, Error, Layout, OpenClip, Result, WEIGHTS, WeightFormat, write, write_into,
+};
 use clip_model::config::Activation;
 use clip_model::shapes::summarize;
 use clip_model::{Preprocess, Tokenizer};
@@ -44,6 +46,39 @@ fn what_is_written_is_read_back() {
         save(&folder, &values(&tiny())),
         Err(Error::Model(clip_model::Error::Io { action: "create", .. }))
     ));
+}
+
+/// What open_clip trains with its option --siglip.
+#[test]
+fn a_logit_bias_goes_through_every_layout_that_has_one() {
+    let root = tempfile::tempdir().unwrap();
+    let mut config = clip_testkit::small_vit(Activation::Gelu);
+    config.logit_bias = true;
+    let folder = clip_testkit::checkpoint(root.path(), &config);
+    let opened = Checkpoint::open(&folder).unwrap();
+    clip_testkit::assert_same(&opened, &config);
+    assert_eq!(opened.logit_bias().unwrap(), Some(-2.5));
+    let state = Checkpoint::open_as(folder.join(WEIGHTS), Some(Activation::Gelu)).unwrap();
+    clip_testkit::assert_same(&state, &config);
+    state.write_as(root.path().join("again"), Layout::OpenClip).unwrap();
+    clip_testkit::assert_same(&Checkpoint::open(root.path().join("again")).unwrap(), &config);
+    let refused = state.write_as(root.path().join("hf"), Layout::HuggingFace).unwrap_err().to_string();
+    assert!(refused.contains("CLIP has no logit_bias"), "{refused}");
+    // Weights and configuration have to agree.
+    for (there, named) in [(false, "surplus: logit_bias"), (true, "missing: logit_bias")] {
+        let mut other = config.clone();
+        other.logit_bias = there;
+        let openclip = OpenClip {
+            preprocess: Preprocess { size: 32, ..Preprocess::default() },
+            config: other,
+            own_tokenizer: false,
+        };
+        let mut tensors = clip_testkit::tensors(&config);
+        tensors.retain(|tensor| !there || tensor.name != "logit_bias");
+        let folder = root.path().join(named);
+        let message = write(folder, &openclip, &Tokenizer::openai(), &tensors, 0).unwrap_err().to_string();
+        assert!(message.contains(named), "{message}");
+    }
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl ModelSettings {
         let text = self.text.clone().ok_or_else(|| missing("text"))?;
         let text = TextTower { activation, ..text };
         let embed_dim = self.embed_dim.ok_or_else(|| missing("embed_dim"))?;
-        let config = Config { family: Family::Clip, embed_dim, image, text };
+        let config = Config { family: Family::Clip, embed_dim, image, text, logit_bias: false };
         config.validate()?;
         Ok(config)
     }

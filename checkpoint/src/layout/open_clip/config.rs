@@ -153,6 +153,18 @@ mod tests {
         assert_eq!(parse(&written).unwrap(), read);
     }
 
+    /// OpenCLIP builds a bias for any number, zero too.
+    #[test]
+    fn a_logit_bias_is_there_when_it_has_a_first_value() {
+        for (first, there) in [("-10", true), ("-7.5", true), ("0", true), ("null", false)] {
+            let read = parse(&with(&format!(r#", "init_logit_bias": {first}"#), "", "")).unwrap();
+            assert_eq!(read.config.logit_bias, there, "{first}");
+            let written = serde_json::to_string(&read.file().unwrap()).unwrap();
+            assert_eq!(written.contains(r#""init_logit_bias":-10.0"#), there, "{written}");
+            assert_eq!(parse(&written).unwrap(), read);
+        }
+    }
+
     #[test]
     fn what_changes_the_network_is_refused_by_name() {
         let json = |extra: &str| {
@@ -166,7 +178,6 @@ mod tests {
             parse(&json(r#", "patch_dropout": 0.5, "timm_model_name": null, "timm_pool": "avg""#)).is_ok()
         );
         for (model, vision, text, named) in [
-            (r#", "init_logit_bias": -10"#, "", "", "init_logit_bias"),
             ("", r#", "norm_kwargs": {"bias": false}"#, "", "vision_cfg.norm_kwargs"),
             ("", "", r#", "text_arch": "modern""#, "text_arch"),
             ("", "", r#", "variable_text": true"#, "variable_text"),
