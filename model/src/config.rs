@@ -187,6 +187,14 @@ impl ImageTower {
             ImageTower::ViT(v) => v.image_size,
         }
     }
+
+    /// The same with inputs of another side, pixels.
+    pub fn set_image_size(&mut self, side: usize) {
+        match self {
+            ImageTower::ResNet(r) => r.image_size = side,
+            ImageTower::ViT(v) => v.image_size = side,
+        }
+    }
 }
 
 /// The nine models of the paper (its tables 19 and 20), by their published names.

@@ -156,3 +156,53 @@ fn a_file_of_weights_alone_is_enough() {
     let message = Checkpoint::open_as(&folder, Some(Activation::QuickGelu)).unwrap_err().to_string();
     assert!(message.contains("says Gelu"), "{message}");
 }
+
+/// As in open_clip, a configuration may ask for other sizes than the weights have; it is never silent.
+#[test]
+fn position_embeddings_are_interpolated_for_other_sizes() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("ckpt");
+    let mut tensors = values(&tiny());
+    let table = tensors.iter_mut().find(|t| t.name == "visual.positional_embedding").unwrap();
+    table.data[64..].iter_mut().enumerate().for_each(|(i, value)| *value = (i / 64) as f32);
+    save(&folder, &tensors).unwrap();
+    assert!(Checkpoint::open(&folder).unwrap().resized.is_empty());
+    let path = folder.join(clip_checkpoint::CONFIG);
+    let config = std::fs::read_to_string(&path).unwrap();
+    let asks_for = |image: &str, text: &str| {
+        let changed = config.replace(": 32,", image).replace("\"context_length\": 8", text);
+        std::fs::write(&path, changed).unwrap();
+        Checkpoint::open(&folder)
+    };
+    let other = asks_for(": 48,", "\"context_length\": 6").unwrap();
+    let said: Vec<String> = other.resized.iter().map(ToString::to_string).collect();
+    assert_eq!(said[0], "visual.positional_embedding was interpolated from 2x2 patches to 3x3 patches");
+    assert_eq!(said[1], "positional_embedding was interpolated from 8 tokens to 6 tokens");
+    let found = other.tensor("visual.positional_embedding").unwrap();
+    assert_eq!(found.shape, [10, 64]);
+    let found = found.to_f32().unwrap();
+    // The class token's stays, and the middle of 0, 1, 2, 3 is between them.
+    assert!(found[..64].iter().all(|&v| v == 0.5) && (found[64 * 5] - 1.5).abs() < 1e-6, "{found:?}");
+    // What is written has the new sizes, and so has what is made of an open one.
+    other.write_as(root.path().join("new"), Layout::OpenClip).unwrap();
+    let written = Checkpoint::open(root.path().join("new")).unwrap();
+    assert!(written.resized.is_empty());
+    assert_eq!(written.tensor("visual.positional_embedding").unwrap().to_f32().unwrap(), found);
+    let again = asks_for(": 32,", "\"context_length\": 8").unwrap().with_sizes(48, 6).unwrap();
+    assert_eq!((again.resized.len(), again.preprocess.size), (2, 48));
+    assert_eq!(again.tensor("visual.positional_embedding").unwrap().to_f32().unwrap(), found);
+    assert!(again.with_sizes(8, 6).unwrap_err().to_string().contains("patch_size 16 is larger"));
+}
+
+/// A table without columns may claim any number of rows, and costs nothing.
+#[test]
+fn a_table_of_another_width_is_not_interpolated() {
+    let root = tempfile::tempdir().unwrap();
+    for shape in [vec![1 << 40, 0], vec![5, 32]] {
+        let mut tensors = values(&tiny());
+        let table = tensors.iter_mut().find(|t| t.name == "visual.positional_embedding").unwrap();
+        (table.data, table.shape) = (vec![0.5; shape.iter().product()], shape);
+        let message = save(&root.path().join("ckpt"), &tensors).unwrap_err().to_string();
+        assert!(message.contains("visual.positional_embedding (expected [5, 64], found"), "{message}");
+    }
+}
