@@ -20,6 +20,7 @@ pub mod parameters;
 pub mod scaler;
 pub mod schedule;
 pub mod settings;
+pub mod start;
 pub mod state;
 pub mod step;
 pub mod tower;
