@@ -17,6 +17,7 @@ pub mod network;
 pub mod objective;
 pub mod optimizer;
 pub mod parameters;
+pub mod presets;
 pub mod scaler;
 pub mod schedule;
 pub mod settings;
