@@ -24,11 +24,11 @@ pub struct Job {
     pub device: Device,
     /// Go on with the run in the output folder.
     pub resume: bool,
-    /// A checkpoint whose weights and vocabulary are the first ones.
+    /// A checkpoint whose weights, vocabulary and preprocessing are the first ones, and whose network is the run's.
     pub init: Option<PathBuf>,
     /// Threads that decode pictures.
     pub decode_threads: usize,
-    /// Takes the warnings about samples that are left out.
+    /// Takes the warnings about samples that are left out, and about weights that are not as they were stored.
     pub warn: Warn,
 }
 

@@ -10,11 +10,11 @@ use clip_checkpoint::Checkpoint;
 use clip_data::expand;
 use clip_model::templates::{Template, parse_labels};
 use clip_program::{input, note};
-use clip_trainer::device;
 use clip_trainer::settings::Settings;
 use clip_trainer::train::train;
 use clip_trainer::validate::{ShardFigures, Validator};
 use clip_trainer::{Error, Job, Network, Precision};
+use clip_trainer::{device, start};
 
 /// Trains a CLIP model from image-text pairs, or evaluates a checkpoint (--evaluate).
 ///
@@ -45,7 +45,8 @@ struct Arguments {
     /// Go on with the run in the output folder, as if it had never stopped
     #[arg(long)]
     resume: bool,
-    /// A checkpoint whose weights and vocabulary to start from, instead of random ones
+    /// A checkpoint to start from instead of random weights: its network, weights, vocabulary and preprocessing. A folder or
+    /// file in any layout that clip-export opens, or the name of a model on the Hugging Face hub (ORGANISATION/NAME)
     #[arg(long, value_name = "CHECKPOINT", conflicts_with = "resume")]
     init: Option<PathBuf>,
     /// Train a byte-level BPE vocabulary of N tokens from the captions, whatever the settings say
@@ -129,7 +130,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             out: out.clone(),
             device,
             resume: arguments.resume,
-            init: arguments.init.clone(),
+            init: arguments.init.as_deref().map(|name| start::find(name, note)).transpose()?,
             decode_threads: threads,
             warn: note,
         })
@@ -180,6 +181,7 @@ fn evaluate(
     device: tch::Device,
 ) -> Result<Vec<ShardFigures>> {
     let checkpoint = Checkpoint::open(path)?;
+    checkpoint.resized.iter().for_each(|resized| note(&resized.to_string()));
     let read = |path: &PathBuf| Ok::<_, anyhow::Error>(parse_labels(&input::read_text(path)?, path)?);
     let labels = arguments.labels_file.as_ref().map(read).transpose()?;
     let mut network = Network::load(&checkpoint, device, Precision::Fp32)?;

@@ -12,23 +12,23 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::Path;
 
-use clip_checkpoint::{Checkpoint, OpenClip, Weights};
-use clip_model::config::{Config, Family};
+use clip_checkpoint::{OpenClip, Weights};
+use clip_model::config::Family;
 use clip_model::shapes::summarize;
 use clip_model::tokenizer::Cleaning;
-use clip_model::{Tokenizer, files};
-use tch::{Device, Tensor, no_grad};
+use clip_model::{Preprocess, Tokenizer, files};
+use tch::{Tensor, no_grad};
 
 use crate::error::{Error, Result};
-use crate::init;
 use crate::job::{Job, lock};
 use crate::network::Network;
+use crate::objective::ObjectiveName;
 use crate::optimizer::AdamW;
 use crate::parameters::{Parameters, Stored};
 use crate::scaler::LossScaler;
-use crate::settings::Settings;
+use crate::settings::{Settings, suits};
+use crate::start::{self, Start};
 use crate::treatment::treatment;
 
 /// Where in the output folder the training state is.
@@ -51,6 +51,8 @@ pub struct Run {
     pub optimizer: AdamW,
     /// The factor on the loss in fp16.
     pub scaler: LossScaler,
+    /// How pictures become the network's input.
+    pub preprocess: Preprocess,
     /// The tokenizer.
     pub tokenizer: Tokenizer,
     /// Whether it is another than OpenAI's.
@@ -98,27 +100,9 @@ pub fn start(job: &Job, tokenizer: impl FnOnce() -> Result<Tokenizer>) -> Result
 
 /// A new run in an empty folder.
 fn begin(job: &Job, lock: File, tokenizer: impl FnOnce() -> Result<Tokenizer>) -> Result<Run> {
-    let config = job.settings.config()?;
-    let (parameters, tokenizer) = match &job.init {
-        None => (init::parameters(&config, job.settings.optim.seed, job.device)?, tokenizer()?),
-        Some(path) => from_checkpoint(path, &config, job.device)?,
-    };
-    let run = Run::new(job, lock, config, parameters, tokenizer)?;
+    let run = Run::new(job, lock, Start::of(job, tokenizer)?)?;
     run.save()?;
     Ok(run)
-}
-
-/// Weights and vocabulary of a checkpoint, which belong together.
-fn from_checkpoint(path: &Path, config: &Config, device: Device) -> Result<(Parameters, Tokenizer)> {
-    let checkpoint = Checkpoint::open(path)?;
-    if checkpoint.config != *config {
-        return Err(Error::Settings(format!(
-            "the checkpoint {} has other sizes than [model]: {:?}, not {config:?}",
-            path.display(),
-            checkpoint.config
-        )));
-    }
-    Ok((Parameters::of(&checkpoint, device)?, checkpoint.tokenizer()?))
 }
 
 /// The tokenizer with the cleaning of texts that OpenCLIP will choose for the checkpoint of this run, so that the network is
@@ -151,10 +135,10 @@ fn resume(job: &Job, lock: File) -> Result<Run> {
     }
     let tensor =
         |name: &str| -> Result<Vec<f32>> { Ok(state.get(name).ok_or_else(|| missing(name))?.to_f32()?) };
-    let config = job.settings.config()?;
+    let (config, preprocess) = start::described(state.note("network"), &job.settings)?;
     let parameters = Parameters::new(&summarize(&config).tensors, job.device, |name, _| tensor(name))?;
     let tokenizer = Tokenizer::open(&job.out.join(clip_checkpoint::TOKENIZER))?;
-    let mut run = Run::new(job, lock, config, parameters, tokenizer)?;
+    let mut run = Run::new(job, lock, Start { config, preprocess, parameters, tokenizer })?;
     for (name, moment) in run.optimizer.tensors(&run.network.parameters) {
         let values = tensor(&name)?;
         if values.len() != moment.numel() {
@@ -172,13 +156,9 @@ fn resume(job: &Job, lock: File) -> Result<Run> {
 
 impl Run {
     /// A run whose optimiser has done nothing yet.
-    fn new(
-        job: &Job,
-        lock: File,
-        config: Config,
-        parameters: Parameters,
-        tokenizer: Tokenizer,
-    ) -> Result<Run> {
+    fn new(job: &Job, lock: File, start: Start) -> Result<Run> {
+        let Start { config, preprocess, parameters, tokenizer } = start;
+        suits(&config, job.settings.optim.objective == ObjectiveName::Sigmoid)?;
         let (tokenizer, own_tokenizer) = as_open_clip(tokenizer, config.family)?;
         let optim = &job.settings.optim;
         let parameters =
@@ -189,6 +169,7 @@ impl Run {
             network: Network::new(config, parameters, job.device, job.settings.optim.precision),
             optimizer,
             scaler: LossScaler::default(),
+            preprocess,
             tokenizer,
             own_tokenizer,
             step: 0,
@@ -201,6 +182,13 @@ impl Run {
     /// Writes the training state, then the checkpoint.
     pub fn save(&self) -> Result<()> {
         let Job { settings, out, .. } = &self.job;
+        let openclip = OpenClip {
+            config: self.network.config.clone(),
+            preprocess: self.preprocess.clone(),
+            own_tokenizer: self.own_tokenizer,
+        };
+        // What has no place in OpenCLIP's layout is refused before anything is written.
+        let network = openclip.to_json()?;
         let (toml, state) = (settings.to_toml()?, out.join(STATE));
         if let Some(parent) = state.parent() {
             std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
@@ -216,6 +204,7 @@ impl Run {
         tensors.extend(moments.into_iter().map(|(name, tensor)| Stored::new(name, tensor)));
         let notes = HashMap::from(
             [
+                ("network", network),
                 ("version", VERSION.to_owned()),
                 ("step", self.step.to_string()),
                 ("position", self.position.to_string()),
@@ -227,11 +216,6 @@ impl Run {
         );
         clip_checkpoint::write_weights(&state, &tensors, notes)?;
         tensors.truncate(published);
-        let openclip = OpenClip {
-            config: self.network.config.clone(),
-            preprocess: settings.preprocess()?,
-            own_tokenizer: self.own_tokenizer,
-        };
         let format = settings.run.weights;
         clip_checkpoint::write_into(out, &openclip, &self.tokenizer, &tensors, self.step, format)?;
         Ok(())
