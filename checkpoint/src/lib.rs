@@ -35,4 +35,4 @@ pub use layout::TOKENIZER;
 pub use layout::open_clip::{CONFIG, OpenClip, WEIGHTS};
 pub use safetensors::Dtype;
 pub use weights::{TensorRef, Weights};
-pub use write::{Layout, Source, WeightFormat, write, write_into, write_weights};
+pub use write::{Layout, Source, WeightFormat, write, write_into, write_weights, write_weights_unsynced};
