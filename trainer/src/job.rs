@@ -24,15 +24,29 @@ pub struct Job {
     pub device: Device,
     /// Go on with the run in the output folder.
     pub resume: bool,
+    /// What may differ from the run that is gone on with: names of settings (`optim.lr`) or of sections (`optim`), `shards`,
+    /// `device`.
+    pub resume_with: Vec<String>,
     /// A checkpoint whose weights and vocabulary are the first ones.
     pub init: Option<PathBuf>,
     /// Threads that decode pictures.
     pub decode_threads: usize,
     /// Takes the warnings about samples that are left out.
     pub warn: Warn,
+    /// Asked after each step: whether to save and stop.
+    pub stop: fn() -> bool,
 }
 
 impl Job {
+    /// The kind of device: its number changes nothing.
+    pub(crate) fn device_name(&self) -> String {
+        match self.device {
+            Device::Cpu => "cpu".to_owned(),
+            Device::Cuda(_) => "cuda".to_owned(),
+            other => format!("{other:?}").to_lowercase(),
+        }
+    }
+
     /// The training shards' file names alone: a run may go on with its data in another place.
     pub(crate) fn shard_names(&self) -> Vec<String> {
         let name =

@@ -9,7 +9,7 @@ use clap::{CommandFactory, Parser};
 use clip_checkpoint::Checkpoint;
 use clip_data::expand;
 use clip_model::templates::{Template, parse_labels};
-use clip_program::{input, note};
+use clip_program::{input, note, stop};
 use clip_trainer::device;
 use clip_trainer::settings::Settings;
 use clip_trainer::train::train;
@@ -45,6 +45,10 @@ struct Arguments {
     /// Go on with the run in the output folder, as if it had never stopped
     #[arg(long)]
     resume: bool,
+    /// With --resume: what may differ from the run that was stopped: settings (optim.steps) or sections (optim), shards,
+    /// device; with commas between
+    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "resume")]
+    resume_with: Vec<String>,
     /// A checkpoint whose weights and vocabulary to start from, instead of random ones
     #[arg(long, value_name = "CHECKPOINT", conflicts_with = "resume")]
     init: Option<PathBuf>,
@@ -55,7 +59,7 @@ struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
     /// Evaluate this checkpoint on the --val shards instead of training
-    #[arg(long, value_name = "CHECKPOINT", conflicts_with_all = ["config", "data", "out", "resume", "init", "vocab_size"], requires = "val")]
+    #[arg(long, value_name = "CHECKPOINT", conflicts_with_all = ["config", "data", "out", "resume", "resume_with", "init", "vocab_size"], requires = "val")]
     evaluate: Option<PathBuf>,
     /// With --evaluate: prompt of a class name
     #[arg(long, default_value = "{}", requires = "evaluate")]
@@ -122,18 +126,29 @@ fn run(arguments: &Arguments) -> Result<()> {
     let val = expand(&arguments.val)?;
     let figures = match (&arguments.evaluate, &arguments.config, &arguments.out) {
         (Some(checkpoint), _, _) => evaluate(arguments, checkpoint, &val, device)?,
-        (None, Some(config), Some(out)) => train(&Job {
-            settings: settings(config, arguments.vocab_size)?,
-            data: expand(&arguments.data)?,
-            val,
-            out: out.clone(),
-            device,
-            resume: arguments.resume,
-            init: arguments.init.clone(),
-            decode_threads: threads,
-            warn: note,
-        })
-        .map_err(with_option)?,
+        (None, Some(config), Some(out)) => {
+            let job = Job {
+                settings: settings(config, arguments.vocab_size)?,
+                data: expand(&arguments.data)?,
+                val,
+                out: out.clone(),
+                device,
+                resume: arguments.resume,
+                resume_with: arguments.resume_with.clone(),
+                init: arguments.init.clone(),
+                decode_threads: threads,
+                warn: note,
+                stop: stop::asked,
+            };
+            match train(&job) {
+                // The program ends by the signal that asked for it.
+                Err(stopped @ Error::Stopped { .. }) => {
+                    note(&format!("{stopped}; --resume goes on from there"));
+                    return Ok(());
+                }
+                result => result.map_err(with_option)?,
+            }
+        }
         _ => bail!("--config, --data and -o are needed"),
     };
     let lines = match arguments.json {
@@ -149,9 +164,13 @@ fn run(arguments: &Arguments) -> Result<()> {
 
 /// An error of a run with the option that helps, which the library does not know.
 fn with_option(error: Error) -> anyhow::Error {
-    let advice = match error {
-        Error::RunExists(_) => "go on with it (--resume) or choose another folder",
-        Error::NoRun(_) => "start the run without --resume",
+    let advice = match &error {
+        Error::RunExists(_) => "go on with it (--resume) or choose another folder".to_owned(),
+        Error::NoRun(_) => "start the run without --resume".to_owned(),
+        Error::SettingsChanged { names, .. } => {
+            format!("or ask for another run from here on with --resume-with {names}")
+        }
+        Error::Fixed { .. } => "which --init takes".to_owned(),
         _ => return error.into(),
     };
     anyhow!("{error}; {advice}")
