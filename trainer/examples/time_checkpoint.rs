@@ -42,7 +42,6 @@ fn saves(folder: &Path, settings: Settings, more: Option<u64>) -> Result<()> {
         resume: false,
         resume_with: Vec::new(),
         init: None,
-
         teacher: None,
         decode_threads: 1,
         warn: |_| {},
