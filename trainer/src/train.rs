@@ -12,22 +12,24 @@ use crate::schedule::learning_rate;
 use crate::settings::Settings;
 use crate::state::{self, Run};
 use crate::step::train_step;
-use crate::validate::{ShardFigures, Validator};
+use crate::validate::{Evaluation, Validator};
 
 /// Trains until the last step of the schedule, and gives the last validation.
 ///
 /// # Errors
 /// Those of [`state::start`], of reading shards and of writing checkpoints; [`Error::NotFinite`].
-pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
+pub fn train(job: &Job) -> Result<Evaluation> {
     // Before anything is created: a misspelt validation shard would show only at the first validation.
     check_shards(&[&job.data[..], &job.val].concat())?;
     let mut run = state::start(job, || new_tokenizer(job))?;
     let validator = Validator {
         preprocess: run.preprocess.clone(),
         tokenizer: run.tokenizer.clone(),
-        template: job.settings.run.template.parse()?,
+        templates: job.settings.eval.templates()?,
         labels: None,
-        warn: job.warn,
+        objective: job.settings.optim.objective,
+        batch: job.settings.eval.batch.unwrap_or(job.settings.optim.batch),
+        threads: job.decode_threads,
     };
     let Settings { data, optim, run: every, .. } = &job.settings;
     let options = LoaderOptions {
@@ -47,7 +49,7 @@ pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
     let mut log = Log::open(&job.out, run.step, optim.steps)?;
     log.say(&summary(&run));
     let skipped_before = run.skipped;
-    let mut figures = Vec::new();
+    let mut validation = Evaluation::default();
     let mut watch = Stopwatch::default();
 
     let objective = optim.objective.objective();
@@ -89,14 +91,14 @@ pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
         }
         let due = every.validate_every > 0 && run.step % every.validate_every == 0;
         if !job.val.is_empty() && (due || last) {
-            figures = validator.run(&mut run.network, &job.val)?;
+            validation = validator.run(&mut run.network, &job.val)?;
             run.network.set_training(true);
-            log.validation(run.step, &figures)?;
+            log.validation(run.step, &validation)?;
             watch = Stopwatch::default();
         }
     }
     log.say(&format!("{} steps done, the checkpoint is {}", run.step, job.out.display()));
-    Ok(figures)
+    Ok(validation)
 }
 
 /// The tokenizer of a new run; its vocabulary must fit the network's.

@@ -1,5 +1,6 @@
 //! The settings of a training run: a TOML file, checked in full before any work starts.
 
+mod eval;
 mod model;
 mod optim;
 mod sections;
@@ -13,6 +14,7 @@ use clip_model::preprocess::Preprocess;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+pub use eval::EvalSettings;
 pub use model::{ModelSettings, PreprocessSettings, suits};
 pub use optim::OptimSettings;
 pub use sections::{DataSettings, RunSettings};
@@ -30,6 +32,9 @@ pub struct Settings {
     /// The optimiser and its schedule.
     #[serde(default)]
     pub optim: OptimSettings,
+    /// What validation measures; nothing here changes what is trained.
+    #[serde(default)]
+    pub eval: EvalSettings,
     /// What is written and when; nothing here changes the result.
     #[serde(default)]
     pub run: RunSettings,
@@ -52,7 +57,10 @@ impl Settings {
     /// # Errors
     /// [`Error::Settings`] and those of the network's sizes, with the field.
     pub fn parse(text: &str) -> Result<Settings> {
-        let settings: Settings = toml::from_str(text).map_err(|e| Error::Settings(e.to_string()))?;
+        let settings: Settings = match eval::renamed(text)? {
+            Some(table) => table.try_into().map_err(|e| Error::Settings(e.to_string()))?,
+            None => toml::from_str(text).map_err(|e| Error::Settings(e.to_string()))?,
+        };
         settings.validate()?;
         Ok(settings)
     }
@@ -91,16 +99,13 @@ impl Settings {
             from_0("clip", o.clip),
             named(run.log_every > 0, "run.log_every is 0, expected 1 or more"),
             named(run.checkpoint_every > 0, "run.checkpoint_every is 0, expected 1 or more"),
-            (
-                run.template.contains("{}"),
-                format!("run.template {:?} has no {{}} for the class name", run.template),
-            ),
         ] {
             if !holds {
                 return Err(Error::Settings(otherwise));
             }
         }
         self.data.augment.validate()?;
+        self.eval.validate()?;
         self.model.preprocess.over(Preprocess::default())?;
         self.model.config().map(|_| ())
     }
@@ -127,7 +132,7 @@ impl Settings {
         self.model.preprocess.over(Preprocess { size, ..Preprocess::default() })
     }
 
-    /// The fields outside `[run]` in which `other` differs, each with both values; empty when there are none.
+    /// The fields outside `[run]` and `[eval]` in which `other` differs, each with both values; empty when there are none.
     pub fn difference(&self, other: &Settings) -> Result<Vec<String>> {
         let (before, now) = (self.fields()?, other.fields()?);
         let names: BTreeMap<&String, ()> = before.keys().chain(now.keys()).map(|name| (name, ())).collect();
@@ -140,9 +145,10 @@ impl Settings {
             .collect())
     }
 
-    /// Every field outside `[run]`, by its name with the section's.
+    /// Every field outside `[run]` and `[eval]`, by its name with the section's.
     fn fields(&self) -> Result<BTreeMap<String, String>> {
-        let settings = Settings { run: RunSettings::default(), ..self.clone() };
+        let settings =
+            Settings { run: RunSettings::default(), eval: EvalSettings::default(), ..self.clone() };
         let table = toml::Table::try_from(&settings).map_err(|e| Error::Settings(e.to_string()))?;
         let mut fields = BTreeMap::new();
         flatten("", &table, &mut fields);
@@ -210,7 +216,20 @@ mod tests {
             ("[model]\nname = \"RN50\"\n[data]\nshuffle_buffer = 0", "data.shuffle_buffer is 0"),
             ("[model]\nname = \"RN50\"\n[data.augment]\nink = 2", "augment.ink is 2, expected 0 to 1"),
             ("[model]\nname = \"RN50\"\n[data.augment]\nflip = 0.5", "unknown field `flip`"),
-            ("[model]\nname = \"RN50\"\n[run]\ntemplate = \"a photo\"", "run.template"),
+            ("[model]\nname = \"RN50\"\n[eval]\nbatch = 1", "eval.batch is 1"),
+            ("[model]\nname = \"RN50\"\n[eval]\ntemplates = []", "eval.templates is empty"),
+            (
+                "[model]\nname = \"RN50\"\n[eval]\ntemplates = [\"a photo\"]",
+                "eval.templates: prompt: template \"a photo\" has no {}",
+            ),
+            (
+                "[model]\nname = \"RN50\"\n[run]\ntemplate = 5",
+                "run.template is of type integer, expected a text",
+            ),
+            (
+                "[model]\nname = \"RN50\"\n[run]\ntemplate = \"{}\"\n[eval]\ntemplates = [\"{}\"]",
+                "run.template is the former name of eval.templates: leave it out",
+            ),
         ] {
             let message = Settings::parse(toml).unwrap_err().to_string();
             assert!(message.contains(part), "{toml}: {message}");
@@ -222,10 +241,11 @@ mod tests {
     }
 
     #[test]
-    fn differences_are_named_and_those_in_run_do_not_count() {
+    fn differences_are_named_and_those_that_train_nothing_do_not_count() {
         let before = Settings::parse(SMALL).unwrap();
         let mut now = before.clone();
         now.run.log_every = 7;
+        now.eval.batch = Some(64);
         assert!(before.difference(&now).unwrap().is_empty());
         now.optim.lr = 0.25;
         now.model.activation = Some(clip_model::config::Activation::Gelu);

@@ -29,8 +29,6 @@ pub struct RunSettings {
     pub checkpoint_every: u64,
     /// Steps between validations on the validation shards; there is one at the end as well. 0: at the end only.
     pub validate_every: u64,
-    /// Prompt of zero-shot validation, `{}` stands for the class name.
-    pub template: String,
     /// Number format of the weights in `open_clip_model.safetensors`: `fp32` or `fp16` (half the size).
     pub weights: WeightFormat,
 }
@@ -48,12 +46,6 @@ impl Default for DataSettings {
 
 impl Default for RunSettings {
     fn default() -> Self {
-        RunSettings {
-            log_every: 50,
-            checkpoint_every: 1000,
-            validate_every: 0,
-            template: "{}".into(),
-            weights: WeightFormat::Fp32,
-        }
+        RunSettings { log_every: 50, checkpoint_every: 1000, validate_every: 0, weights: WeightFormat::Fp32 }
     }
 }
