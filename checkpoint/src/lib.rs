@@ -38,4 +38,4 @@ pub use layout::open_clip::{CONFIG, OpenClip, WEIGHTS};
 pub use positions::{Places, Resized};
 pub use safetensors::Dtype;
 pub use weights::{TensorRef, Weights};
-pub use write::{Layout, Source, WeightFormat, write, write_into, write_weights};
+pub use write::{Layout, Source, WeightFormat, write, write_into, write_weights, write_weights_unsynced};

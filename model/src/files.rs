@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::memory;
-use crate::temporary::{Folder, Parents, TemporaryFile};
+use crate::temporary::{self, Folder, Parents, TemporaryFile};
 
 /// Largest picture file that is read, bytes.
 pub const IMAGE_LIMIT: u64 = 1 << 30;
@@ -132,6 +132,50 @@ pub fn write_atomically(
     temporary.file().sync_all().map_err(fail)?;
     widen_permissions(temporary.file()).map_err(fail)?;
     temporary.rename(path).map_err(|e| Error::io("rename", path, e))
+}
+
+/// Writes `path`, in place of an older file, without syncing it: in a folder that has no name yet, which is synced whole
+/// ([`sync_folder`]) before it gets one.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_unsynced(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<&mut File>) -> std::io::Result<()>,
+) -> Result<()> {
+    let mut file = File::create(path).map_err(|e| Error::io("create", path, e))?;
+    let mut out = BufWriter::with_capacity(1 << 20, &mut file);
+    fill(&mut out).and_then(|()| out.flush()).map_err(|e| Error::io("write", path, e))
+}
+
+/// Waits until the files in `folder`, and their names, are on the disk.
+///
+/// # Errors
+/// [`Error::Io`]; also when the system finds only now that the disk is full.
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    let sync = |path: &Path| File::open(path)?.sync_all();
+    let entries = std::fs::read_dir(folder).map_err(|e| Error::io("read", folder, e))?;
+    for entry in entries {
+        let path = entry.map_err(|e| Error::io("read", folder, e))?.path();
+        sync(&path).map_err(|e| Error::io("write", &path, e))?;
+    }
+    // Elsewhere a folder cannot be opened.
+    #[cfg(unix)]
+    sync(folder).map_err(|e| Error::io("write", folder, e))?;
+    Ok(())
+}
+
+/// Gives the file `from` a second name, in place of whatever file has it, at once. Where the file system knows no second
+/// names, `to` becomes a copy.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn link(from: &Path, to: &Path) -> Result<()> {
+    if temporary::link(from, to).is_ok() {
+        return Ok(());
+    }
+    let mut file = open(from)?;
+    write_atomically(to, |out| std::io::copy(&mut file, out).map(drop))
 }
 
 /// The folder that holds `path`.
@@ -278,6 +322,25 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert_eq!(write_hashed(file.path(), b"hello, world").unwrap(), hash);
         assert_eq!((written.as_slice(), sha256(file.path()).unwrap()), (&b"hello, world"[..], hash));
+    }
+
+    #[test]
+    fn a_second_name_takes_the_place_of_a_file() {
+        let root = tempfile::tempdir().unwrap();
+        let [from, to] = ["from", "to"].map(|name| root.path().join(name));
+        write_unsynced(&from, |out| out.write_all(b"new")).unwrap();
+        std::fs::write(&to, "old").unwrap();
+        // Also when it has that name already.
+        for _ in 0..2 {
+            link(&from, &to).unwrap();
+            assert_eq!(std::fs::read(&to).unwrap(), b"new");
+            assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 2);
+        }
+        sync_folder(root.path()).unwrap();
+        assert!(link(&root.path().join("missing"), &to).is_err());
+        assert_eq!(std::fs::read(&to).unwrap(), b"new");
+        let message = write_unsynced(&root.path().join("no/such"), |_| Ok(())).unwrap_err().to_string();
+        assert!(message.contains("cannot create"), "{message}");
     }
 
     #[test]

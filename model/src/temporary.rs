@@ -159,6 +159,42 @@ impl TemporaryFile {
     }
 }
 
+/// Gives `from` a second name in place of the file that has it.
+pub(crate) fn link(from: &Path, to: &Path) -> Result<()> {
+    let name = to.file_name().ok_or(std::io::ErrorKind::InvalidInput)?;
+    let mut first = std::ffi::OsString::from(PREFIX);
+    first.push(name);
+    let first = to.with_file_name(first);
+    // Quick enough for a program that ends to wait for it.
+    uninterrupted(|| {
+        fs::hard_link(from, &first)?;
+        let renamed = fs::rename(&first, to);
+        // Two names of one file are left as they are by a rename.
+        let _ = fs::remove_file(&first);
+        renamed
+    })
+}
+
+/// Removes from `folder` the temporary files and folders of processes that were killed; how many there were. Only for a folder
+/// in which no process is at work.
+///
+/// # Errors
+/// [`Error`] when the folder cannot be read, or one of them not removed.
+pub fn remove_left_overs(folder: &Path) -> Result<usize> {
+    let mut count = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+            match entry.file_type()?.is_dir() {
+                true => fs::remove_dir_all(entry.path())?,
+                false => fs::remove_file(entry.path())?,
+            }
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
 /// Runs `f` while the list of [`record_in`] is locked, so that a program that ends waits for it: for several renames of
 /// which none must be missing.
 ///
@@ -222,6 +258,18 @@ mod tests {
         drop(made);
         assert!(root.path().join("a/b/file").exists() && !inner.exists());
         assert!(!is_recorded(root.path()));
+    }
+
+    #[test]
+    fn left_overs_of_a_dead_process_are_removed_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        Folder::create_in(root.path()).unwrap().keep();
+        fs::write(root.path().join(".tmp-half"), "half").unwrap();
+        fs::write(root.path().join("tmp-mine"), "whole").unwrap();
+        assert_eq!(remove_left_overs(root.path()).unwrap(), 2);
+        let names: Vec<_> = fs::read_dir(root.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["tmp-mine"]);
+        assert!(remove_left_overs(&root.path().join("missing")).is_err());
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! pages of the manual, and progress on a terminal or in plain lines.
 //!
 //! Exit status of every program: 0 when all went well, 1 when something failed, 2 for wrong arguments. A program that is
-//! interrupted or terminated removes what it has half written and ends by that signal (130 and 143 in a shell).
+//! interrupted or terminated removes what it has half written and ends by that signal (130 and 143 in a shell); one whose work
+//! can be stopped well ([`stop`]) does that first.
 
 pub mod input;
 mod lifeline;
@@ -11,6 +12,7 @@ pub mod pages;
 mod progress;
 #[cfg(unix)]
 mod signals;
+pub mod stop;
 mod unfinished;
 
 use std::fmt;
@@ -46,8 +48,19 @@ pub fn start() {
 
 /// Says what went wrong as `error: what: why: ...` on one line of standard error, and gives the exit status.
 ///
-/// When the reader of standard output has gone (`| head -1`), the program ends quietly and well.
+/// When the reader of standard output has gone (`| head -1`), the program ends quietly and well. One that a signal asked to stop
+/// ([`stop::asked`]) ends by that signal.
 pub fn finish(result: anyhow::Result<()>) -> ExitCode {
+    let status = told(result);
+    #[cfg(unix)]
+    if let Some(signal) = stop::signal() {
+        signals::end_by(signal);
+    }
+    status
+}
+
+/// Says what went wrong, and gives the exit status.
+fn told(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     while unfinished::is_removed() {
         // The process is being ended by a signal, which is what a shell is to see, not the error that this caused.

@@ -7,13 +7,14 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXCPU, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 
-use crate::unfinished;
+use crate::{note, stop, unfinished};
 
 /// By which a person, a terminal or a limit ends a program.
 const ENDING: [i32; 5] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXCPU];
 
 /// Starts a thread that waits for SIGHUP, SIGINT, SIGQUIT, SIGTERM and SIGXCPU. At the first one it removes the temporary files and ends the
-/// process by that very signal, so that a shell sees what happened and a script stops at Ctrl-C.
+/// process by that very signal, so that a shell sees what happened and a script stops at Ctrl-C. Where the program can be asked to
+/// stop ([`stop::asked`]), the first one asks, and the second one ends it.
 ///
 /// Where the thread cannot be started, signals do what they always did. A file that passes the limit of `ulimit -f` is an
 /// error of the writing, and no signal.
@@ -25,16 +26,24 @@ pub fn watch() {
         let signals = ENDING.into_iter().filter(|&signal| !is_ignored(signal));
         let Ok(mut signals) = Signals::new(signals) else { return };
         let _ = ready.send(());
-        if let Some(signal) = signals.forever().next() {
-            unfinished::remove_all();
-            let _ = low_level::emulate_default_handler(signal);
-            // Were there no such handler: the status that a shell gives to the signal.
-            low_level::exit(128 + signal);
+        for signal in signals.forever() {
+            match signal != SIGQUIT && stop::ask(signal) {
+                true => note("stopping after this step, which is saved; a second signal ends at once"),
+                false => end_by(signal),
+            }
         }
     };
     let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(wait);
     // Until then a signal would end the process at once. An error says that there is no thread to wait for.
     let _ = is_ready.recv();
+}
+
+/// Removes what is half written and ends the process as the signal does where nobody handles it.
+pub fn end_by(signal: i32) -> ! {
+    unfinished::remove_all();
+    let _ = low_level::emulate_default_handler(signal);
+    // Were there no such handler: the status that a shell gives to the signal.
+    low_level::exit(128 + signal)
 }
 
 /// Whether the parent process asked for the signal to be ignored, as `nohup` does; that stays so.

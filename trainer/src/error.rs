@@ -58,7 +58,7 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
-    /// A run was to be resumed with other settings than it was started with.
+    /// A run was to be resumed with other settings than it was started with, and not all were asked for.
     #[error(
         "{} was started with other settings, so resuming would give another run: {difference}; go back to these \
          settings, or start anew in another folder", path.display()
@@ -68,6 +68,27 @@ pub enum Error {
         path: PathBuf,
         /// The fields that differ, with both values.
         difference: String,
+        /// Their names, with commas between: what has to be asked for.
+        names: String,
+    },
+    /// A run was to be resumed with something else that its weights cannot do without.
+    #[error(
+        "{} cannot change what its weights were made for: {difference}; go back to these settings, or start a new run \
+         from its checkpoint", path.display()
+    )]
+    Fixed {
+        /// The output folder.
+        path: PathBuf,
+        /// The fields that differ, with both values.
+        difference: String,
+    },
+    /// The run was asked to stop, and has saved.
+    #[error("stopped after step {step} of {steps}, which is saved")]
+    Stopped {
+        /// Steps done.
+        step: u64,
+        /// Those of the schedule.
+        steps: u64,
     },
     /// A run was to start from a checkpoint of another network than the settings describe.
     #[error(

@@ -16,13 +16,19 @@ mod key {
     pub const EVENT_STEP: u8 = 2 << 3;
     pub const EVENT_FILE_VERSION: u8 = 3 << 3 | 2;
     pub const EVENT_SUMMARY: u8 = 5 << 3 | 2;
+    pub const EVENT_SESSION_LOG: u8 = 7 << 3 | 2;
+    pub const SESSION_LOG_STATUS: u8 = 1 << 3;
     pub const SUMMARY_VALUE: u8 = 1 << 3 | 2;
     pub const VALUE_TAG: u8 = 1 << 3 | 2;
     pub const VALUE_SIMPLE: u8 = 2 << 3 | 5;
 }
 
-/// Writes one event file. TensorBoard shows all files of a folder as one run, so a resumed run opens another one;
-/// where steps come again, the later file's values count.
+/// `SessionLog.START` of TensorFlow's `event.proto`.
+const START: u64 = 1;
+
+/// Writes one event file. TensorBoard shows all files of a folder as one run, so a resumed run opens another one. It begins with
+/// the start of a session at the first step that it holds, which has TensorBoard forget what earlier files say of that step and
+/// later ones: those steps are done again.
 #[derive(Debug)]
 pub struct EventWriter {
     path: PathBuf,
@@ -31,11 +37,11 @@ pub struct EventWriter {
 
 impl EventWriter {
     /// Opens a new file in `dir`, which is made if need be. Its name is `events.out.tfevents.SECONDS.clip-train.N`, with
-    /// the first N that is free.
+    /// the first N that is free. `first` is the first step that it will hold.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn create(dir: &Path) -> Result<EventWriter> {
+    pub fn create(dir: &Path, first: u64) -> Result<EventWriter> {
         std::fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
         let seconds = now() as u64;
         let mut number = 0;
@@ -51,6 +57,11 @@ impl EventWriter {
         let mut version = event(0);
         bytes(&mut version, key::EVENT_FILE_VERSION, b"brain.Event:2");
         writer.record(&version)?;
+        let mut start = event(first);
+        let mut status = vec![key::SESSION_LOG_STATUS];
+        varint(&mut status, START);
+        bytes(&mut start, key::EVENT_SESSION_LOG, &status);
+        writer.record(&start)?;
         writer.flush()?;
         Ok(writer)
     }
@@ -145,11 +156,11 @@ mod tests {
     #[test]
     fn a_second_writer_opens_a_second_file() {
         let dir = tempfile::tempdir().unwrap();
-        let mut first = EventWriter::create(dir.path()).unwrap();
+        let mut first = EventWriter::create(dir.path(), 1).unwrap();
         first.scalar(1, "loss", 0.5).unwrap();
         first.flush().unwrap();
         let length = std::fs::metadata(first.path()).unwrap().len();
-        let second = EventWriter::create(dir.path()).unwrap();
+        let second = EventWriter::create(dir.path(), 1).unwrap();
         assert_ne!(first.path(), second.path());
         assert_eq!(std::fs::metadata(first.path()).unwrap().len(), length);
     }
@@ -159,7 +170,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         std::fs::write(&file, b"").unwrap();
-        let message = EventWriter::create(&file.join("logs")).unwrap_err().to_string();
+        let message = EventWriter::create(&file.join("logs"), 1).unwrap_err().to_string();
         assert!(message.contains("cannot create") && message.contains("logs"), "{message}");
     }
 }

@@ -24,15 +24,31 @@ pub struct Job {
     pub device: Device,
     /// Go on with the run in the output folder.
     pub resume: bool,
+    /// What may differ from the run that is gone on with: names of settings (`optim.lr`) or of sections (`optim`), `shards`,
+    /// `device`.
+    pub resume_with: Vec<String>,
     /// A checkpoint whose weights, vocabulary and preprocessing are the first ones, and whose network is the run's.
     pub init: Option<PathBuf>,
+    /// A checkpoint to learn from, see [`crate::objective::Distillation`].
+    pub teacher: Option<PathBuf>,
     /// Threads that decode pictures.
     pub decode_threads: usize,
     /// Takes the warnings about samples that are left out, and about weights that are not as they were stored.
     pub warn: Warn,
+    /// Asked after each step: whether to save and stop.
+    pub stop: fn() -> bool,
 }
 
 impl Job {
+    /// The kind of device: its number changes nothing.
+    pub(crate) fn device_name(&self) -> String {
+        match self.device {
+            Device::Cpu => "cpu".to_owned(),
+            Device::Cuda(_) => "cuda".to_owned(),
+            other => format!("{other:?}").to_lowercase(),
+        }
+    }
+
     /// The training shards' file names alone: a run may go on with its data in another place.
     pub(crate) fn shard_names(&self) -> Vec<String> {
         let name =

@@ -1,19 +1,23 @@
 //! Trains CLIP models with libtorch: `clip-train`.
 //!
 //! [`train`] is the loop and [`step`] one step of it; [`network`] is the network of `clip-model` over libtorch;
-//! `clip-data` turns shards into batches; [`state`] is the output folder. The checkpoints that come out are in OpenCLIP's
+//! `clip-data` turns shards into batches; [`state`] is the output folder, [`log`], [`diagnosis`] and [`curves`] tell how it goes. The checkpoints that come out are in OpenCLIP's
 //! hub layout. Only this crate links libtorch; its types stay inside.
 
 pub mod average;
+pub mod curves;
 pub mod device;
+pub mod diagnosis;
 mod error;
 pub mod events;
+pub mod figure;
 pub mod formats;
 pub mod gradients;
 pub mod init;
 pub mod inputs;
 pub mod job;
 pub mod log;
+pub mod memory;
 pub mod network;
 pub mod objective;
 pub mod optimizer;

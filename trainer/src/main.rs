@@ -9,12 +9,12 @@ use clap::{CommandFactory, Parser};
 use clip_checkpoint::Checkpoint;
 use clip_data::expand;
 use clip_model::templates::{Template, parse_labels};
-use clip_program::{input, note};
+use clip_program::{input, note, stop};
 use clip_trainer::settings::Settings;
 use clip_trainer::train::train;
 use clip_trainer::validate::{ShardFigures, Validator};
 use clip_trainer::{Error, Job, Network, Precision};
-use clip_trainer::{device, start};
+use clip_trainer::{device, memory, start};
 
 /// Trains a CLIP model from image-text pairs, or evaluates a checkpoint (--evaluate).
 ///
@@ -45,10 +45,17 @@ struct Arguments {
     /// Go on with the run in the output folder, as if it had never stopped
     #[arg(long)]
     resume: bool,
+    /// With --resume: what may differ from the run that was stopped: settings (optim.steps) or sections (optim), shards,
+    /// device; with commas between
+    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "resume")]
+    resume_with: Vec<String>,
     /// A checkpoint to start from instead of random weights: its network, weights, vocabulary and preprocessing. A folder or
     /// file in any layout that clip-export opens, or the name of a model on the Hugging Face hub (ORGANISATION/NAME)
     #[arg(long, value_name = "CHECKPOINT", conflicts_with = "resume")]
     init: Option<PathBuf>,
+    /// A checkpoint to learn from besides: its similarities of the batch's pictures and texts (optim.distill); named as for --init
+    #[arg(long, value_name = "CHECKPOINT")]
+    teacher: Option<PathBuf>,
     /// Train a byte-level BPE vocabulary of N tokens from the captions, whatever the settings say
     #[arg(long, value_name = "N")]
     vocab_size: Option<usize>,
@@ -56,7 +63,7 @@ struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
     /// Evaluate this checkpoint on the --val shards instead of training
-    #[arg(long, value_name = "CHECKPOINT", conflicts_with_all = ["config", "data", "out", "resume", "init", "vocab_size"], requires = "val")]
+    #[arg(long, value_name = "CHECKPOINT", conflicts_with_all = ["config", "data", "out", "resume", "resume_with", "init", "teacher", "vocab_size"], requires = "val")]
     evaluate: Option<PathBuf>,
     /// With --evaluate: prompt of a class name
     #[arg(long, default_value = "{}", requires = "evaluate")]
@@ -71,7 +78,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    keep_freed_memory();
+    memory::keep_freed();
     clip_program::start();
     if let Some(status) = clip_program::pages::asked_for(Arguments::command) {
         return status;
@@ -99,17 +106,6 @@ fn failure(panic: &(dyn Any + Send)) -> anyhow::Error {
     anyhow!("the computation failed: {first}; where memory ran out, a smaller optim.batch needs less")
 }
 
-/// Tells glibc's allocator to keep what is freed: every step allocates the same large tensors, and to get them from the
-/// kernel anew means a page fault for each 4 KiB.
-fn keep_freed_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: plain settings, before any other thread runs.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_MAX, 0);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
-    }
-}
-
 fn run(arguments: &Arguments) -> Result<()> {
     let device = arguments.device;
     device::open(device)?;
@@ -123,18 +119,30 @@ fn run(arguments: &Arguments) -> Result<()> {
     let val = expand(&arguments.val)?;
     let figures = match (&arguments.evaluate, &arguments.config, &arguments.out) {
         (Some(checkpoint), _, _) => evaluate(arguments, checkpoint, &val, device)?,
-        (None, Some(config), Some(out)) => train(&Job {
-            settings: settings(config, arguments.vocab_size)?,
-            data: expand(&arguments.data)?,
-            val,
-            out: out.clone(),
-            device,
-            resume: arguments.resume,
-            init: arguments.init.as_deref().map(|name| start::find(name, note)).transpose()?,
-            decode_threads: threads,
-            warn: note,
-        })
-        .map_err(with_option)?,
+        (None, Some(config), Some(out)) => {
+            let job = Job {
+                settings: settings(config, arguments.vocab_size)?,
+                data: expand(&arguments.data)?,
+                val,
+                out: out.clone(),
+                device,
+                resume: arguments.resume,
+                resume_with: arguments.resume_with.clone(),
+                init: arguments.init.as_deref().map(|name| start::find(name, note)).transpose()?,
+                teacher: arguments.teacher.as_deref().map(|name| start::find(name, note)).transpose()?,
+                decode_threads: threads,
+                warn: note,
+                stop: stop::asked,
+            };
+            match train(&job) {
+                // The program ends by the signal that asked for it.
+                Err(stopped @ Error::Stopped { .. }) => {
+                    note(&format!("{stopped}; --resume goes on from there"));
+                    return Ok(());
+                }
+                result => result.map_err(with_option)?,
+            }
+        }
         _ => bail!("--config, --data and -o are needed"),
     };
     let lines = match arguments.json {
@@ -150,9 +158,13 @@ fn run(arguments: &Arguments) -> Result<()> {
 
 /// An error of a run with the option that helps, which the library does not know.
 fn with_option(error: Error) -> anyhow::Error {
-    let advice = match error {
-        Error::RunExists(_) => "go on with it (--resume) or choose another folder",
-        Error::NoRun(_) => "start the run without --resume",
+    let advice = match &error {
+        Error::RunExists(_) => "go on with it (--resume) or choose another folder".to_owned(),
+        Error::NoRun(_) => "start the run without --resume".to_owned(),
+        Error::SettingsChanged { names, .. } => {
+            format!("or ask for another run from here on with --resume-with {names}")
+        }
+        Error::Fixed { .. } => "which --init takes".to_owned(),
         _ => return error.into(),
     };
     anyhow!("{error}; {advice}")

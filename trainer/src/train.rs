@@ -1,13 +1,23 @@
 //! The training loop.
 
+use std::time::Instant;
+
+use clip_checkpoint::Checkpoint;
 use clip_data::{Loader, LoaderOptions, check_shards, read_captions};
 use clip_model::shapes::summarize;
 use clip_model::{Tokenizer, tokenizer};
+use tch::Device;
 
+use crate::curves;
+use crate::diagnosis::Diagnosis;
 use crate::error::{Error, Result};
+use crate::figure;
 use crate::inputs::Inputs;
 use crate::job::Job;
 use crate::log::{Log, StepFigures, Stopwatch};
+use crate::memory;
+use crate::network::Network;
+use crate::objective::{Distillation, Objective, ObjectiveName, Teacher};
 use crate::schedule::learning_rate;
 use crate::settings::Settings;
 use crate::state::{self, Run};
@@ -17,10 +27,15 @@ use crate::validate::{ShardFigures, Validator};
 /// Trains until the last step of the schedule, and gives the last validation.
 ///
 /// # Errors
-/// Those of [`state::start`], of reading shards and of writing checkpoints; [`Error::NotFinite`].
+/// Those of [`state::start`], of reading shards and of writing checkpoints; [`Error::NotFinite`]; [`Error::Stopped`] when
+/// [`Job::stop`] asked for it, after a save.
 pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
     // Before anything is created: a misspelt validation shard would show only at the first validation.
     check_shards(&[&job.data[..], &job.val].concat())?;
+    let Settings { data, optim, run: every, .. } = &job.settings;
+    if every.keep_best.is_some() && job.val.is_empty() {
+        return Err(Error::Settings("run.keep_best needs validation shards".to_owned()));
+    }
     let mut run = state::start(job, || new_tokenizer(job))?;
     let validator = Validator {
         preprocess: run.preprocess.clone(),
@@ -29,7 +44,6 @@ pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
         labels: None,
         warn: job.warn,
     };
-    let Settings { data, optim, run: every, .. } = &job.settings;
     let options = LoaderOptions {
         batch: optim.batch,
         seed: optim.seed,
@@ -44,13 +58,15 @@ pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
         warn: job.warn,
     };
     let mut loader = Loader::new(&job.data, options)?;
+    let objective = objective(job, &run)?;
     let mut log = Log::open(&job.out, run.step, optim.steps)?;
-    log.say(&summary(&run));
+    begin(&run, &mut log)?;
+    let mut diagnosis = Diagnosis::new(chance(job), optim.warmup);
     let skipped_before = run.skipped;
     let mut figures = Vec::new();
     let mut watch = Stopwatch::default();
+    let mut saved = Instant::now();
 
-    let objective = optim.objective.objective();
     run.network.set_training(true);
     while run.step < optim.steps {
         let lr = learning_rate(optim, run.step);
@@ -64,39 +80,103 @@ pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
             optim,
             lr,
         )?;
+        if let Some(average) = &mut run.average {
+            average.update(&run.network.parameters)?;
+        }
         run.step += 1;
         run.position = batch.position;
         run.skipped = skipped_before + batch.skipped;
         watch.count(batch.size);
         log.tick(run.step);
 
-        let last = run.step == optim.steps;
-        if run.step % every.log_every == 0 || last {
-            let (samples_per_second, data_wait) = watch.lap();
-            log.step(&StepFigures {
+        let (last, stop) = (run.step == optim.steps, (job.stop)());
+        if every.log_every.divides(run.step) || last || stop {
+            let lap = watch.lap();
+            let line = StepFigures {
                 step: run.step,
                 loss: outcome.loss,
                 lr,
                 logit_scale: run.network.logit_scale().f_double_value(&[])?,
                 gradient_norm: outcome.gradient_norm,
-                samples_per_second,
-                data_wait,
+                samples_per_second: lap.samples_per_second,
+                data_wait: lap.data_wait,
+                save_seconds: lap.save_seconds,
+                memory: memory::resident(),
+                samples: run.position,
+                epoch: None,
                 skipped: run.skipped,
-            })?;
+            };
+            log.step(&line)?;
+            diagnosis.look(&line).iter().try_for_each(|text| log.diagnosis(run.step, text))?;
         }
-        if run.step % every.checkpoint_every == 0 || last {
-            run.save()?;
+        let minutes = saved.elapsed().as_secs_f64() / 60.0;
+        let is_time = every.checkpoint_minutes > 0.0 && minutes >= every.checkpoint_minutes;
+        if every.checkpoint_every.divides(run.step) || is_time || last || stop {
+            watch.saving(|| run.save())?;
+            saved = Instant::now();
         }
-        let due = every.validate_every > 0 && run.step % every.validate_every == 0;
-        if !job.val.is_empty() && (due || last) {
-            figures = validator.run(&mut run.network, &job.val)?;
+        if stop && !last {
+            run.finish_save()?;
+            curves::draw(&job.out)?;
+            return Err(Error::Stopped { step: run.step, steps: optim.steps });
+        }
+        if !job.val.is_empty() && (every.validate_every.divides(run.step) || last) {
+            let validate = |network: &mut Network| validator.run(network, &job.val);
+            figures = match &run.average {
+                Some(average) => average.shown(&mut run.network, validate)??,
+                None => validate(&mut run.network)?,
+            };
             run.network.set_training(true);
             log.validation(run.step, &figures)?;
+            if let Some((name, value)) = every.keep_best.and_then(|best| figure::mean(best, &figures)) {
+                run.keep_if_best(name, value)?;
+            }
             watch = Stopwatch::default();
         }
     }
+    run.finish_save()?;
+    curves::draw(&job.out)?;
+    diagnosis.at_end().iter().try_for_each(|text| log.diagnosis(run.step, text))?;
     log.say(&format!("{} steps done, the checkpoint is {}", run.step, job.out.display()));
     Ok(figures)
+}
+
+/// What the settings and `job` ask to train for.
+fn objective(job: &Job, run: &Run) -> Result<Box<dyn Objective>> {
+    let optim = &job.settings.optim;
+    let own = optim.objective.objective();
+    let Some(path) = &job.teacher else { return Ok(own) };
+    let student = (&run.preprocess, &run.tokenizer, run.network.config.text.context_length);
+    let teacher = Teacher::open(&Checkpoint::open(path)?, student, job.device, optim.precision)?;
+    Ok(Box::new(Distillation::new(teacher, own, optim.distill)))
+}
+
+/// How often something is done: every so many steps, 0 for never.
+trait Every {
+    /// Whether it is its turn after `step` steps.
+    fn divides(self, step: u64) -> bool;
+}
+
+impl Every for u64 {
+    fn divides(self, step: u64) -> bool {
+        self > 0 && step.is_multiple_of(self)
+    }
+}
+
+/// The loss of guessing, where the objective has one.
+fn chance(job: &Job) -> Option<f64> {
+    let optim = &job.settings.optim;
+    (optim.objective == ObjectiveName::Contrastive).then(|| (optim.batch as f64).ln())
+}
+
+/// Says what begins.
+fn begin(run: &Run, log: &mut Log) -> Result<()> {
+    log.say(&summary(run));
+    if run.job.resume {
+        log.resumed(run.step, &run.changed)?;
+        run.changed.iter().for_each(|change| log.say(&format!("changed: {change}")));
+    }
+    Ok(())
 }
 
 /// The tokenizer of a new run; its vocabulary must fit the network's.
@@ -120,7 +200,19 @@ fn new_tokenizer(job: &Job) -> Result<Tokenizer> {
 
 fn summary(run: &Run) -> String {
     let size = summarize(&run.network.config);
-    let how = if run.job.resume { format!("going on at step {}", run.step) } else { "starting".to_owned() };
+    let how = match run {
+        Run { job: Job { resume: false, .. }, .. } => "starting".to_owned(),
+        Run { step, changed, .. } if !changed.is_empty() => {
+            format!(
+                "going on at step {step}, from here on as another run (not bit for bit the one that was started)"
+            )
+        }
+        // On a GPU, sums are added up in no fixed order.
+        Run { step, job: Job { device: Device::Cpu, .. }, .. } => {
+            format!("going on at step {step}, bit for bit as if the run had never stopped")
+        }
+        Run { step, .. } => format!("going on at step {step}"),
+    };
     format!(
         "{how}: {:.1} M parameters, {:.2} GFLOP an image, {} steps of {} pairs, {:?}",
         size.parameters() as f64 / 1e6,

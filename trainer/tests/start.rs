@@ -55,9 +55,12 @@ fn job(folder: &Path, toml: &str, init: &Path, out: &str) -> Job {
         out: folder.join(out),
         device: Device::Cpu,
         resume: false,
+        resume_with: Vec::new(),
         init: Some(init.to_owned()),
+        teacher: None,
         decode_threads: 1,
         warn: |_| {},
+        stop: || false,
     }
 }
 

@@ -2,94 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+mod runs;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use clip_checkpoint::Checkpoint;
-use clip_checkpoint::Weights;
-use clip_trainer::settings::Settings;
-use clip_trainer::state::STATE;
+use clip_checkpoint::{Checkpoint, Weights};
+use clip_trainer::state::TRAINING;
 use clip_trainer::train::train;
 use clip_trainer::{Error, Job, Precision};
-use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
-
-const RESNET: &str = "resnet = { image_size = 32, layers = [1, 1, 1, 1], width = 8 }";
-const VIT: &str = "vit = { image_size = 32, patch_size = 16, width = 32, layers = 2, head_width = 16 }";
-
-fn settings(tower: &str, optim: &str) -> String {
-    format!(
-        "[model]\nembed_dim = 32\n{tower}\n\
-         text = {{ context_length = 12, vocab_size = 520, width = 32, heads = 2, layers = 2 }}\n\
-         [data]\ntokenizer = \"train\"\nshuffle_buffer = 8\n\
-         [optim]\nbatch = 8\nseed = 1\n{optim}\n[run]\nlog_every = 1\ncheckpoint_every = 2\n"
-    )
-}
-
-/// A shard of 16 pictures in as many colours, which their captions name.
-fn shard(folder: &Path, name: &str) -> PathBuf {
-    let mut tar = tar::Builder::new(Vec::new());
-    for n in 0..16u8 {
-        let pixels: Vec<u8> = [(n & 3) * 80, (n >> 2) * 80, 255 - n * 15].repeat(20 * 30);
-        let mut png = Vec::new();
-        PngEncoder::new(&mut png).write_image(&pixels, 20, 30, ExtendedColorType::Rgb8).unwrap();
-        let caption = format!("colour number {n}\na picture of the colour {n}\n");
-        for (extension, bytes) in [("png", png), ("txt", caption.into_bytes())] {
-            let mut header = tar::Header::new_ustar();
-            header.set_size(bytes.len() as u64);
-            header.set_mode(0o644);
-            tar.append_data(&mut header, format!("{n:02}.{extension}"), &bytes[..]).unwrap();
-        }
-    }
-    let path = folder.join(name);
-    std::fs::write(&path, tar.into_inner().unwrap()).unwrap();
-    path
-}
-
-fn job(toml: &str, shards: &[PathBuf], out: &Path) -> Job {
-    // Several tests run side by side already.
-    tch::set_num_threads(1);
-    Job {
-        settings: Settings::parse(toml).unwrap(),
-        data: shards.to_vec(),
-        val: vec![],
-        out: out.to_owned(),
-        device: tch::Device::Cpu,
-        resume: false,
-        init: None,
-        decode_threads: 2,
-        warn: |_| {},
-    }
-}
-
-fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_clip-train"));
-    command.args(["--threads", "1"]).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-fn output(arguments: &[&str]) -> (Output, String) {
-    let output = program(arguments).output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    (output, errors)
-}
-
-fn log(folder: &Path) -> Vec<serde_json::Value> {
-    let text = std::fs::read_to_string(folder.join("log.jsonl")).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-/// Name, shape and bytes of every tensor.
-fn tensors(file: &Path) -> Vec<(String, Vec<usize>, Vec<u8>)> {
-    let weights = Weights::open(file).unwrap();
-    let mut names = weights.names();
-    names.sort();
-    let tensor = |name: String| {
-        let found = weights.get(&name).unwrap();
-        (name.clone(), found.shape.to_vec(), found.to_bytes().unwrap())
-    };
-    names.into_iter().map(tensor).collect()
-}
+use runs::{RESNET, VIT, job, log, newest, output, program, settings, shard, tensors};
 
 #[test]
 fn learns_colours_and_evaluates_its_checkpoint() {
@@ -103,7 +26,9 @@ fn learns_colours_and_evaluates_its_checkpoint() {
     job.settings.run.checkpoint_every = 1000;
     let reports = train(&job).unwrap();
 
-    let log = log(&out);
+    let mut log = log(&out);
+    // Whether it had to wait for data depends on what else the machine does.
+    log.retain(|line| line["diagnosis"].is_null());
     let loss = |line: &serde_json::Value| line["loss"].as_f64().unwrap();
     assert_eq!(log.len(), 151, "150 steps and a validation");
     assert!(loss(&log[149]) < 0.7 * loss(&log[0]), "{} {}", log[0], log[149]);
@@ -163,11 +88,13 @@ fn a_killed_run_resumes_bit_for_bit() {
     Checkpoint::open(&broken).unwrap();
 
     assert!(run("broken", &["--resume"]).status().unwrap().success());
-    assert_eq!(tensors(&whole.join(STATE)), tensors(&broken.join(STATE)));
+    assert_eq!(tensors(&newest(&whole).join(TRAINING)), tensors(&newest(&broken).join(TRAINING)));
     let file = clip_checkpoint::WEIGHTS;
     assert_eq!(tensors(&whole.join(file)), tensors(&broken.join(file)));
     let losses = |folder: &Path| -> Vec<String> {
-        log(folder).iter().map(|line| format!("{} {} {}", line["step"], line["loss"], line["lr"])).collect()
+        let lines = log(folder);
+        let steps = lines.iter().filter(|line| line["loss"].is_f64());
+        steps.map(|line| format!("{} {} {}", line["step"], line["loss"], line["lr"])).collect()
     };
     assert_eq!(losses(&whole), losses(&broken));
 }
@@ -231,7 +158,7 @@ fn starts_from_a_checkpoint_in_bf16() {
     assert_eq!(vocabulary(&first), vocabulary(&second));
     let file = clip_checkpoint::WEIGHTS;
     assert_ne!(tensors(&first.join(file)), tensors(&second.join(file)));
-    assert!(log(&second).iter().all(|line| line["loss"].as_f64().is_some_and(f64::is_finite)));
+    assert!(log(&second)[..3].iter().all(|line| line["loss"].as_f64().is_some_and(f64::is_finite)));
 }
 
 #[test]
@@ -242,7 +169,7 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint() {
     let error = train(&job(&settings(VIT, "steps = 9\nlr = 1e38\nwarmup = 0"), &shards, &out)).unwrap_err();
     assert!(matches!(error, Error::NotFinite { step: 2, .. }), "{error}");
     assert!(error.to_string().contains("lower lr"), "{error}");
-    let state = Weights::open(out.join(STATE)).unwrap();
+    let state = Weights::open(newest(&out).join(TRAINING)).unwrap();
     assert_eq!(state.note("step"), Some("0"));
     let start = Checkpoint::open(&out).unwrap();
     assert!(start.tensor("visual.proj").unwrap().to_f32().unwrap().iter().all(|v| v.is_finite()));

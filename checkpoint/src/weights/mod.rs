@@ -19,7 +19,7 @@ use crate::error::{Error, Result, TensorMismatch};
 use view::width;
 
 pub(crate) use origin::Origin;
-pub(crate) use safetensors::{Entry, LONGEST_HEADER, write as write_safetensors};
+pub(crate) use safetensors::{End, Entry, LONGEST_HEADER, write as write_safetensors};
 pub use tensor::TensorRef;
 pub(crate) use tensor::same_shape;
 pub(crate) use view::{View, read_at};

@@ -81,13 +81,23 @@ pub(crate) struct Entry {
     pub shape: Vec<usize>,
 }
 
-/// Writes `path` atomically: `tensors` in the order of the format's own library (wide numbers first, then by name), the bytes
+/// How a file is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Synced, and only then named.
+    Named,
+    /// Neither: it is in a folder that has no name yet, and is synced with it.
+    Unsynced,
+}
+
+/// Writes `path`: `tensors` in the order of the format's own library (wide numbers first, then by name), the bytes
 /// of each by `write`, and `notes` in the header.
 ///
 /// # Errors
 /// [`Error::Io`] when the disk is full, `write` fails, or writes another number of bytes than the header says.
 pub(crate) fn write<T>(
     path: &Path,
+    end_as: End,
     mut tensors: Vec<(Entry, T)>,
     mut notes: HashMap<String, String>,
     write: impl Fn(&T, &mut dyn Write) -> io::Result<()>,
@@ -106,7 +116,7 @@ pub(crate) fn write<T>(
     let mut header = serde_json::to_vec(&metadata).map_err(|source| Error::json(path, source))?;
     // Tensors begin at a multiple of eight bytes.
     header.resize(header.len().next_multiple_of(8), b' ');
-    let written = files::write_atomically(path, |out| {
+    let fill = |out: &mut dyn Write| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
         for (entry, tensor) in &tensors {
@@ -121,8 +131,12 @@ pub(crate) fn write<T>(
             }
         }
         Ok(())
-    });
-    Ok(written?)
+    };
+    match end_as {
+        End::Named => files::write_atomically(path, |out| fill(out))?,
+        End::Unsynced => files::write_unsynced(path, |out| fill(out))?,
+    }
+    Ok(())
 }
 
 /// Counts what goes through it.
@@ -162,7 +176,7 @@ mod tests {
             ("d", Dtype::I64, vec![], vec![3; 8]),
         ];
         let ours = tensors.iter().map(|(name, dtype, shape, data)| (entry(name, *dtype, shape), data));
-        write(&path, ours.collect(), HashMap::new(), |data, out| out.write_all(data)).unwrap();
+        write(&path, End::Named, ours.collect(), HashMap::new(), |data, out| out.write_all(data)).unwrap();
         let views = tensors
             .iter()
             .map(|(name, dtype, shape, data)| (*name, TensorView::new(*dtype, shape.clone(), data).unwrap()));
@@ -177,7 +191,7 @@ mod tests {
         let path = root.path().join("x");
         for n in [3, 5] {
             let tensors = vec![(entry("w", Dtype::F32, &[1]), vec![0u8; n])];
-            let refused = write(&path, tensors, HashMap::new(), |data, out| out.write_all(data));
+            let refused = write(&path, End::Named, tensors, HashMap::new(), |data, out| out.write_all(data));
             let Err(Error::Model(clip_model::Error::Io { source, .. })) = refused else {
                 panic!("{refused:?}")
             };

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::layout::TOKENIZER;
 use crate::layout::hugging_face;
 use crate::layout::open_clip::{self, OpenClip, WEIGHTS};
-use crate::weights::{Entry, Origin, write_safetensors};
+use crate::weights::{End, Entry, Origin, write_safetensors};
 
 /// A layout in which checkpoints are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +75,8 @@ impl Checkpoint {
                 }
                 Layout::HuggingFace => folder.join(hugging_face::WEIGHTS),
             };
-            write_safetensors(&weights, self.tensors_as(layout), HashMap::new(), |source, out| {
+            let tensors = self.tensors_as(layout);
+            write_safetensors(&weights, End::Named, tensors, HashMap::new(), |source, out| {
                 self.write_values(source, out)
             })?;
             // What was written is opened as any reader would.

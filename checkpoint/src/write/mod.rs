@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::Path;
 
-use clip_model::{Tokenizer, files};
+use clip_model::{Tokenizer, files, memory};
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ use crate::checkpoint::Checkpoint;
 use crate::error::Result;
 use crate::layout::TOKENIZER;
 use crate::layout::open_clip::{OpenClip, WEIGHTS};
-use crate::weights::{Entry, write_safetensors};
+use crate::weights::{End, Entry, write_safetensors};
 
 pub use layout::Layout;
 
@@ -42,8 +42,26 @@ pub fn write_weights(
     tensors: &[impl Source],
     metadata: HashMap<String, String>,
 ) -> Result<()> {
-    let entries = tensors.iter().map(|t| (entry(t, Dtype::F32), t)).collect();
-    write_safetensors(path.as_ref(), entries, metadata, |tensor, out| write_singles(*tensor, out))
+    write_safetensors(path.as_ref(), End::Named, singles(tensors), metadata, |t, out| write_singles(*t, out))
+}
+
+/// [`write_weights`] into a folder that has no name yet: not synced, which [`files::sync_folder`] does later for all that is
+/// in it.
+///
+/// # Errors
+/// As [`write_weights`].
+pub fn write_weights_unsynced(
+    path: impl AsRef<Path>,
+    tensors: &[impl Source],
+    metadata: HashMap<String, String>,
+) -> Result<()> {
+    write_safetensors(path.as_ref(), End::Unsynced, singles(tensors), metadata, |t, out| {
+        write_singles(*t, out)
+    })
+}
+
+fn singles<S: Source>(tensors: &[S]) -> Vec<(Entry, &S)> {
+    tensors.iter().map(|tensor| (entry(tensor, Dtype::F32), tensor)).collect()
 }
 
 fn entry(tensor: &impl Source, dtype: Dtype) -> Entry {
@@ -62,7 +80,8 @@ fn write_numbers<const N: usize>(
 ) -> io::Result<()> {
     /// Elements that are encoded at once.
     const PIECE: usize = 1 << 18;
-    let mut buffer = Vec::new();
+    let elements = tensor.shape().iter().product::<usize>().min(PIECE);
+    let mut buffer = memory::with_capacity("a piece of a tensor", elements * N).map_err(io::Error::other)?;
     tensor.read(&mut |values| {
         for piece in values.chunks(PIECE) {
             buffer.resize(piece.len() * N, 0);
@@ -89,7 +108,10 @@ pub fn write(
     steps: u64,
 ) -> Result<()> {
     files::create_folder_atomically(folder.as_ref(), |folder| {
-        write_into(folder, openclip, tokenizer, tensors, steps, WeightFormat::Fp32)
+        write_into(folder, openclip, tokenizer, tensors, steps, WeightFormat::Fp32)?;
+        files::sync_folder(folder)?;
+        // What was written is opened as any reader would: a checkpoint that cannot be read back must not get its name.
+        Checkpoint::open(folder).map(|_| ())
     })
 }
 
@@ -105,8 +127,9 @@ pub enum WeightFormat {
     Fp16,
 }
 
-/// Writes a checkpoint's files into an existing folder, each atomically, in place of older ones. Tensors are written one after
-/// another, so that little more than a piece of one is in memory at any time.
+/// Writes a checkpoint's files into a folder that has no name yet. Tensors are written one after another, so that little more
+/// than a piece of one is in memory at any time. The caller syncs the folder ([`files::sync_folder`]), sees that
+/// [`Checkpoint::open`] takes it, and gives it its name.
 ///
 /// # Errors
 /// As [`write()`].
@@ -134,12 +157,11 @@ pub fn write_into(
         let half = format == WeightFormat::Fp16 && tensor.shape().len() >= 2;
         entries.push((entry(tensor, if half { Dtype::F16 } else { Dtype::F32 }), Some((tensor, half))));
     }
-    write_safetensors(&folder.join(WEIGHTS), entries, HashMap::new(), |source, out| match source {
+    let path = folder.join(WEIGHTS);
+    write_safetensors(&path, End::Unsynced, entries, HashMap::new(), |source, out| match source {
         // PyTorch's `num_batches_tracked`, which OpenCLIP insists on finding.
         None => out.write_all(&(steps as i64).to_le_bytes()),
         Some((tensor, false)) => write_singles(*tensor, out),
         Some((tensor, true)) => write_numbers(*tensor, out, |value| half::f16::from_f32(value).to_le_bytes()),
-    })?;
-    // What was written is opened as any reader would: a checkpoint that cannot be read back must not get its name.
-    Checkpoint::open(folder).map(|_| ())
+    })
 }

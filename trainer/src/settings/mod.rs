@@ -1,10 +1,12 @@
 //! The settings of a training run: a TOML file, checked in full before any work starts.
 
+mod change;
 mod model;
 mod optim;
+mod run;
 mod sections;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use clip_model::config::Config;
@@ -13,9 +15,11 @@ use clip_model::preprocess::Preprocess;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+pub use change::Change;
 pub use model::{ModelSettings, PreprocessSettings, suits};
 pub use optim::OptimSettings;
-pub use sections::{DataSettings, RunSettings};
+pub use run::{KeepBest, RunSettings};
+pub use sections::DataSettings;
 
 /// Everything that shapes a run. Unknown fields are errors; what is left out has the value given here.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -89,8 +93,22 @@ impl Settings {
             from_0("eps", o.eps),
             from_0("weight_decay", o.weight_decay),
             from_0("clip", o.clip),
+            below_1("patch_dropout", o.patch_dropout),
+            below_1("ema", o.ema),
+            (
+                o.layer_decay > 0.0 && o.layer_decay <= 1.0,
+                format!("optim.layer_decay is {}, expected above 0 and at most 1", o.layer_decay),
+            ),
+            ((0.0..=1.0).contains(&o.distill), format!("optim.distill is {}, expected 0 to 1", o.distill)),
             named(run.log_every > 0, "run.log_every is 0, expected 1 or more"),
-            named(run.checkpoint_every > 0, "run.checkpoint_every is 0, expected 1 or more"),
+            (
+                run.checkpoint_minutes.is_finite() && run.checkpoint_minutes >= 0.0,
+                format!("run.checkpoint_minutes is {}, expected 0 or more", run.checkpoint_minutes),
+            ),
+            named(
+                run.keep_last > 0,
+                "run.keep_last is 0, expected 1 or more: a run goes on from its newest checkpoint",
+            ),
             (
                 run.template.contains("{}"),
                 format!("run.template {:?} has no {{}} for the class name", run.template),
@@ -127,23 +145,25 @@ impl Settings {
         self.model.preprocess.over(Preprocess { size, ..Preprocess::default() })
     }
 
-    /// The fields outside `[run]` in which `other` differs, each with both values; empty when there are none.
-    pub fn difference(&self, other: &Settings) -> Result<Vec<String>> {
+    /// The fields in which `other` differs, each with both values.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] when the settings cannot be written out.
+    pub fn difference(&self, other: &Settings) -> Result<Vec<Change>> {
         let (before, now) = (self.fields()?, other.fields()?);
-        let names: BTreeMap<&String, ()> = before.keys().chain(now.keys()).map(|name| (name, ())).collect();
+        let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
         let value = |fields: &BTreeMap<String, String>, name| {
             fields.get(name).map_or("not given".to_owned(), String::clone)
         };
-        let changed = names.into_keys().filter(|name| before.get(*name) != now.get(*name));
+        let changed = names.into_iter().filter(|name| before.get(*name) != now.get(*name));
         Ok(changed
-            .map(|name| format!("{name} was {}, now {}", value(&before, name), value(&now, name)))
+            .map(|name| Change { name: name.clone(), was: value(&before, name), now: value(&now, name) })
             .collect())
     }
 
-    /// Every field outside `[run]`, by its name with the section's.
+    /// Every field, by its name with the section's.
     fn fields(&self) -> Result<BTreeMap<String, String>> {
-        let settings = Settings { run: RunSettings::default(), ..self.clone() };
-        let table = toml::Table::try_from(&settings).map_err(|e| Error::Settings(e.to_string()))?;
+        let table = toml::Table::try_from(self).map_err(|e| Error::Settings(e.to_string()))?;
         let mut fields = BTreeMap::new();
         flatten("", &table, &mut fields);
         Ok(fields)
@@ -211,6 +231,9 @@ mod tests {
             ("[model]\nname = \"RN50\"\n[data.augment]\nink = 2", "augment.ink is 2, expected 0 to 1"),
             ("[model]\nname = \"RN50\"\n[data.augment]\nflip = 0.5", "unknown field `flip`"),
             ("[model]\nname = \"RN50\"\n[run]\ntemplate = \"a photo\"", "run.template"),
+            ("[model]\nname = \"RN50\"\n[run]\nkeep_last = 0", "run.keep_last is 0"),
+            ("[model]\nname = \"RN50\"\n[run]\ncheckpoint_minutes = -1.0", "run.checkpoint_minutes is -1"),
+            ("[model]\nname = \"RN50\"\n[run]\nkeep_best = \"loss\"", "unknown variant `loss`"),
         ] {
             let message = Settings::parse(toml).unwrap_err().to_string();
             assert!(message.contains(part), "{toml}: {message}");
@@ -222,15 +245,21 @@ mod tests {
     }
 
     #[test]
-    fn differences_are_named_and_those_in_run_do_not_count() {
+    fn differences_are_named() {
         let before = Settings::parse(SMALL).unwrap();
         let mut now = before.clone();
-        now.run.log_every = 7;
         assert!(before.difference(&now).unwrap().is_empty());
+        now.run.log_every = 7;
         now.optim.lr = 0.25;
         now.model.activation = Some(clip_model::config::Activation::Gelu);
-        let difference = before.difference(&now).unwrap().join("; ");
-        assert!(difference.contains("optim.lr was 0.0005, now 0.25"), "{difference}");
-        assert!(difference.contains("model.activation was not given, now \"gelu\""), "{difference}");
+        let told: Vec<String> = before.difference(&now).unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "model.activation was not given, now \"gelu\"",
+                "optim.lr was 0.0005, now 0.25",
+                "run.log_every was 50, now 7",
+            ]
+        );
     }
 }

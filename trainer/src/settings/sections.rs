@@ -1,6 +1,5 @@
-//! The sections besides `[model]`, with what holds where nothing is said.
+//! The section `[data]`: what is done with the training data.
 
-use clip_checkpoint::WeightFormat;
 use clip_data::Augment;
 use serde::{Deserialize, Serialize};
 
@@ -19,22 +18,6 @@ pub struct DataSettings {
     pub augment: Augment,
 }
 
-/// What is written and when.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RunSettings {
-    /// Steps between lines of the log.
-    pub log_every: u64,
-    /// Steps between checkpoints; there is one at the end as well.
-    pub checkpoint_every: u64,
-    /// Steps between validations on the validation shards; there is one at the end as well. 0: at the end only.
-    pub validate_every: u64,
-    /// Prompt of zero-shot validation, `{}` stands for the class name.
-    pub template: String,
-    /// Number format of the weights in `open_clip_model.safetensors`: `fp32` or `fp16` (half the size).
-    pub weights: WeightFormat,
-}
-
 impl Default for DataSettings {
     fn default() -> Self {
         DataSettings {
@@ -42,18 +25,6 @@ impl Default for DataSettings {
             shuffle_buffer: 10_000,
             cache_mb: 0,
             augment: Augment::default(),
-        }
-    }
-}
-
-impl Default for RunSettings {
-    fn default() -> Self {
-        RunSettings {
-            log_every: 50,
-            checkpoint_every: 1000,
-            validate_every: 0,
-            template: "{}".into(),
-            weights: WeightFormat::Fp32,
         }
     }
 }

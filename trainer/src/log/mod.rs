@@ -1,45 +1,32 @@
 //! What a run tells: a progress line on stderr, JSON lines in `DIR/log.jsonl`, TensorBoard events in `DIR/events/`.
 
+mod bar;
+mod figures;
+mod stopwatch;
+
 use std::fs::OpenOptions;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use clip_model::files;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::events::EventWriter;
+use crate::settings::Change;
 use crate::validate::ShardFigures;
+use bar::Bar;
+pub use figures::StepFigures;
+#[cfg(test)]
+pub(crate) use figures::tests::figures;
+pub use stopwatch::{Lap, Stopwatch};
 
 /// The name of the JSON lines in the output folder.
 pub const FILE: &str = "log.jsonl";
 
 /// Where the TensorBoard events are in the output folder.
 pub const EVENTS: &str = "events";
-
-/// The figures of one step.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct StepFigures {
-    /// Steps done.
-    pub step: u64,
-    /// The contrastive loss of the step's batch.
-    pub loss: f64,
-    /// The learning rate of the step.
-    pub lr: f64,
-    /// The factor on cosine similarities after the step.
-    pub logit_scale: f64,
-    /// Global norm of the step's gradients, before clipping.
-    pub gradient_norm: f64,
-    /// Samples per second since the line before.
-    pub samples_per_second: f64,
-    /// Share of that time that was spent waiting for data, 0 to 1.
-    pub data_wait: f64,
-    /// Samples left out so far because they could not be used.
-    pub skipped: u64,
-}
 
 /// Figures of a validation.
 #[derive(Debug, Serialize)]
@@ -48,12 +35,27 @@ struct Validation<'a> {
     validation: &'a [ShardFigures],
 }
 
+/// A run is gone on with.
+#[derive(Debug, Serialize)]
+struct Resumed<'a> {
+    step: u64,
+    resumed: &'a [Change],
+}
+
+/// Something is wrong with the run.
+#[derive(Debug, Serialize)]
+struct Diagnosis<'a> {
+    step: u64,
+    diagnosis: &'a str,
+}
+
 /// The three outlets.
+#[derive(Debug)]
 pub struct Log {
     lines: std::fs::File,
     path: PathBuf,
     events: EventWriter,
-    bar: ProgressBar,
+    bar: Bar,
     steps: u64,
 }
 
@@ -67,40 +69,37 @@ impl Log {
         }
         let lines = OpenOptions::new().create(true).append(true).open(&path);
         let lines = lines.map_err(|e| Error::io("open", &path, e))?;
-        let events = EventWriter::create(&folder.join(EVENTS))?;
-        let bar = match std::io::stderr().is_terminal() {
-            true => ProgressBar::new(steps),
-            false => ProgressBar::hidden(),
-        };
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} eta {eta}") {
-            bar.set_style(style);
-        }
-        bar.set_position(done);
-        bar.reset_eta();
-        Ok(Log { lines, path, events, bar, steps })
+        let events = EventWriter::create(&folder.join(EVENTS), done + 1)?;
+        Ok(Log { lines, path, events, bar: Bar::new(done, steps), steps })
+    }
+
+    /// The run goes on after `step` steps, with these things changed.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn resumed(&mut self, step: u64, changes: &[Change]) -> Result<()> {
+        self.write(&Resumed { step, resumed: changes })
+    }
+
+    /// Something is wrong with the run.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn diagnosis(&mut self, step: u64, text: &str) -> Result<()> {
+        self.say(&format!("step {step}: warning: {text}"));
+        self.write(&Diagnosis { step, diagnosis: text })
     }
 
     /// A step was done.
     pub fn tick(&self, step: u64) {
-        self.bar.set_position(step);
+        self.bar.tick(step);
     }
 
     /// Reports the figures of a step.
     pub fn step(&mut self, line: &StepFigures) -> Result<()> {
-        let mut text = format!(
-            "loss {:.4}, lr {:.2e}, logit scale {:.2}, {:.1} samples/s, {:.0} % waiting for data",
-            line.loss,
-            line.lr,
-            line.logit_scale,
-            line.samples_per_second,
-            100.0 * line.data_wait
-        );
-        if line.skipped > 0 {
-            text.push_str(&format!(", {} skipped", line.skipped));
-        }
         match self.bar.is_hidden() {
-            true => self.say(&format!("step {}/{}: {text}", line.step, self.steps)),
-            false => self.bar.set_message(text),
+            true => self.say(&line.line(self.steps, self.bar.left(line.step))),
+            false => self.bar.show(line),
         }
         self.write(line)?;
         for (tag, value) in [
@@ -110,6 +109,9 @@ impl Log {
             ("train/gradient_norm", line.gradient_norm),
             ("speed/samples_per_second", line.samples_per_second),
             ("speed/data_wait", line.data_wait),
+            ("speed/save_seconds", line.save_seconds),
+            ("speed/memory", line.memory as f64),
+            ("data/samples", line.samples as f64),
             ("data/skipped", line.skipped as f64),
         ] {
             self.events.scalar(line.step, tag, value as f32)?;
@@ -158,43 +160,6 @@ fn keep_until(path: &Path, done: u64) -> Result<()> {
     });
     let kept: String = kept.flat_map(|line| [line, "\n"]).collect();
     Ok(files::write_atomically(path, |out| out.write_all(kept.as_bytes()))?)
-}
-
-/// Measures speed, and how much of the time goes into waiting for data.
-#[derive(Debug)]
-pub struct Stopwatch {
-    since: Instant,
-    waited: Duration,
-    samples: usize,
-}
-
-impl Default for Stopwatch {
-    fn default() -> Self {
-        Stopwatch { since: Instant::now(), waited: Duration::ZERO, samples: 0 }
-    }
-}
-
-impl Stopwatch {
-    /// Runs `wait`, whose time counts as waiting for data.
-    pub fn waiting<T>(&mut self, wait: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
-        let result = wait();
-        self.waited += start.elapsed();
-        result
-    }
-
-    /// So many samples were done.
-    pub fn count(&mut self, samples: usize) {
-        self.samples += samples;
-    }
-
-    /// Samples per second and the share of waiting since the lap before.
-    pub fn lap(&mut self) -> (f64, f64) {
-        let seconds = self.since.elapsed().as_secs_f64().max(1e-9);
-        let result = (self.samples as f64 / seconds, self.waited.as_secs_f64() / seconds);
-        *self = Stopwatch::default();
-        result
-    }
 }
 
 #[cfg(test)]
