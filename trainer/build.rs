@@ -1,4 +1,5 @@
-//! Writes libtorch's folder into the trainer's programs and tests (rpath), so that they run without `LD_LIBRARY_PATH`.
+//! Writes libtorch's folder into the trainer's programs and tests (rpath), so that they run without `LD_LIBRARY_PATH`; and collects
+//! what the comments say of each setting, for the reference.
 //!
 //! The folder is found as `torch-sys` finds it: from the Python of `LIBTORCH_USE_PYTORCH`, else `LIBTORCH_LIB`, else
 //! `LIBTORCH`, which `.cargo/config.toml` points to `.deps/libtorch`.
@@ -7,7 +8,11 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 
+#[path = "build/comments.rs"]
+mod comments;
+
 fn main() {
+    comments::collect();
     for name in ["LIBTORCH_USE_PYTORCH", "LIBTORCH_LIB", "LIBTORCH"] {
         println!("cargo::rerun-if-env-changed={name}");
     }

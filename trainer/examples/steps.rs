@@ -43,7 +43,7 @@ fn main() -> Result<()> {
         let Some(images) = batches.get(&format!("images.{step:02}")) else { break };
         let ids = batches.get(&format!("ids.{step:02}")).with_context(|| format!("no ids.{step:02}"))?;
         let inputs = Inputs::new(&network.config, images, ids, Device::Cpu)?;
-        let (loss, gradients) = loss_and_gradients(&network, &*objective, &inputs, Passes::of(&optim))?;
+        let (loss, gradients) = loss_and_gradients(&network, &*objective, &inputs, Passes::of(&optim, step))?;
         losses.push(loss.f_double_value(&[])?);
         for name in names {
             let gradient = gradients.named(&network.parameters, name);

@@ -79,7 +79,8 @@ fn field(name: &str) -> Result<u64> {
 
 /// Lets this process have so many bytes of addresses; `None`: as many as there are.
 fn limit(bytes: Option<u64>) -> Result<()> {
-    let limit = libc::rlimit { rlim_cur: bytes.unwrap_or(libc::RLIM_INFINITY), rlim_max: libc::RLIM_INFINITY };
+    let limit =
+        libc::rlimit { rlim_cur: bytes.unwrap_or(libc::RLIM_INFINITY), rlim_max: libc::RLIM_INFINITY };
     // SAFETY: `limit` is a valid `rlimit`, which is read.
     match unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) } {
         0 => Ok(()),

@@ -17,6 +17,7 @@ use clip_trainer::device;
 use clip_trainer::inputs::Inputs;
 use clip_trainer::network::{Network, Precision};
 use clip_trainer::optimizer::AdamW;
+use clip_trainer::scaler::LossScaler;
 use clip_trainer::settings::OptimSettings;
 use clip_trainer::step::train_step;
 use tch::{Device, Tensor};
@@ -38,6 +39,7 @@ fn main() -> Result<()> {
     let mut network = Network::load(&Checkpoint::open(Path::new(checkpoint))?, device, precision)?;
     network.set_training(true);
     let mut optimizer = AdamW::new(&network.parameters);
+    let mut scaler = LossScaler::default();
     let optim = OptimSettings::default();
     let objective = optim.objective.objective();
     let tensors: HashMap<String, Tensor> = Tensor::read_safetensors(batch)?.into_iter().collect();
@@ -50,7 +52,7 @@ fn main() -> Result<()> {
         let started = Instant::now();
         for _ in 0..steps {
             let inputs = Inputs::new(&network.config, images, ids, device)?;
-            train_step(&mut network, &mut optimizer, &*objective, &inputs, &optim, 1e-6)?;
+            train_step(&mut network, (&mut optimizer, &mut scaler), &*objective, &inputs, &optim, 1e-6)?;
         }
         // A GPU has been told what to do, but may not have done it yet.
         if let Device::Cuda(index) = device {

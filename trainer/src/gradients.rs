@@ -41,7 +41,7 @@ impl Gradients {
     pub fn named(&self, parameters: &Parameters, name: &str) -> Option<Tensor> {
         let index = parameters.learned().position(|(found, _)| found == name)?;
         Some(match &self.0[index] {
-            Some(gradient) => gradient.to_kind(Kind::Float).view_as(parameters.tensor(name)),
+            Some(gradient) => gradient.to_kind(Kind::Float).contiguous().view_as(parameters.tensor(name)),
             None => parameters.tensor(name).zeros_like().to_kind(Kind::Float),
         })
     }

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, Subcommand};
 use clip_checkpoint::Checkpoint;
 use clip_data::expand;
 use clip_model::templates::{Template, parse_labels};
 use clip_program::{input, note, stop};
 use clip_trainer::device;
-use clip_trainer::settings::Settings;
+use clip_trainer::settings::{ModelSettings, Settings, reference};
 use clip_trainer::train::train;
 use clip_trainer::validate::{ShardFigures, Validator};
 use clip_trainer::{Error, Job, Network, Precision};
@@ -24,9 +24,13 @@ use clip_trainer::{Error, Job, Network, Precision};
 #[command(
     version,
     max_term_width = 100,
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true,
     after_help = "Exit status: 0 when all went well, 1 when something failed, 2 for wrong arguments."
 )]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Settings, a TOML file
     #[arg(long, value_name = "FILE", required_unless_present = "evaluate")]
     config: Option<PathBuf>,
@@ -73,6 +77,16 @@ struct Arguments {
     json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Prints every setting with its meaning as TOML, to be changed and given to --config
+    Settings {
+        /// The network, by one of the published names, RN50 to ViT-L/14@336px
+        #[arg(default_value = "ViT-B/32")]
+        preset: String,
+    },
+}
+
 fn main() -> ExitCode {
     keep_freed_memory();
     clip_program::start();
@@ -114,6 +128,9 @@ fn keep_freed_memory() {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(Command::Settings { preset }) = &arguments.command {
+        return clip_program::print(preset_settings(preset)?.trim_end(), "");
+    }
     let device = arguments.device;
     device::open(device)?;
     let threads = match arguments.threads {
@@ -160,6 +177,14 @@ fn run(arguments: &Arguments) -> Result<()> {
         None => "the evaluation was done".to_owned(),
     };
     lines.iter().try_for_each(|line| clip_program::print(line, &kept))
+}
+
+/// The settings of a named network with comments.
+fn preset_settings(name: &str) -> Result<String> {
+    let model = ModelSettings { name: Some(name.to_owned()), ..ModelSettings::default() };
+    let settings = Settings { model, ..Settings::default() };
+    settings.validate()?;
+    Ok(reference::toml(&settings)?)
 }
 
 /// An error of a run with the option that helps, which the library does not know.

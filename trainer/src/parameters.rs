@@ -147,6 +147,22 @@ impl Parameters {
         Ok(Parameters { groups, names, tensors: by_name })
     }
 
+    /// The same tensors, each treated as `treatment` says.
+    ///
+    /// # Errors
+    /// [`Error::Torch`], for want of memory as a rule.
+    pub fn retreated(
+        self,
+        tensors: &[shapes::Tensor],
+        treatment: impl Fn(&shapes::Tensor) -> Treatment,
+    ) -> Result<Parameters> {
+        if tensors.iter().all(|tensor| treatment(tensor) == Treatment::usual(tensor)) {
+            return Ok(self);
+        }
+        let device = self.tensors.values().next().map_or(Device::Cpu, Tensor::device);
+        Parameters::treated(tensors, device, treatment, |name, _| to_vec(self.tensor(name)))
+    }
+
     /// The tensors of a checkpoint.
     ///
     /// # Errors
@@ -171,10 +187,25 @@ impl Parameters {
         self.groups.iter().flat_map(|group| &group.names).map(|name| (name.as_str(), &self.tensors[name]))
     }
 
+    /// The names of all tensors, in the order of the network's definition.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Bytes of all tensors.
+    pub fn bytes(&self) -> usize {
+        self.tensors.values().map(bytes).sum()
+    }
+
     /// Every tensor, to be written to a file.
     pub fn stored(&self) -> Vec<Stored<'_>> {
         self.names.iter().map(|name| Stored::new(name.clone(), self.tensor(name))).collect()
     }
+}
+
+/// Bytes of a tensor's elements.
+pub(crate) fn bytes(tensor: &Tensor) -> usize {
+    tensor.numel() * tensor.kind().elt_size_in_bytes()
 }
 
 fn sizes(tensor: &shapes::Tensor) -> Vec<i64> {

@@ -3,11 +3,13 @@
 use tch::{Kind, Tensor, no_grad};
 
 use crate::error::Result;
+use crate::formats::Precision;
 use crate::gradients::{Gradients, clipping, finite};
 use crate::inputs::Inputs;
-use crate::network::Network;
+use crate::network::{Network, PatchDropout};
 use crate::objective::{Loss, Objective};
 use crate::optimizer::{AdamW, clamp_logit_scale};
+use crate::scaler::LossScaler;
 use crate::settings::OptimSettings;
 
 /// What a step showed.
@@ -20,22 +22,43 @@ pub struct Outcome {
 }
 
 /// How a batch goes through a network whose activations for all of it may not fit into memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Passes {
     /// Pairs in a pass; 0: all.
     pub micro_batch: usize,
     /// Whether residual blocks are computed once more for their gradients, so that only their inputs are kept.
     pub checkpointing: bool,
+    /// Factor on the gradients, see [`crate::scaler::LossScaler`].
+    pub scale: f64,
+    /// Share of an image's patches that is left out.
+    pub patch_dropout: f64,
+    /// What is drawn at random depends on it.
+    pub seed: u64,
 }
 
-impl Passes {
-    /// As the settings say.
-    pub fn of(optim: &OptimSettings) -> Passes {
-        Passes { micro_batch: optim.micro_batch, checkpointing: optim.checkpointing }
+impl Default for Passes {
+    fn default() -> Passes {
+        Passes { micro_batch: 0, checkpointing: false, scale: 1.0, patch_dropout: 0.0, seed: 0 }
     }
 }
 
-/// The loss of a batch and its gradients; the network must be in training mode, and its batch norms take the batch into
+impl Passes {
+    /// Those of step number `step` as the settings say.
+    pub fn of(optim: &OptimSettings, step: u64) -> Passes {
+        let OptimSettings { micro_batch, checkpointing, patch_dropout, seed, .. } = *optim;
+        // Any two steps of any two seeds have different numbers: an odd factor is a bijection.
+        let seed = seed.rotate_left(32) ^ step.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Passes { micro_batch, checkpointing, patch_dropout, seed, ..Passes::default() }
+    }
+
+    /// Draws what the pass that begins with pair number `start` leaves out, the same each time.
+    fn draw(&self, network: &Network, start: usize) {
+        let seed = self.seed.wrapping_add(start as u64);
+        network.drop_patches(PatchDropout { share: self.patch_dropout, seed });
+    }
+}
+
+/// The loss of a batch and its gradients, those times `passes.scale`; the network must be in training mode, and its batch norms take the batch into
 /// their running statistics.
 ///
 /// With micro-batches the loss is still that of the whole batch, and so are the gradients. (Batch norms normalise a micro-batch
@@ -49,18 +72,20 @@ pub fn loss_and_gradients(
     let micro = if passes.micro_batch == 0 { inputs.len() } else { passes.micro_batch.min(inputs.len()) };
     let mut gradients = Gradients::none(&network.parameters);
     if micro == inputs.len() {
+        passes.draw(network, 0);
         let (features, tape) = network.recorded(passes.checkpointing, || objective.features(network, inputs));
         let features = features?;
         let detached: Vec<Tensor> = features.iter().map(Tensor::detach).collect();
         let loss = objective.loss(network, &detached)?;
-        network.backward(&projected(&features, &loss.of_features)?, tape, &mut gradients)?;
-        return finished(network, loss, gradients);
+        network.backward(&projected(&features, &loss.of_features, passes.scale)?, tape, &mut gradients)?;
+        return finished(network, loss, passes.scale, gradients);
     }
     let starts = || (0..inputs.len()).step_by(micro);
     let part = |start: usize| inputs.part(start, micro.min(inputs.len() - start));
     // Columns are features, rows the parts of the batch.
     let mut columns: Vec<Vec<Tensor>> = Vec::new();
     for start in starts() {
+        passes.draw(network, start);
         let features = no_grad(|| network.without_counting(|| objective.features(network, &part(start)?)))?;
         columns.resize_with(features.len(), Vec::new);
         columns.iter_mut().zip(features).for_each(|(column, feature)| column.push(feature));
@@ -70,51 +95,67 @@ pub fn loss_and_gradients(
     let loss = objective.loss(network, &features)?;
     for start in starts() {
         let part = part(start)?;
+        passes.draw(network, start);
         let (features, tape) = network.recorded(passes.checkpointing, || objective.features(network, &part));
         let own =
             loss.of_features.iter().map(|gradient| gradient.f_narrow(0, start as i64, part.len() as i64));
         let own: Vec<Tensor> = own.collect::<std::result::Result<_, _>>()?;
-        network.backward(&projected(&features?, &own)?, tape, &mut gradients)?;
+        network.backward(&projected(&features?, &own, passes.scale)?, tape, &mut gradients)?;
     }
-    finished(network, loss, gradients)
+    finished(network, loss, passes.scale, gradients)
 }
 
-/// The sum of the products of features and their gradients: a scalar whose gradients are the loss's.
-fn projected(features: &[Tensor], gradients: &[Tensor]) -> Result<Tensor> {
+/// The sum of the products of features and their gradients: a scalar whose gradients are the loss's, times `scale`.
+fn projected(features: &[Tensor], gradients: &[Tensor], scale: f64) -> Result<Tensor> {
     let products = features.iter().zip(gradients).map(|(f, g)| f.f_mul(g)?.f_sum(Kind::Float));
     let products: Vec<Tensor> = products.collect::<std::result::Result<_, _>>()?;
-    Ok(Tensor::f_stack(&products, 0)?.f_sum(Kind::Float)?)
+    Ok(Tensor::f_stack(&products, 0)?.f_sum(Kind::Float)?.f_mul_scalar(scale)?)
 }
 
 /// Adds the gradients of what the loss itself is computed with.
-fn finished(network: &Network, loss: Loss, mut gradients: Gradients) -> Result<(Tensor, Gradients)> {
+fn finished(
+    network: &Network,
+    loss: Loss,
+    scale: f64,
+    mut gradients: Gradients,
+) -> Result<(Tensor, Gradients)> {
     for (name, gradient) in loss.of_parameters {
         if let Some(index) = network.parameters.learned().position(|(found, _)| found == name) {
-            gradients.add(index, gradient)?;
+            gradients.add(index, gradient.f_mul_scalar(scale)?)?;
         }
     }
     Ok((loss.value, gradients))
 }
 
-/// A whole step: [`loss_and_gradients`], clipping, the update with learning rate `lr`, the clamp of the logit scale.
+/// A whole step: [`loss_and_gradients`], clipping, the update with learning rate `lr`, the clamp of the logit scale. A step whose
+/// gradients overflow in fp16 changes nothing but `scaler`.
 ///
 /// # Errors
 /// [`crate::Error::NotFinite`] for a loss or gradients that are; the parameters are then still those before the step.
 pub fn train_step(
     network: &mut Network,
-    optimizer: &mut AdamW,
+    (optimizer, scaler): (&mut AdamW, &mut LossScaler),
     objective: &dyn Objective,
     inputs: &Inputs,
     optim: &OptimSettings,
     lr: f64,
 ) -> Result<Outcome> {
     let step = optimizer.updates + 1;
-    let (loss, gradients) = loss_and_gradients(network, objective, inputs, Passes::of(optim))?;
+    let scale = if optim.precision == Precision::Fp16 { scaler.scale } else { 1.0 };
+    let passes = Passes { scale, ..Passes::of(optim, step) };
+    let (loss, gradients) = loss_and_gradients(network, objective, inputs, passes)?;
     let loss = loss.f_double_value(&[])?;
     finite(step, "loss", loss)?;
-    let gradient_norm = gradients.norm()?.f_double_value(&[])?;
+    let gradient_norm = gradients.norm()?.f_double_value(&[])? / scale;
+    if optim.precision == Precision::Fp16 {
+        if !gradient_norm.is_finite() && scaler.overflowed() {
+            optimizer.updates += 1;
+            return Ok(Outcome { loss, gradient_norm });
+        }
+        scaler.succeeded();
+    }
     finite(step, "norm of the gradients", gradient_norm)?;
-    let factor = clipping(gradient_norm, optim.clip);
+    let factor = clipping(gradient_norm, optim.clip) / scale;
     optimizer.step(&mut network.parameters, &gradients, factor, optim, lr)?;
     drop(gradients);
     clamp_logit_scale(&network.parameters);

@@ -70,7 +70,14 @@ pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
         let lr = learning_rate(optim, run.step);
         let batch = watch.waiting(|| loader.draw())?;
         let inputs = Inputs::of(&run.network.config, &batch, job.device)?;
-        let outcome = train_step(&mut run.network, &mut run.optimizer, &*objective, &inputs, optim, lr)?;
+        let outcome = train_step(
+            &mut run.network,
+            (&mut run.optimizer, &mut run.scaler),
+            &*objective,
+            &inputs,
+            optim,
+            lr,
+        )?;
         run.step += 1;
         run.position = batch.position;
         run.skipped = skipped_before + batch.skipped;

@@ -81,7 +81,7 @@ fn micro_batches_give_the_whole_batchs_gradients() {
     let (network, inputs) = (network(&config, Precision::Fp32), inputs(&config));
     let (loss, whole) = run(&network, &Contrastive::default(), &inputs, Passes::default());
     for (micro_batch, checkpointing) in [(4, false), (5, false), (5, true), (1, false)] {
-        let passes = Passes { micro_batch, checkpointing };
+        let passes = Passes { micro_batch, checkpointing, ..Passes::default() };
         let (found, gradients) = run(&network, &Contrastive::with_rows(5), &inputs, passes);
         assert!((found - loss).abs() < 1e-5, "{passes:?}: {found} {loss}");
         let distance = distance(&network, &gradients, &whole);
@@ -96,7 +96,7 @@ fn blocks_computed_again_give_the_same_gradients_and_statistics() {
             let inputs = inputs(&config);
             let [plain, checkpointing] = [false, true].map(|checkpointing| {
                 let network = network(&config, precision);
-                let passes = Passes { micro_batch: 0, checkpointing };
+                let passes = Passes { checkpointing, ..Passes::default() };
                 let (loss, gradients) = run(&network, &Contrastive::default(), &inputs, passes);
                 (network, loss, gradients)
             });

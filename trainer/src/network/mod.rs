@@ -6,6 +6,7 @@
 
 mod attention;
 mod ops;
+mod patches;
 mod tape;
 mod texts;
 
@@ -21,6 +22,8 @@ use tch::{Device, Kind, Tensor, no_grad};
 use crate::error::Result;
 pub use crate::formats::Precision;
 use crate::parameters::Parameters;
+use crate::tower::Tower;
+pub(crate) use patches::PatchDropout;
 pub(crate) use tape::Tape;
 pub(crate) use texts::lengths;
 
@@ -35,6 +38,10 @@ pub struct Network {
     pub device: Device,
     precision: Precision,
     training: bool,
+    /// Whether nothing in the image tower is learned, and nothing in the text tower.
+    fixed: [bool; 2],
+    /// Patches that a pass leaves out.
+    dropout: Cell<PatchDropout>,
     /// Whether batch norms in training take a batch into their running statistics.
     counts: Cell<bool>,
     /// Weights in the format of products, each a leaf of its own for gradients.
@@ -46,12 +53,16 @@ pub struct Network {
 impl Network {
     /// A network with these parameters, which must be those of `config`; in evaluation mode.
     pub fn new(config: Config, parameters: Parameters, device: Device, precision: Precision) -> Network {
+        let fixed = [Tower::Image, Tower::Text]
+            .map(|tower| !parameters.learned().any(|(name, _)| Tower::of(name) == Some(tower)));
         Network {
             config,
             parameters,
             device,
             precision,
             training: false,
+            fixed,
+            dropout: Cell::default(),
             counts: Cell::new(true),
             operands: RefCell::default(),
             tape: RefCell::default(),
@@ -79,19 +90,31 @@ impl Network {
 
     /// Normalised pixels `[B, 3, S, S]`, fp32 on the network's device, to embeddings of length one, `[B, embed_dim]`.
     pub fn encode_image(&self, images: &Tensor) -> Tensor {
-        self.begin_tower();
         let images = match self.config.image {
             ImageTower::ResNet(_) => channels_last(images),
             ImageTower::ViT(_) => images.shallow_clone(),
         };
-        clip::encode_image(self, &self.config, &images)
+        self.tower(Tower::Image, || clip::encode_image(self, &self.config, &images))
     }
 
     /// Token ids `[B, L]`, int64 on the network's device, to embeddings of length one, `[B, embed_dim]`. What follows the end
     /// of a text has no influence.
     pub fn encode_text(&self, ids: &Tensor) -> Tensor {
+        self.tower(Tower::Text, || clip::encode_text(self, &self.config, ids))
+    }
+
+    /// A pass through a tower. Of one in which nothing is learned no gradients are asked for.
+    fn tower(&self, tower: Tower, pass: impl FnOnce() -> Tensor) -> Tensor {
+        if self.fixed[tower as usize] {
+            return no_grad(|| self.untaped(pass));
+        }
         self.begin_tower();
-        clip::encode_text(self, &self.config, ids)
+        pass()
+    }
+
+    /// Leaves patches out of the passes that follow, in training.
+    pub(crate) fn drop_patches(&self, dropout: PatchDropout) {
+        self.dropout.set(dropout);
     }
 
     /// The factor on cosine similarities, a scalar tensor that gradients flow through.

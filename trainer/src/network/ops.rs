@@ -41,9 +41,11 @@ impl Ops for Network {
 
     fn batch_norm(&self, x: &Tensor, name: &str) -> Tensor {
         let part = |suffix: &str| Some(self.parameter(&format!("{name}.{suffix}")));
-        let statistics = |suffix: &str| part(suffix).filter(|_| self.counts.get() || !self.training);
+        // One that is not learned stays as it is: it uses its running statistics in training, too.
+        let training = self.training && self.parameter(&format!("{name}.weight")).requires_grad();
+        let statistics = |suffix: &str| part(suffix).filter(|_| self.counts.get() || !training);
         let (mean, variance) = (statistics("running_mean"), statistics("running_var"));
-        x.batch_norm(part("weight"), part("bias"), mean, variance, self.training, MOMENTUM, EPSILON, true)
+        x.batch_norm(part("weight"), part("bias"), mean, variance, training, MOMENTUM, EPSILON, true)
     }
 
     fn relu(&self, x: &Tensor) -> Tensor {
@@ -78,7 +80,13 @@ impl Ops for Network {
     }
 
     fn add_positions(&self, x: &Tensor, table: &str, _: usize) -> Tensor {
-        x + self.parameter(table).narrow(0, 0, x.size()[1]).to_kind(Kind::Float)
+        let x = x + self.parameter(table).narrow(0, 0, x.size()[1]).to_kind(Kind::Float);
+        match table {
+            "visual.positional_embedding" if self.training => {
+                self.dropout.get().apply(&x, self.first_patch())
+            }
+            _ => x,
+        }
     }
 
     fn layer_norm(&self, x: &Tensor, name: &str, epsilon: f32) -> Tensor {

@@ -44,6 +44,14 @@ impl Network {
         (result, self.tape.take().unwrap_or_default())
     }
 
+    /// Runs `pass` without the tape.
+    pub(super) fn untaped<R>(&self, pass: impl FnOnce() -> R) -> R {
+        let tape = self.tape.take();
+        let result = pass();
+        self.tape.replace(tape);
+        result
+    }
+
     /// What follows is another tower, or the same one again.
     pub(super) fn begin_tower(&self) {
         if let Some(tape) = self.tape.borrow_mut().as_mut() {

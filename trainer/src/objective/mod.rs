@@ -6,6 +6,7 @@
 //! once more. On several machines it is the features that are exchanged.
 
 mod contrastive;
+mod distillation;
 mod sigmoid;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use crate::error::Result;
 use crate::inputs::Inputs;
 use crate::network::Network;
 pub use contrastive::Contrastive;
+pub use distillation::{Distillation, Teacher};
 pub use sigmoid::Sigmoid;
 
 /// The objectives by the names that settings have for them.

@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use crate::error::Result;
 use crate::formats::Moment;
 use crate::gradients::Gradients;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, bytes};
 use crate::settings::OptimSettings;
 use number::scatter;
 use pass::{pieces, update};
@@ -67,6 +67,11 @@ impl AdamW {
         };
         let of = |flat: &Tensor| Moments { first: zeros(flat), second: zeros(flat) };
         AdamW { updates: 0, moments: parameters.groups.iter().map(|group| of(&group.flat)).collect() }
+    }
+
+    /// Bytes of the optimiser's memory.
+    pub fn bytes(&self) -> usize {
+        self.moments.iter().map(|moments| bytes(&moments.first) + bytes(&moments.second)).sum()
     }
 
     /// The optimiser's tensors, under the names that they have in the training state of `parameters`.

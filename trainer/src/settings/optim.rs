@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::formats::{Moment, Precision};
 use crate::objective::ObjectiveName;
+use crate::tower::Tower;
 
 /// The optimiser (AdamW) and its schedule (linear warm-up, then a cosine).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,7 +18,7 @@ pub struct OptimSettings {
     pub lr: f64,
     /// Learning rate at the end.
     pub min_lr: f64,
-    /// Steps until the learning rate is at its highest.
+    /// Steps until the learning rate is at its highest. Not given: 500, or a tenth of a shorter run's steps.
     pub warmup: u64,
     /// Decay of the mean of gradients.
     pub beta1: f64,
@@ -46,6 +47,17 @@ pub struct OptimSettings {
     /// Whether the matrices of the text tower are kept in bf16, rounded stochastically after each update, without a copy in
     /// fp32: the paper's section 2.5.
     pub half_text_weights: bool,
+    /// Towers that stay as they are, of `image` and `text`: locked-image tuning (Zhai et al. 2021, arXiv 2111.07991) with
+    /// `["image"]`. Batch norms of such a tower use their running statistics.
+    pub lock: Vec<Tower>,
+    /// Last blocks of a locked tower that are learned all the same, with what follows them; a ResNet's are its four stages.
+    pub unlocked_blocks: usize,
+    /// Factor on the learning rate from each block to the one before it, for fine-tuning (Clark et al. 2020, arXiv 2003.10555;
+    /// Bao et al. 2021, arXiv 2106.08254, has 0.65 to 0.85). 1: all learn alike.
+    pub layer_decay: f64,
+    /// Share of an image's patches that a step leaves out, drawn anew for each (Li et al. 2022, arXiv 2212.00794, has 0.5 to 0.75).
+    /// ViTs alone. 0: none.
+    pub patch_dropout: f64,
     /// Seed of the first weights, of shuffling and of augmentation.
     pub seed: u64,
 }
@@ -69,6 +81,10 @@ impl Default for OptimSettings {
             checkpointing: false,
             moments: Moment::Fp32,
             half_text_weights: false,
+            lock: Vec::new(),
+            unlocked_blocks: 0,
+            layer_decay: 1.0,
+            patch_dropout: 0.0,
             seed: 0,
         }
     }

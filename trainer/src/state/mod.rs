@@ -24,6 +24,7 @@ use std::path::Path;
 
 use clip_checkpoint::{Checkpoint, OpenClip, WeightFormat};
 use clip_model::config::{Config, Family};
+use clip_model::shapes::summarize;
 use clip_model::tokenizer::Cleaning;
 use clip_model::{Tokenizer, files, memory, temporary};
 use tch::Device;
@@ -34,7 +35,9 @@ use crate::job::{Job, lock};
 use crate::network::Network;
 use crate::optimizer::AdamW;
 use crate::parameters::{Parameters, Stored};
+use crate::scaler::LossScaler;
 use crate::settings::Change;
+use crate::treatment::treatment;
 pub use best::{BEST, Best};
 pub use folder::{CHECKPOINTS, SETTINGS, TRAINING, checkpoint, checkpoints, resumable};
 use save::{Saver, Written};
@@ -54,6 +57,8 @@ pub struct Run {
     pub network: Network,
     /// The optimiser.
     pub optimizer: AdamW,
+    /// The factor on the loss in fp16.
+    pub scaler: LossScaler,
     /// The tokenizer.
     pub tokenizer: Tokenizer,
     /// Whether it is another than OpenAI's.
@@ -153,11 +158,15 @@ impl Run {
         tokenizer: Tokenizer,
     ) -> Result<Run> {
         let (tokenizer, own_tokenizer) = as_open_clip(tokenizer, config.family)?;
+        let optim = &job.settings.optim;
+        let parameters =
+            parameters.retreated(&summarize(&config).tensors, |tensor| treatment(&config, optim, tensor))?;
         let optimizer = AdamW::with_moments(&parameters, job.settings.optim.moments);
         Ok(Run {
             job: job.clone(),
             network: Network::new(config, parameters, job.device, job.settings.optim.precision),
             optimizer,
+            scaler: LossScaler::default(),
             tokenizer,
             own_tokenizer,
             step: 0,
@@ -247,6 +256,8 @@ impl Run {
             ("step", self.step.to_string()),
             ("position", self.position.to_string()),
             ("skipped", self.skipped.to_string()),
+            ("loss_scale", self.scaler.scale.to_string()),
+            ("loss_scale_steps", self.scaler.good_steps.to_string()),
             ("settings", settings),
             ("shards", self.job.shard_names().join("\n")),
             ("device", self.job.device_name()),

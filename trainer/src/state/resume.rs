@@ -13,6 +13,7 @@ use super::{Best, Run, VERSION, folder};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::parameters::Parameters;
+use crate::scaler::LossScaler;
 use crate::settings::Settings;
 
 /// The version before, which had the weights and the optimiser in one file, `state/training.safetensors`.
@@ -55,7 +56,7 @@ impl State {
         self.training.note(key).ok_or_else(|| self.missing(key))
     }
 
-    fn number(&self, key: &str) -> Result<u64> {
+    fn number<T: std::str::FromStr>(&self, key: &str) -> Result<T> {
         self.note(key)?.parse().map_err(|_| self.broken(&format!("{key} in the state is not a number")))
     }
 
@@ -104,6 +105,11 @@ pub(super) fn resume(job: &Job, saved: &Path, lock: File) -> Result<Run> {
     run.saved = state.checkpoint.is_some().then_some(run.step);
     run.changed = changed;
     run.best = Best::read(&job.out)?;
+    // Version 2 knew no fp16.
+    if state.training.note("loss_scale").is_some() {
+        let (scale, good_steps) = (state.number("loss_scale")?, state.number("loss_scale_steps")?);
+        run.scaler = LossScaler { scale, good_steps };
+    }
     if state.checkpoint.is_some() {
         // A run that was killed may not have come to it.
         folder::publish(saved, &job.out)?;
