@@ -12,7 +12,14 @@ use std::process::{Command, exit};
 mod comments;
 
 fn main() {
-    comments::collect();
+    let fail = |reason: String| {
+        eprintln!("error: {reason}");
+        println!("cargo::error={reason}");
+        exit(1)
+    };
+    if let Err(reason) = comments::collect() {
+        fail(reason);
+    }
     for name in ["LIBTORCH_USE_PYTORCH", "LIBTORCH_LIB", "LIBTORCH"] {
         println!("cargo::rerun-if-env-changed={name}");
     }
@@ -23,11 +30,7 @@ fn main() {
             // For a tree that was moved after the build: from target/release/ back to the root.
             println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../../.deps/libtorch/lib");
         }
-        Err(reason) => {
-            eprintln!("error: {reason}");
-            println!("cargo::error={reason}");
-            exit(1);
-        }
+        Err(reason) => fail(reason),
     }
 }
 

@@ -13,6 +13,7 @@ use clip_model::{Preprocess, Tokenizer};
 use crate::error::{Error, Result, TensorMismatch};
 use crate::found::{Found, TokenizerSource};
 use crate::layout;
+use crate::positions::{self, Resized};
 use crate::weights::{TensorRef, Weights, same_shape};
 
 /// An opened checkpoint whose tensors are exactly those of its configuration.
@@ -22,6 +23,9 @@ pub struct Checkpoint {
     pub config: Config,
     /// The image preprocessing.
     pub preprocess: Preprocess,
+    /// Position embeddings that were interpolated, since the network's image size or context length is not that of the weights.
+    /// A program says so: they are not what is stored.
+    pub resized: Vec<Resized>,
     weights: Weights,
     tokenizer: TokenizerSource,
 }
@@ -30,7 +34,8 @@ impl Checkpoint {
     /// Opens a checkpoint of any format that this crate knows, told by what it holds:
     ///
     /// - a folder in OpenCLIP's hub layout, with weights in `open_clip_model.safetensors` or
-    ///   `open_clip_pytorch_model.bin`;
+    ///   `open_clip_pytorch_model.bin`; where its configuration asks for another image size or context length than the weights
+    ///   have, position embeddings are interpolated as OpenCLIP does ([`Checkpoint::resized`] tells);
     /// - a folder of Hugging Face's CLIP or SigLIP: `config.json`, `model.safetensors` or `pytorch_model.bin` (or shards of
     ///   either), a tokenizer, `preprocessor_config.json`;
     /// - one of OpenAI's `.pt` files (TorchScript), or a state dict of theirs in PyTorch's or safetensors' format.
@@ -54,14 +59,31 @@ impl Checkpoint {
     /// As [`Self::open`], and [`Error::Config`] when the checkpoint itself says otherwise.
     pub fn open_as(path: impl AsRef<Path>, activation: Option<Activation>) -> Result<Checkpoint> {
         let Found { config, preprocess, weights, tokenizer } = layout::open(path.as_ref(), activation)?;
-        Checkpoint { config, preprocess, weights, tokenizer }.validated()
+        Checkpoint { config, preprocess, resized: Vec::new(), weights, tokenizer }.validated()
     }
 
-    fn validated(self) -> Result<Checkpoint> {
+    /// The same with images of this size, pixels, and texts of at most so many tokens, its position embeddings
+    /// [interpolated](Self::resized) from the stored ones.
+    ///
+    /// # Errors
+    /// [`clip_model::Error::Config`] for sizes that such a network cannot have.
+    pub fn with_sizes(mut self, image_size: usize, context_length: usize) -> Result<Checkpoint> {
+        self.config.image.set_image_size(image_size);
+        self.config.text.context_length = context_length;
+        self.config.validate()?;
+        self.preprocess.size = image_size;
+        if let TokenizerSource::SigLip { context_length: padded, .. } = &mut self.tokenizer {
+            *padded = context_length;
+        }
+        self.validated()
+    }
+
+    fn validated(mut self) -> Result<Checkpoint> {
+        self.resized = positions::resize(&self.weights, &self.config)?;
         let mut mismatch = TensorMismatch::default();
         let expected = summarize(&self.config).tensors;
         for tensor in &expected {
-            match self.weights.get(&tensor.name) {
+            match self.find(&tensor.name) {
                 None => mismatch.missing.push((tensor.name.clone(), tensor.shape.clone())),
                 Some(found) if !same_shape(found.shape, &tensor.shape) => {
                     mismatch.wrong.push((tensor.name.clone(), tensor.shape.clone(), found.shape.to_vec()));
@@ -79,12 +101,17 @@ impl Checkpoint {
         if mismatch.is_empty() { Ok(self) } else { Err(Error::Tensors(mismatch)) }
     }
 
+    fn find(&self, name: &str) -> Option<TensorRef<'_>> {
+        let resized = self.resized.iter().find(|resized| resized.name == name);
+        resized.map(Resized::tensor).or_else(|| self.weights.get(name))
+    }
+
     /// A tensor of the network.
     ///
     /// # Errors
     /// [`Error::Tensors`] for a name that the configuration does not have.
     pub fn tensor(&self, name: &str) -> Result<TensorRef<'_>> {
-        self.weights.get(name).ok_or_else(|| {
+        self.find(name).ok_or_else(|| {
             Error::Tensors(TensorMismatch { missing: vec![(name.to_owned(), vec![])], ..Default::default() })
         })
     }
@@ -123,9 +150,9 @@ impl Checkpoint {
         self.tokenizer != TokenizerSource::OpenAi
     }
 
-    /// The summand on scaled cosine similarities, which SigLIP has.
+    /// The summand on scaled cosine similarities, where there is one ([`Config::logit_bias`]).
     pub fn logit_bias(&self) -> Result<Option<f32>> {
-        if self.config.family == Family::Clip {
+        if !self.config.logit_bias {
             return Ok(None);
         }
         match self.tensor("logit_bias")?.to_f32()?.first() {

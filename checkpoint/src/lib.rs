@@ -12,13 +12,15 @@
 //!
 //! Our own checkpoints are in OpenCLIP's hub layout: a folder with `open_clip_config.json`, `open_clip_model.safetensors` and,
 //! where the vocabulary is not OpenAI's, `tokenizer.json`. Foreign names are translated in `layout/`, one file for each [`Layout`], and known nowhere
-//! else. This crate computes nothing with weights, and nothing that runs a model needs it.
+//! else. This crate computes nothing with weights but position embeddings for other
+//! sizes ([`Resized`]), and nothing that runs a model needs it.
 
 mod checkpoint;
 mod error;
 mod found;
 pub mod hub;
 mod layout;
+mod positions;
 pub mod siglip_tokenizer;
 mod torch;
 mod weights;
@@ -33,6 +35,7 @@ pub use checkpoint::Checkpoint;
 pub use error::{Error, Result, TensorMismatch};
 pub use layout::TOKENIZER;
 pub use layout::open_clip::{CONFIG, OpenClip, WEIGHTS};
+pub use positions::{Places, Resized};
 pub use safetensors::Dtype;
 pub use weights::{TensorRef, Weights};
 pub use write::{Layout, Source, WeightFormat, write, write_into, write_weights, write_weights_unsynced};

@@ -22,7 +22,7 @@ pub(crate) struct Worker {
 pub(crate) struct Prepared {
     /// `[3,S,S]`, normalised.
     pub pixels: Vec<f32>,
-    /// Start, tokens, end.
+    /// Start, tokens, end; of a SigLIP padded to the full length.
     pub ids: Vec<i32>,
 }
 
@@ -33,7 +33,11 @@ impl Worker {
         let LoaderOptions { seed, preprocess, augment, tokenizer, context_length, .. } = &self.options;
         let mut random = generator(*seed, Purpose::Sample, drawn.position);
         let caption = captions::choose(augment, &mut random, &drawn.sample.captions);
-        let ids = tokenizer.encode(&caption, *context_length);
+        // Where texts have no start, as SigLIP's, their padding counts.
+        let ids = match tokenizer.start_id() {
+            Some(_) => tokenizer.encode(&caption, *context_length),
+            None => tokenizer.encode_padded(&caption, *context_length),
+        };
 
         let picture = match self.cache.get(drawn.place) {
             Some(picture) => picture,

@@ -30,6 +30,10 @@ fn siglip(root: &Path) -> Checkpoint {
     Checkpoint::open(clip_testkit::siglip::checkpoint(root)).unwrap()
 }
 
+fn biased(root: &Path) -> Checkpoint {
+    Checkpoint::open(checkpoint::biased(root)).unwrap()
+}
+
 fn options(values: Values) -> Options {
     let templates = vec!["a {}".parse().unwrap()];
     let labels = Some(Labels { labels: LABELS.map(str::to_owned).to_vec(), templates });
@@ -111,9 +115,12 @@ fn exported(checkpoint: &Checkpoint, root: &Path, options: Options) -> PathBuf {
 
 #[test]
 fn its_probabilities_are_the_runtimes_whatever_it_takes() {
-    for checkpoint in [clip_checkpoint, siglip] {
+    for (checkpoint, sigmoid) in
+        [(clip_checkpoint as fn(&Path) -> Checkpoint, false), (siglip, true), (biased, true)]
+    {
         let root = tempfile::tempdir().unwrap();
         let checkpoint = checkpoint(root.path());
+        assert_eq!(checkpoint.logit_bias().unwrap().is_some(), sigmoid);
         for values in VALUES {
             let folder = exported(&checkpoint, root.path(), options(values));
             let worst = difference(&folder);

@@ -148,3 +148,26 @@ fn what_is_neither_is_refused() {
     assert_eq!(usage.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&usage.stderr).contains("--output"));
 }
+
+/// Weights that are not as they are stored are told of, whatever is done with them.
+#[test]
+fn interpolated_position_embeddings_are_told() {
+    let root = tempfile::tempdir().unwrap();
+    let vocabulary = tokenizer::train(["a red car".to_owned()].into_iter(), 515).unwrap();
+    write(&root.path().join("mine"), &vocabulary);
+    let path = root.path().join("mine/open_clip_config.json");
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, config.replace("size\": 16,", "size\": 24,")).unwrap();
+    let told = |arguments: &[&str]| {
+        let output = clip_export(root.path(), arguments);
+        printed(&output);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.contains("visual.positional_embedding was interpolated from 2x2 patches to 3x3"),
+            "{said}"
+        );
+    };
+    told(&["inspect", "mine"]);
+    told(&["mine", "-o", "model"]);
+    told(&["verify", "model", "--against", "mine"]);
+}

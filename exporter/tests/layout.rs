@@ -502,6 +502,15 @@ fn what_has_no_place_there_is_refused() {
     let work = siglip();
     let error = work.try_out(Program::Fastembed, &work.options).unwrap_err();
     assert!(matches!(error, Error::Unsuited { program: "fastembed", .. }), "{error:?}");
+    let root = tempfile::tempdir().unwrap();
+    let path = checkpoint::biased(root.path());
+    let biased = Work::of(root, &path, Numbers::Fp32);
+    for program in [Program::TransformersJs, Program::Optimum] {
+        let error = biased.try_out(program, &biased.options).unwrap_err();
+        assert!(error.to_string().contains("a softmax"), "{error}");
+    }
+    // Their embeddings are what the others take.
+    biased.try_out(Program::Immich, &biased.options).unwrap();
     // Padding in front of texts is said where it can be, and refused where it cannot.
     let path = work.root.path().join("siglip");
     let config = siglip::CONFIG.replacen('{', "{\"padding_side\": \"left\", ", 1);

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// Shape of a CLIP model: two towers that end in one embedding space.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// What the towers begin and end with, and what a similarity means.
+    /// What the towers begin and end with.
     pub family: Family,
     /// Width of the shared embedding space.
     pub embed_dim: usize,
@@ -18,16 +18,20 @@ pub struct Config {
     pub image: ImageTower,
     /// The text tower.
     pub text: TextTower,
+    /// Whether a learned number, `logit_bias`, is added to scaled similarities, of each of which a sigmoid is taken (the loss of
+    /// Zhai et al. 2023, arXiv 2303.15343, section 3); else a softmax is taken over the labels. Every [`Family::SigLip`] has
+    /// it, and a [`Family::Clip`] that was trained with that loss.
+    pub logit_bias: bool,
 }
 
 /// The kind of model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
-    /// CLIP (Radford et al. 2021, arXiv 2103.00020). A softmax over the labels; texts are causal and end where they end.
+    /// CLIP (Radford et al. 2021, arXiv 2103.00020). Texts are causal and end where they end.
     Clip,
-    /// SigLIP (Zhai et al. 2023, arXiv 2303.15343) and SigLIP 2 (Tschannen et al. 2025, arXiv 2502.14786). A sigmoid for each
-    /// label, with a bias; a learned query pools the patches of an image, which have no class token; texts are padded to
-    /// the context length, all tokens see each other, and the last one is pooled.
+    /// SigLIP (Zhai et al. 2023, arXiv 2303.15343) and SigLIP 2 (Tschannen et al. 2025, arXiv 2502.14786). A
+    /// learned query pools the patches of an image, which have no class token; texts are padded to the context length, all
+    /// tokens see each other, and the last one is pooled.
     SigLip,
 }
 
@@ -183,6 +187,14 @@ impl ImageTower {
             ImageTower::ViT(v) => v.image_size,
         }
     }
+
+    /// The same with inputs of another side, pixels.
+    pub fn set_image_size(&mut self, side: usize) {
+        match self {
+            ImageTower::ResNet(r) => r.image_size = side,
+            ImageTower::ViT(v) => v.image_size = side,
+        }
+    }
 }
 
 /// The nine models of the paper (its tables 19 and 20), by their published names.
@@ -197,6 +209,7 @@ impl Config {
             embed_dim,
             image: ImageTower::ResNet(ResNet { image_size, layers, width, head_width: 64 }),
             text: TextTower::openai(text_width),
+            logit_bias: false,
         };
         let vit = |embed_dim, patch_size, width, layers, image_size, text_width| Config {
             family: Family::Clip,
@@ -212,6 +225,7 @@ impl Config {
                 norm_epsilon: Family::Clip.norm_epsilon(),
             }),
             text: TextTower::openai(text_width),
+            logit_bias: false,
         };
         Ok(match name.replace(['/', '@'], "-").trim_end_matches("px") {
             "RN50" => resnet(1024, [3, 4, 6, 3], 64, 224, 512),

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use crate::clip;
-use crate::config::{Activation, Config, EndOfText, Family};
+use crate::config::{Activation, Config, EndOfText};
 use crate::ops::{Conv, Ops, Projections};
 
 /// A tensor that a checkpoint must hold.
@@ -58,7 +58,7 @@ pub fn summarize(config: &Config) -> Summary {
     clip::encode_text(&shapes, config, &vec![config.text.context_length]);
     let text_flops = shapes.flops.take();
     shapes.learned("logit_scale", &[]);
-    if config.family == Family::SigLip {
+    if config.logit_bias {
         shapes.learned("logit_bias", &[]);
     }
     Summary { tensors: shapes.into_tensors(), image_flops, text_flops }

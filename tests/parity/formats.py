@@ -6,7 +6,8 @@ Small networks with random weights are saved by Python as others save theirs: Hu
 pytorch_model.bin, shards; other layer norms, an added token, double precision), a TorchScript archive of OpenAI's
 architecture in half precision, state dicts of a trainer.
 clip-export opens each, and clip-runtime's embeddings (runtime/examples/embed.rs) are compared with those of the model
-that was saved. Then clip-export writes checkpoints out with --to, and open_clip and transformers open them.
+that was saved. Then clip-export writes checkpoints out with --to, and open_clip and transformers open them. Models with a logit
+bias, and with position embeddings for other sizes than they are opened with, are OpenCLIP's alone.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import open_clip
 import torch
 from open_clip.transform import image_transform
 from PIL import Image
+from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 from transformers.utils import logging
@@ -35,6 +37,8 @@ from ours import Ours
 logging.disable_progress_bar()
 
 ABSOLUTE = 1e-4
+# Of position embeddings interpolated in single precision, there and here.
+INTERPOLATED = 1e-6
 SEED = 2103_00020
 TEXTS = ["", "a cat", "a photo of a dog.", "two red cars, one blue house", "it's 12 o'clock!", "word " * 100]
 
@@ -363,6 +367,75 @@ def trainer(ours: Ours, folder: Path) -> None:
     compare_open_clip("  written --to open-clip, opened by open_clip", ours.convert(hub, "open-clip"), convolutions)
 
 
+def bias(ours: Ours, folder: Path) -> None:
+    """What open_clip trains with --siglip: CLIP's network, and a sigmoid of each similarity."""
+    reference = Reference({**vit(False), "init_logit_bias": -10}, folder)
+    with torch.no_grad():
+        reference.model.logit_bias.fill_(-3.25)
+        reference.model.logit_scale.fill_(1.5)
+        logits, _ = reference.model.get_logits(reference.pixels, open_clip.tokenize(TEXTS))
+    hub, path = folder / "hub", folder / "epoch_1.pt"
+    random_models.write_checkpoint(reference.model, reference.config, hub)
+    torch.save({"epoch": 1, "name": "run", "state_dict": reference.model.state_dict()}, path)
+    check(ours, "OpenCLIP's hub, with a logit bias", hub, reference)
+    check(ours, "OpenCLIP's trainer, with a logit bias", path, reference, "--gelu")
+    for what, checkpoint, options in (("hub", hub, []), ("trainer", path, ["--gelu"])):
+        probabilities(ours, f"  probabilities, {what}", ours.export(checkpoint, *options), reference, torch.sigmoid(logits).numpy())
+    written = ours.convert(hub, "open-clip")
+    compare_open_clip("  written --to open-clip, opened by open_clip", written, reference)
+    found = open_clip.create_model(f"local-dir:{written}").logit_bias
+    if found is None or found.item() != -3.25:
+        failures.append(f"the bias that open_clip opens is {found}")
+    result = ours.run("clip-export", hub, "-o", ours.fresh(), "--to", "hf")
+    if result.returncode != 1 or "no logit_bias" not in result.stderr:
+        failures.append(f"a logit bias was written as hf: {result.stderr}")
+
+
+def probabilities(ours: Ours, what: str, exported: Path, reference: Reference, expected: np.ndarray) -> None:
+    columns = [i for i, text in enumerate(TEXTS) if text and text.strip() == text]
+    names = ours.folder / "labels.txt"
+    names.write_text("".join(f"{TEXTS[i]}\n" for i in columns))
+    options = ("--labels-file", names, "--template", "{}", "--top", len(columns), "--json")
+    lines = ours.succeed("clip-run", "classify", exported, *reference.paths, *options).splitlines()
+    rows = [{match["label"]: match["probability"] for match in json.loads(line)["labels"]} for line in lines]
+    difference = max(abs(row[TEXTS[i]] - expected[n, i]) for n, row in enumerate(rows) for i in columns)
+    fine = difference <= ABSOLUTE
+    if not fine:
+        failures.append(what)
+    print(f"  {what:58} {difference:8.1e}{'' if fine else '   FAILED'}", flush=True)
+
+
+def positions(ours: Ours, folder: Path) -> None:
+    """A configuration that asks for other sizes than the weights have."""
+    for size, length in ((96, 77), (48, 77), (64, 40), (80, 100)):
+        config = vit(True)
+        stored = Reference(config, folder)
+        hub = folder / f"hub-{size}-{length}"
+        random_models.write_checkpoint(stored.model, config, hub)
+        path = hub / "open_clip_config.json"
+        change(path, lambda fields: fields["model_cfg"]["vision_cfg"].update(image_size=size))
+        change(path, lambda fields: fields["model_cfg"]["text_cfg"].update(context_length=length))
+        change(path, lambda fields: fields["preprocess_cfg"].update(size=size))
+        model = open_clip.create_model(f"local-dir:{hub}").eval()
+        # Embeddings of texts are compared where both lengths hold them.
+        short = [text for text in TEXTS if len(text) < 60]
+        stored.paths = pictures(folder, size)
+        stored.pixels = torch.stack([image_transform(size, is_train=False)(Image.open(path)) for path in stored.paths])
+        stored.rows = encode(model, stored.pixels, open_clip.tokenize(short, context_length=length))
+        what = f"{size} pixels and {length} tokens from 64 and 77"
+        check(ours, f"OpenCLIP's hub, {what}", hub, stored, texts=short)
+        result = ours.run("clip-export", hub, "-o", ours.fresh())
+        if "was interpolated from" not in result.stderr:
+            failures.append(f"{what}: nothing was said of interpolation: {result.stderr}")
+        written = load_file(ours.convert(hub, "open-clip") / "open_clip_model.safetensors")
+        for name in ("visual.positional_embedding", "positional_embedding"):
+            difference = float((written[name] - model.state_dict()[name]).abs().max())
+            fine = difference <= INTERPOLATED
+            if not fine:
+                failures.append(f"{what}: {name}")
+            print(f"    {name:56} {difference:8.1e}{'' if fine else '   FAILED'}", flush=True)
+
+
 # What clip-export wrote, in the hands of others
 
 
@@ -389,7 +462,7 @@ def main() -> int:
     started = time.monotonic()
     print(f"limit: max abs difference {ABSOLUTE:.0e}; seed {SEED}")
     print(f"  {'':58} {'images':>8} {'texts':>8}")
-    for part in (hugging_face, others, openai, trainer):
+    for part in (hugging_face, others, openai, trainer, bias, positions):
         with tempfile.TemporaryDirectory(prefix="clip-parity-") as folder:
             part(Ours(arguments.examples, Path(folder)), Path(folder))
     print(f"{len(failures)} failures, {time.monotonic() - started:.0f} s")

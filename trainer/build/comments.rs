@@ -13,23 +13,27 @@ const OTHERS: [&str; 3] =
 
 /// Writes `comments.rs` into the build's folder: a list of structures, each with its name and its fields' names, types and
 /// comments.
-pub fn collect() {
-    let mut files: Vec<PathBuf> = OTHERS.iter().map(PathBuf::from).filter(|path| path.exists()).collect();
+///
+/// # Errors
+/// When a source cannot be read, or the constant not be written: which, and why.
+pub fn collect() -> Result<(), String> {
     let settings = Path::new("src/settings");
     println!("cargo::rerun-if-changed={}", settings.display());
-    let entries = fs::read_dir(settings).expect("the sources of the settings");
-    files.extend(entries.map(|entry| entry.expect("a source file").path()));
+    let mut files: Vec<PathBuf> = OTHERS.iter().map(PathBuf::from).filter(|path| path.exists()).collect();
+    for entry in fs::read_dir(settings).map_err(|e| format!("{}: {e}", settings.display()))? {
+        files.push(entry.map_err(|e| format!("{}: {e}", settings.display()))?.path());
+    }
     files.sort();
     let mut list = String::from("&[\n");
     for path in files {
         println!("cargo::rerun-if-changed={}", path.display());
-        let text = fs::read_to_string(&path).expect("a source file");
-        let file = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let file = syn::parse_file(&text).map_err(|e| format!("{}: {e}", path.display()))?;
         file.items.iter().for_each(|item| add(&mut list, item));
     }
     list.push_str("]\n");
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("OUT_DIR"));
-    fs::write(out.join("comments.rs"), list).expect("OUT_DIR can be written");
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+    fs::write(out.join("comments.rs"), list).map_err(|e| format!("{}: {e}", out.display()))
 }
 
 fn add(list: &mut String, item: &Item) {

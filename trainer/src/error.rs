@@ -90,6 +90,25 @@ pub enum Error {
         /// Those of the schedule.
         steps: u64,
     },
+    /// A run was to start from a checkpoint of another network than the settings describe.
+    #[error(
+        "the checkpoint {} is not the network of [model]: {differences}; leave out of [model] what the checkpoint says itself, or \
+         start from another one", path.display()
+    )]
+    OtherNetwork {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What differs, with both values.
+        differences: String,
+    },
+    /// A checkpoint to start from is neither here nor on the hub.
+    #[error("{name} is no file or folder here, and cannot be had as a model of the hub")]
+    NoCheckpoint {
+        /// As it was called.
+        name: String,
+        /// Why the hub does not give it.
+        source: clip_checkpoint::Error,
+    },
     /// The device cannot be used.
     #[error("device {device}: {reason}")]
     Device {

@@ -15,6 +15,10 @@ use crate::parameters::Parameters;
 /// The logarithm of the first logit scale, 1 / 0.07 (the paper's section 2.5).
 pub const LOGIT_SCALE: f64 = 2.659_260_036_932_778;
 
+/// The first logit bias, and the logarithm of the first logit scale that goes with it (Zhai et al. 2023, arXiv 2303.15343, section
+/// 3.2): nearly all pairs of a batch do not belong together, and no large first steps are taken to say so.
+pub const SIGMOID: [f64; 2] = [-10.0, std::f64::consts::LN_10];
+
 /// How a tensor is filled.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fill {
@@ -50,6 +54,8 @@ fn fill_of(config: &Config, name: &str, shape: &[usize]) -> Fill {
     let normal = |width: usize| Fill::Normal((width as f64).powf(-0.5));
     let text = &config.text;
     match name {
+        "logit_bias" => return Fill::Constant(SIGMOID[0]),
+        "logit_scale" if config.logit_bias => return Fill::Constant(SIGMOID[1]),
         "logit_scale" => return Fill::Constant(LOGIT_SCALE),
         "token_embedding.weight" => return Fill::Normal(0.02),
         "positional_embedding" => return Fill::Normal(0.01),

@@ -27,11 +27,11 @@ pub struct Job {
     /// What may differ from the run that is gone on with: names of settings (`optim.lr`) or of sections (`optim`), `shards`,
     /// `device`.
     pub resume_with: Vec<String>,
-    /// A checkpoint whose weights and vocabulary are the first ones.
+    /// A checkpoint whose weights, vocabulary and preprocessing are the first ones, and whose network is the run's.
     pub init: Option<PathBuf>,
     /// Threads that decode pictures.
     pub decode_threads: usize,
-    /// Takes the warnings about samples that are left out.
+    /// Takes the warnings about samples that are left out, and about weights that are not as they were stored.
     pub warn: Warn,
     /// Asked after each step: whether to save and stop.
     pub stop: fn() -> bool,

@@ -10,11 +10,11 @@ use clip_checkpoint::Checkpoint;
 use clip_data::expand;
 use clip_model::templates::{Template, parse_labels};
 use clip_program::{input, note, stop};
-use clip_trainer::device;
-use clip_trainer::settings::{ModelSettings, Settings, reference};
+use clip_trainer::settings::{Settings, reference};
 use clip_trainer::train::train;
 use clip_trainer::validate::{ShardFigures, Validator};
 use clip_trainer::{Error, Job, Network, Precision};
+use clip_trainer::{device, presets, start};
 
 /// Trains a CLIP model from image-text pairs, or evaluates a checkpoint (--evaluate).
 ///
@@ -53,7 +53,8 @@ struct Arguments {
     /// device; with commas between
     #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "resume")]
     resume_with: Vec<String>,
-    /// A checkpoint whose weights and vocabulary to start from, instead of random ones
+    /// A checkpoint to start from instead of random weights: its network, weights, vocabulary and preprocessing. A folder or
+    /// file in any layout that clip-export opens, or the name of a model on the Hugging Face hub (ORGANISATION/NAME)
     #[arg(long, value_name = "CHECKPOINT", conflicts_with = "resume")]
     init: Option<PathBuf>,
     /// Train a byte-level BPE vocabulary of N tokens from the captions, whatever the settings say
@@ -79,7 +80,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Prints every setting with its meaning as TOML, to be changed and given to --config
+    /// Prints every setting of one of the paper's models with its meaning as TOML, to be changed and given to --config
     Settings {
         /// The network, by one of the published names, RN50 to ViT-L/14@336px
         #[arg(default_value = "ViT-B/32")]
@@ -152,7 +153,7 @@ fn run(arguments: &Arguments) -> Result<()> {
                 device,
                 resume: arguments.resume,
                 resume_with: arguments.resume_with.clone(),
-                init: arguments.init.clone(),
+                init: arguments.init.as_deref().map(|name| start::find(name, note)).transpose()?,
                 decode_threads: threads,
                 warn: note,
                 stop: stop::asked,
@@ -179,12 +180,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     lines.iter().try_for_each(|line| clip_program::print(line, &kept))
 }
 
-/// The settings of a named network with comments.
+/// The settings of a named network, the paper's, with comments.
 fn preset_settings(name: &str) -> Result<String> {
-    let model = ModelSettings { name: Some(name.to_owned()), ..ModelSettings::default() };
-    let settings = Settings { model, ..Settings::default() };
-    settings.validate()?;
-    Ok(reference::toml(&settings)?)
+    let Some(preset) = presets::of(name) else {
+        bail!("there are no settings for {name}, only for {}", presets::ALL.map(|(name, _)| name).join(", "));
+    };
+    Ok(reference::toml(&Settings::parse(preset)?)?)
 }
 
 /// An error of a run with the option that helps, which the library does not know.
@@ -224,6 +225,7 @@ fn evaluate(
     device: tch::Device,
 ) -> Result<Vec<ShardFigures>> {
     let checkpoint = Checkpoint::open(path)?;
+    checkpoint.resized.iter().for_each(|resized| note(&resized.to_string()));
     let read = |path: &PathBuf| Ok::<_, anyhow::Error>(parse_labels(&input::read_text(path)?, path)?);
     let labels = arguments.labels_file.as_ref().map(read).transpose()?;
     let mut network = Network::load(&checkpoint, device, Precision::Fp32)?;

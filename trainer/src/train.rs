@@ -36,7 +36,7 @@ pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
     }
     let mut run = state::start(job, || new_tokenizer(job))?;
     let validator = Validator {
-        preprocess: job.settings.preprocess()?,
+        preprocess: run.preprocess.clone(),
         tokenizer: run.tokenizer.clone(),
         template: job.settings.run.template.parse()?,
         labels: None,
@@ -47,7 +47,7 @@ pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
         seed: optim.seed,
         threads: job.decode_threads,
         shuffle_buffer: data.shuffle_buffer,
-        preprocess: job.settings.preprocess()?,
+        preprocess: run.preprocess.clone(),
         augment: data.augment.clone(),
         tokenizer: run.tokenizer.clone(),
         context_length: run.network.config.text.context_length,

@@ -27,12 +27,24 @@ fn vit() -> Config {
         activation: Activation::QuickGelu,
         norm_epsilon: 1e-5,
     };
-    Config { family: Family::Clip, embed_dim: 24, image: ImageTower::ViT(vit), text: text() }
+    Config {
+        family: Family::Clip,
+        embed_dim: 24,
+        image: ImageTower::ViT(vit),
+        text: text(),
+        logit_bias: false,
+    }
 }
 
 fn resnet() -> Config {
     let resnet = ResNet { image_size: 64, layers: [1, 2, 1, 1], width: 8, head_width: 64 };
-    Config { family: Family::Clip, embed_dim: 24, image: ImageTower::ResNet(resnet), text: text() }
+    Config {
+        family: Family::Clip,
+        embed_dim: 24,
+        image: ImageTower::ResNet(resnet),
+        text: text(),
+        logit_bias: false,
+    }
 }
 
 fn network(config: &Config, precision: Precision) -> Network {

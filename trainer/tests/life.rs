@@ -351,7 +351,10 @@ fn the_settings_of_a_network_are_printed_and_read_back() {
         let text = String::from_utf8(run.stdout).unwrap();
         let settings = clip_trainer::Settings::parse(&text).unwrap();
         assert_eq!(settings.model.name.as_deref(), name.or(Some("ViT-B/32")));
-        assert!(text.contains("# Highest learning rate.\nlr = 0.0005\n"), "{text}");
+        assert!(
+            text.contains("# Highest learning rate.\nlr = 0.0005\n") && text.contains("batch = 32768"),
+            "{text}"
+        );
     }
     let run = Command::new(env!("CARGO_BIN_EXE_clip-train")).args(["settings", "RN51"]).output().unwrap();
     assert_eq!(run.status.code(), Some(1));
@@ -392,7 +395,7 @@ fn a_save_without_memory_is_an_error() {
     .unwrap();
     let examples = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("examples");
     let mut refused = 0;
-    for megabytes in ["0", "2", "6", "12", "20", "40"] {
+    for megabytes in ["2", "12", "31", "34", "40", "60"] {
         let run = Command::new(examples.join("time_checkpoint"))
             .arg(&config)
             .arg(megabytes)
@@ -407,5 +410,5 @@ fn a_save_without_memory_is_an_error() {
             "{said}"
         );
     }
-    assert!(refused > 0, "memory was never short");
+    assert!((3..6).contains(&refused), "of six saves {refused} were refused");
 }

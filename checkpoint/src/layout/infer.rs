@@ -83,6 +83,7 @@ pub fn infer(shape: impl Fn(&str) -> Option<Vec<usize>>, activation: Activation)
             activation,
             ..TextTower::openai(width)
         },
+        logit_bias: shape("logit_bias").is_some(),
     };
     config.validate()?;
     Ok(config)
@@ -107,11 +108,13 @@ mod tests {
     #[test]
     fn shapes_alone_tell_each_published_model() {
         for name in NAMES {
-            let config = Config::named(name).unwrap();
-            let shapes: HashMap<_, _> =
-                summarize(&config).tensors.into_iter().map(|t| (t.name, t.shape)).collect();
-            let inferred = infer(|name| shapes.get(name).cloned(), Activation::QuickGelu).unwrap();
-            assert_eq!(inferred, config, "{name}");
+            for logit_bias in [false, true] {
+                let config = Config { logit_bias, ..Config::named(name).unwrap() };
+                let shapes: HashMap<_, _> =
+                    summarize(&config).tensors.into_iter().map(|t| (t.name, t.shape)).collect();
+                let inferred = infer(|name| shapes.get(name).cloned(), Activation::QuickGelu).unwrap();
+                assert_eq!(inferred, config, "{name}");
+            }
         }
     }
 

@@ -112,7 +112,7 @@ impl Weights {
     pub fn get(&self, name: &str) -> Option<TensorRef<'_>> {
         let Stored { shape, parts } = self.tensors.get(name)?;
         let dtype = parts.first()?.dtype;
-        Some(TensorRef { dtype, shape, parts, files: &self.files })
+        Some(TensorRef::in_files(dtype, shape, parts, &self.files))
     }
 
     /// Gives every tensor the name that `rename` makes of its own, or drops it.

@@ -1,4 +1,4 @@
-//! A tensor that lies in files, read from there piece by piece.
+//! A tensor that lies in files, read from there piece by piece, or in memory.
 
 use std::fs::File;
 use std::ops::Range;
@@ -7,19 +7,45 @@ use std::path::PathBuf;
 use clip_model::memory;
 use safetensors::Dtype;
 
-use super::view::View;
+use super::view::{View, width};
 use crate::error::{Error, Result};
 
-/// A tensor in a file.
+/// A tensor in files or in memory.
 #[derive(Debug, Clone, Copy)]
 pub struct TensorRef<'a> {
     /// Number format.
     pub dtype: Dtype,
     /// Shape, outermost axis first.
     pub shape: &'a [usize],
-    pub(super) parts: &'a [View],
-    pub(super) files: &'a [(PathBuf, File)],
+    place: Place<'a>,
 }
+
+/// Where elements are.
+#[derive(Debug, Clone, Copy)]
+enum Place<'a> {
+    /// In files, the parts one above the other along the outermost axis.
+    Files(&'a [View], &'a [(PathBuf, File)]),
+    /// In memory, little-endian, row-major.
+    Memory(&'a [u8]),
+}
+
+impl<'a> TensorRef<'a> {
+    /// One whose parts, one above the other along the outermost axis, are views of `files`.
+    pub(super) fn in_files(
+        dtype: Dtype,
+        shape: &'a [usize],
+        parts: &'a [View],
+        files: &'a [(PathBuf, File)],
+    ) -> TensorRef<'a> {
+        TensorRef { dtype, shape, place: Place::Files(parts, files) }
+    }
+
+    /// One of these elements, little-endian, row-major.
+    pub(crate) fn in_memory(dtype: Dtype, shape: &'a [usize], bytes: &'a [u8]) -> TensorRef<'a> {
+        TensorRef { dtype, shape, place: Place::Memory(bytes) }
+    }
+}
+
 impl TensorRef<'_> {
     /// Passes the elements of `rows` along the outermost axis (all of them by default) on as little-endian `f32`,
     /// row-major, in pieces of at most 16 MiB. Exact for F32, F16 and BF16; F64 is rounded to the nearest.
@@ -92,7 +118,10 @@ impl TensorRef<'_> {
         rows: Option<Range<usize>>,
         sink: &mut dyn FnMut(&[u8]) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let count: usize = self.parts.iter().map(View::rows).sum();
+        let count: usize = match self.place {
+            Place::Files(parts, _) => parts.iter().map(View::rows).sum(),
+            Place::Memory(_) => self.shape.first().copied().unwrap_or(1),
+        };
         let rows = rows.unwrap_or(0..count);
         if rows.start > rows.end || rows.end > count {
             return Err(Error::from(clip_model::Error::Size(format!(
@@ -100,8 +129,15 @@ impl TensorRef<'_> {
             )))
             .into());
         }
+        let (parts, files) = match self.place {
+            Place::Files(parts, files) => (parts, files),
+            Place::Memory(bytes) => {
+                let row = width(self.dtype) * self.shape.iter().skip(1).product::<usize>();
+                return sink(&bytes[rows.start * row..rows.end * row]);
+            }
+        };
         let mut first = 0;
-        for part in self.parts {
+        for part in parts {
             if part.dtype != self.dtype {
                 let (a, b) = (self.dtype, part.dtype);
                 return Err(Error::Config(format!("parts of one tensor are of types {a:?} and {b:?}")).into());
@@ -109,7 +145,7 @@ impl TensorRef<'_> {
             let last = first + part.rows();
             let (start, end) = (rows.start.max(first), rows.end.min(last));
             if start < end {
-                part.read(start - first..end - first, &self.files[part.file], sink)?;
+                part.read(start - first..end - first, &files[part.file], sink)?;
             }
             first = last;
         }

@@ -1,4 +1,4 @@
-//! A random part of the picture, as torchvision's `RandomResizedCrop` draws it.
+//! A random part of the picture: a square, or as torchvision's `RandomResizedCrop` draws it.
 
 use clip_model::Preprocess;
 use clip_model::preprocess::{Image, ResizeMode, RgbaImage};
@@ -21,6 +21,12 @@ pub(super) struct Crop {
 impl Crop {
     /// A part of a picture of `width` times `height` pixels; `None` when cropping is off.
     pub fn draw(augment: &Augment, random: &mut ChaCha8Rng, width: usize, height: usize) -> Option<Crop> {
+        if augment.square_crop {
+            let side = width.min(height);
+            let left = random.random_range(0..=width - side);
+            let top = random.random_range(0..=height - side);
+            return Some(Crop { left, top, width: side, height: side });
+        }
         let scale = augment.crop_scale?;
         let (w, h) = (width as f32, height as f32);
         for _ in 0..10 {
@@ -74,6 +80,23 @@ mod tests {
             assert!((0.74..1.35).contains(&(crop.width as f32 / crop.height as f32)), "{crop:?}");
         }
         assert_eq!(Crop::draw(&Augment::default(), &mut random, 300, 200), None);
+    }
+
+    #[test]
+    fn squares_are_as_large_as_the_shorter_side_and_lie_anywhere() {
+        let augment = Augment { square_crop: true, ..Augment::default() };
+        augment.validate().unwrap();
+        let mut random = ChaCha8Rng::seed_from_u64(3);
+        let mut lefts = std::collections::BTreeSet::new();
+        for _ in 0..500 {
+            let crop = Crop::draw(&augment, &mut random, 21, 12).unwrap();
+            assert_eq!((crop.top, crop.width, crop.height), (0, 12, 12));
+            lefts.insert(crop.left);
+            assert_eq!(Crop::draw(&augment, &mut random, 12, 40).unwrap().left, 0);
+        }
+        assert!(lefts.into_iter().eq(0..=9));
+        let both = Augment { crop_scale: Some([0.9, 1.0]), ..augment };
+        assert!(both.validate().unwrap_err().to_string().contains("both given"));
     }
 
     #[test]

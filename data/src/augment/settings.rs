@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augment {
+    /// A square as large as the shorter side, anywhere along the longer one, instead of the centre: the paper's only change to
+    /// pictures (Radford et al. 2021, arXiv 2103.00020, section 2.3). Not together with `crop_scale`.
+    pub square_crop: bool,
     /// A random part of the picture with this share of its area, as torchvision's `RandomResizedCrop`: `[0.9, 1.0]` in
     /// OpenCLIP.
     pub crop_scale: Option<[f32; 2]>,
@@ -57,6 +60,7 @@ pub struct Augment {
 impl Default for Augment {
     fn default() -> Self {
         Augment {
+            square_crop: false,
             crop_scale: None,
             crop_ratio: [3.0 / 4.0, 4.0 / 3.0],
             rotation: 0.0,
@@ -115,6 +119,11 @@ impl Augment {
             if !(0.0..=most).contains(&value) {
                 return Err(Error::Options(format!("augment.{name} is {value}, expected 0 to {most}")));
             }
+        }
+        if self.square_crop && self.crop_scale.is_some() {
+            let what =
+                "augment.square_crop and augment.crop_scale are both given: one of them cuts out a part";
+            return Err(Error::Options(what.to_owned()));
         }
         Ok(())
     }

@@ -65,17 +65,26 @@ fn of_file(name: &str) -> Augment {
 #[test]
 fn a_seed_gives_the_recorded_samples() {
     let emoji = of_file("models/emoji-tiny/train.toml");
-    let parts = of_file("trainer/configs/vit-b-32.toml");
+    let paper = of_file("trainer/configs/vit-b-32.toml");
+    assert_eq!(paper, Augment { square_crop: true, ..Augment::default() });
+    let parts = Augment { crop_scale: Some([0.9, 1.0]), ..Augment::default() };
     let square = Augment { crop_ratio: [1.0, 1.0], crop_scale: Some([0.5, 1.0]), ..Augment::default() };
     let both = Augment { crop_scale: parts.crop_scale, ..emoji.clone() };
     let painted =
         Augment { rotation: 0.0, zoom: [1.0, 1.0], stretch: 0.0, shear: 0.0, shift: 0.0, ..both.clone() };
     assert_eq!(of_file("models/emoji-vit-tiny/train.toml"), emoji);
-    let found =
-        [("emoji", emoji), ("parts", parts), ("square", square), ("both", both), ("painted", painted)]
-            .map(|(name, augment)| format!("{name}: {}", hash(augment).join(" ")));
+    let found = [
+        ("emoji", emoji),
+        ("paper", paper),
+        ("parts", parts),
+        ("square", square),
+        ("both", both),
+        ("painted", painted),
+    ]
+    .map(|(name, augment)| format!("{name}: {}", hash(augment).join(" ")));
     let recorded = [
         "emoji: 0aed09ddce98eb57 7026f61cab9fd296",
+        "paper: a7c53aef5fbe4690 d78fac1757a83301",
         "parts: 8faa639bf2a62f9b d78fac1757a83301",
         "square: ea2257366a169b03 d78fac1757a83301",
         "both: e7f7f138a8064e7b 7026f61cab9fd296",

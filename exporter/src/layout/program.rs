@@ -54,8 +54,17 @@ impl Program {
             return Err(Error::Conflict(Conflict::NotLaidOut(what)));
         }
         let refused = |reason| Err(Error::Unsuited { program: self.name(), reason });
+        let config = &checkpoint.config;
         match self {
-            Program::Fastembed if checkpoint.config.family == Family::SigLip => refused(fastembed::SIGLIP),
+            Program::Fastembed if config.family == Family::SigLip => refused(fastembed::SIGLIP),
+            // What is done with the similarities is told by the kind of model that `config.json` names.
+            Program::TransformersJs | Program::Optimum
+                if config.family == Family::Clip && config.logit_bias =>
+            {
+                refused(
+                    "it makes probabilities of a CLIP's similarities by a softmax, and this model's logit_bias needs a sigmoid",
+                )
+            }
             Program::Immich if checkpoint.tokenizer()?.pads_in_front() => refused(immich::PADDING),
             _ => Ok(()),
         }

@@ -35,6 +35,11 @@ pub fn wide(folder: &Path, width: usize) -> PathBuf {
     write(folder, config, WeightFormat::Fp32, |_| ())
 }
 
+/// The same of a network that was trained with a logit bias.
+pub fn biased(folder: &Path) -> PathBuf {
+    write(folder, Config { logit_bias: true, ..config() }, WeightFormat::Fp32, |_| ())
+}
+
 fn write(folder: &Path, config: Config, format: WeightFormat, change: impl Fn(&mut Values)) -> PathBuf {
     let mut tensors: Vec<Values> = summarize(&config).tensors.into_iter().map(parameter).collect();
     tensors.iter_mut().for_each(change);

@@ -60,6 +60,7 @@ impl Config {
             ImageTower::ViT(v) => vit(v)?,
         }
         if self.family == Family::SigLip {
+            check(self.logit_bias, || "a SigLIP has a logit_bias, this one has none".to_owned())?;
             let width = match &self.image {
                 ImageTower::ViT(v) => v.width,
                 ImageTower::ResNet(_) => 0,
@@ -172,6 +173,9 @@ mod tests {
         ] {
             assert!(message.contains(named), "{named}: {message}");
         }
+        let mut siglip = Config::named("ViT-B/32").unwrap();
+        siglip.family = Family::SigLip;
+        assert!(siglip.validate().unwrap_err().to_string().contains("has a logit_bias"));
         let mut config = Config::named("RN50").unwrap();
         let mut resnet = |change: &dyn Fn(&mut ResNet)| {
             if let ImageTower::ResNet(r) = &mut config.image {

@@ -62,7 +62,7 @@ pub fn vit(
         activation,
         ..TextTower::openai(width)
     };
-    Config { family: Family::Clip, embed_dim, image: ImageTower::ViT(image), text }
+    Config { family: Family::Clip, embed_dim, image: ImageTower::ViT(image), text, logit_bias: false }
 }
 
 /// A tensor with pseudo-random values of the size that a network has in training: gains around one, positive
@@ -71,6 +71,7 @@ pub fn parameter(tensor: Tensor) -> Values {
     let Tensor { name, shape, .. } = tensor;
     let n = shape.iter().product();
     let data = match shape.len() {
+        0 if name == "logit_bias" => vec![-2.5; n],
         0 => vec![2.0; n],
         1 if name.ends_with("running_var") => uniform(&name, n, 0.5, 1.5),
         1 if name.ends_with(".weight") => uniform(&name, n, 0.7, 1.3),

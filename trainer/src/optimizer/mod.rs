@@ -185,8 +185,12 @@ fn round(stored: &Tensor, value: &Tensor, seed: u32) -> Result<()> {
     Ok(())
 }
 
-/// Keeps the logit scale at 100 or below, as the paper does (section 2.5), so that training stays stable.
+/// Keeps the logit scale at 100 or below, as the paper does (section 2.5), so that training stays stable. With a logit bias, whose
+/// published models have larger ones, there is no such bound (Zhai et al. 2023, arXiv 2303.15343, algorithm 1).
 pub fn clamp_logit_scale(parameters: &Parameters) {
+    if parameters.find("logit_bias").is_some() {
+        return;
+    }
     no_grad(|| {
         let _ = parameters.tensor("logit_scale").shallow_clone().clamp_max_(100f64.ln());
     });

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 pub use change::Change;
-pub use model::ModelSettings;
+pub use model::{ModelSettings, PreprocessSettings, suits};
 pub use optim::OptimSettings;
 pub use run::{KeepBest, RunSettings};
 pub use sections::DataSettings;
@@ -27,6 +27,7 @@ pub use sections::DataSettings;
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// The network.
+    #[serde(default)]
     pub model: ModelSettings,
     /// What is done with the training data.
     #[serde(default)]
@@ -117,17 +118,30 @@ impl Settings {
             }
         }
         self.data.augment.validate()?;
-        self.config().map(|_| ())
+        self.model.preprocess.over(Preprocess::default())?;
+        self.model.config().map(|_| ())
     }
 
     /// The network that `[model]` describes.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] when it describes none, so that it has to come from a checkpoint.
     pub fn config(&self) -> Result<Config> {
-        self.model.config()
+        self.model.config()?.ok_or_else(|| {
+            Error::Settings(
+                "there is no network: give its name (model.name) or its sizes, or start from a checkpoint"
+                    .into(),
+            )
+        })
     }
 
-    /// How pictures become the image tower's input: OpenAI's mean and deviation, at the network's size.
+    /// How pictures become the input of the network that `[model]` describes: as it says, else OpenAI's, at the network's size.
+    ///
+    /// # Errors
+    /// As [`Self::config`].
     pub fn preprocess(&self) -> Result<Preprocess> {
-        Ok(Preprocess { size: self.config()?.image.image_size(), ..Preprocess::default() })
+        let size = self.config()?.image.image_size();
+        self.model.preprocess.over(Preprocess { size, ..Preprocess::default() })
     }
 
     /// The fields in which `other` differs, each with both values.
@@ -210,7 +224,8 @@ mod tests {
     #[test]
     fn errors_name_the_field() {
         for (toml, part) in [
-            ("[optim]\nlr = 1.0", "missing field `model`"),
+            ("[model.preprocess]\nstd = [1.0, 0.0, 1.0]", "std is [1.0, 0.0, 1.0]"),
+            ("[model]\npreprocess = { crop = 1 }", "unknown field `crop`"),
             ("[model]\nname = \"RN51\"", "RN51"),
             ("[model]\nname = \"RN50\"\nembed_dim = 3", "model.embed_dim must not be given"),
             ("[model]\nembed_dim = 3", "model.resnet or model.vit is missing"),
@@ -235,6 +250,8 @@ mod tests {
             let message = Settings::parse(toml).unwrap_err().to_string();
             assert!(message.contains(part), "{toml}: {message}");
         }
+        let none = Settings::parse("[optim]\nlr = 1.0").unwrap().config().unwrap_err().to_string();
+        assert!(none.contains("there is no network"), "{none}");
         let missing = Settings::read("no/such/file.toml").unwrap_err().to_string();
         assert!(missing.contains("no/such/file.toml"), "{missing}");
     }

@@ -20,23 +20,22 @@ mod save;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::Path;
 
-use clip_checkpoint::{Checkpoint, OpenClip, WeightFormat};
-use clip_model::config::{Config, Family};
+use clip_checkpoint::{OpenClip, WeightFormat};
+use clip_model::config::Family;
 use clip_model::shapes::summarize;
 use clip_model::tokenizer::Cleaning;
-use clip_model::{Tokenizer, files, memory, temporary};
-use tch::Device;
+use clip_model::{Preprocess, Tokenizer, files, memory, temporary};
 
 use crate::error::{Error, Result};
-use crate::init;
 use crate::job::{Job, lock};
 use crate::network::Network;
+use crate::objective::ObjectiveName;
 use crate::optimizer::AdamW;
-use crate::parameters::{Parameters, Stored};
+use crate::parameters::Stored;
 use crate::scaler::LossScaler;
-use crate::settings::Change;
+use crate::settings::{Change, suits};
+use crate::start::Start;
 use crate::treatment::treatment;
 pub use best::{BEST, Best};
 pub use folder::{CHECKPOINTS, SETTINGS, TRAINING, checkpoint, checkpoints, resumable};
@@ -59,6 +58,8 @@ pub struct Run {
     pub optimizer: AdamW,
     /// The factor on the loss in fp16.
     pub scaler: LossScaler,
+    /// How pictures become the network's input.
+    pub preprocess: Preprocess,
     /// The tokenizer.
     pub tokenizer: Tokenizer,
     /// Whether it is another than OpenAI's.
@@ -118,27 +119,9 @@ pub fn start(job: &Job, tokenizer: impl FnOnce() -> Result<Tokenizer>) -> Result
 
 /// A new run in an empty folder.
 fn begin(job: &Job, lock: File, tokenizer: impl FnOnce() -> Result<Tokenizer>) -> Result<Run> {
-    let config = job.settings.config()?;
-    let (parameters, tokenizer) = match &job.init {
-        None => (init::parameters(&config, job.settings.optim.seed, job.device)?, tokenizer()?),
-        Some(path) => from_checkpoint(path, &config, job.device)?,
-    };
-    let mut run = Run::new(job, lock, config, parameters, tokenizer)?;
+    let mut run = Run::new(job, lock, Start::of(job, tokenizer)?)?;
     run.save()?;
     Ok(run)
-}
-
-/// Weights and vocabulary of a checkpoint, which belong together.
-fn from_checkpoint(path: &Path, config: &Config, device: Device) -> Result<(Parameters, Tokenizer)> {
-    let checkpoint = Checkpoint::open(path)?;
-    if checkpoint.config != *config {
-        return Err(Error::Settings(format!(
-            "the checkpoint {} has other sizes than [model]: {:?}, not {config:?}",
-            path.display(),
-            checkpoint.config
-        )));
-    }
-    Ok((Parameters::of(&checkpoint, device)?, checkpoint.tokenizer()?))
 }
 
 /// The tokenizer with the cleaning of texts that OpenCLIP will choose for the checkpoint of this run, so that the network is
@@ -150,13 +133,9 @@ fn as_open_clip(tokenizer: Tokenizer, family: Family) -> Result<(Tokenizer, bool
 
 impl Run {
     /// A run whose optimiser has done nothing yet.
-    fn new(
-        job: &Job,
-        lock: File,
-        config: Config,
-        parameters: Parameters,
-        tokenizer: Tokenizer,
-    ) -> Result<Run> {
+    fn new(job: &Job, lock: File, start: Start) -> Result<Run> {
+        let Start { config, preprocess, parameters, tokenizer } = start;
+        suits(&config, job.settings.optim.objective == ObjectiveName::Sigmoid)?;
         let (tokenizer, own_tokenizer) = as_open_clip(tokenizer, config.family)?;
         let optim = &job.settings.optim;
         let parameters =
@@ -167,6 +146,7 @@ impl Run {
             network: Network::new(config, parameters, job.device, job.settings.optim.precision),
             optimizer,
             scaler: LossScaler::default(),
+            preprocess,
             tokenizer,
             own_tokenizer,
             step: 0,
@@ -193,6 +173,13 @@ impl Run {
         }
         memory::available("a checkpoint", SAVE_NEEDS)?;
         let Job { settings, out, .. } = &self.job;
+        let openclip = OpenClip {
+            config: self.network.config.clone(),
+            preprocess: self.preprocess.clone(),
+            own_tokenizer: self.own_tokenizer,
+        };
+        // What has no place in OpenCLIP's layout is refused before anything is written.
+        let network = openclip.to_json()?;
         let parent = out.join(CHECKPOINTS);
         std::fs::create_dir_all(&parent).map_err(|e| Error::io("create", &parent, e))?;
         let folder = temporary::Folder::create_in(&parent).map_err(|e| Error::io("create", &parent, e))?;
@@ -202,11 +189,6 @@ impl Run {
         })?;
         let parameters = &self.network.parameters;
         let weights = parameters.stored();
-        let openclip = OpenClip {
-            config: self.network.config.clone(),
-            preprocess: settings.preprocess()?,
-            own_tokenizer: self.own_tokenizer,
-        };
         let format = settings.run.weights;
         clip_checkpoint::write_into(folder.path(), &openclip, &self.tokenizer, &weights, self.step, format)?;
         let moments = self.optimizer.tensors(parameters).into_iter();
@@ -214,7 +196,11 @@ impl Run {
         if format != WeightFormat::Fp32 {
             training.extend(weights);
         }
-        clip_checkpoint::write_weights_unsynced(folder.path().join(TRAINING), &training, self.notes(toml))?;
+        clip_checkpoint::write_weights_unsynced(
+            folder.path().join(TRAINING),
+            &training,
+            self.notes(toml, network),
+        )?;
         let (keep, best) = (settings.run.keep_last, self.best.as_ref().map(|best| best.step));
         self.saver.finish(Written { folder, step: self.step, out: out.clone(), keep, best })?;
         self.saved = Some(self.step);
@@ -250,9 +236,10 @@ impl Run {
     }
 
     /// What the training state says besides tensors.
-    fn notes(&self, settings: String) -> HashMap<String, String> {
+    fn notes(&self, settings: String, network: String) -> HashMap<String, String> {
         let notes = [
             ("version", VERSION.to_owned()),
+            ("network", network),
             ("step", self.step.to_string()),
             ("position", self.position.to_string()),
             ("skipped", self.skipped.to_string()),

@@ -15,6 +15,7 @@ use crate::job::Job;
 use crate::parameters::Parameters;
 use crate::scaler::LossScaler;
 use crate::settings::Settings;
+use crate::start::{self, Start};
 
 /// The version before, which had the weights and the optimiser in one file, `state/training.safetensors`.
 const VERSION_2: &str = "2";
@@ -83,13 +84,13 @@ pub(super) fn resume(job: &Job, saved: &Path, lock: File) -> Result<Run> {
             .map(|was| (was.to_owned(), tch::get_num_threads().to_string())),
     };
     let changed = changes.allowed(&job.out, &job.resume_with)?;
-    let config = job.settings.config()?;
+    let (config, preprocess) = start::described(state.training.note("network"), &job.settings)?;
     let parameters = Parameters::new(&summarize(&config).tensors, job.device, |name, _| state.tensor(name))?;
     let tokenizer = match &state.checkpoint {
         Some(_) => Tokenizer::open(&saved.join(clip_checkpoint::TOKENIZER))?,
         None => Tokenizer::open(&job.out.join(clip_checkpoint::TOKENIZER))?,
     };
-    let mut run = Run::new(job, lock, config, parameters, tokenizer)?;
+    let mut run = Run::new(job, lock, Start { config, preprocess, parameters, tokenizer })?;
     for (name, moment) in run.optimizer.tensors(&run.network.parameters) {
         let values = state.tensor(&name)?;
         if values.len() != moment.numel() {

@@ -193,6 +193,7 @@ pub(crate) fn parse(path: &Path, mut json: Map<String, Value>, family: Family) -
                 Family::SigLip => EndOfText::Highest,
             },
         },
+        logit_bias: family == Family::SigLip,
     };
     config.validate()?;
     Ok(config)
@@ -215,11 +216,17 @@ fn end_of_text(eos_token_id: &Value, vocab_size: usize) -> Result<EndOfText> {
 /// A `config.json` of this network and tokenizer.
 ///
 /// # Errors
-/// [`Error::Config`] when transformers has no such image tower.
+/// [`Error::Config`] when transformers has no such network.
 pub(crate) fn write(config: &Config, tokenizer: &Tokenizer) -> Result<String> {
     if let ImageTower::ResNet(_) = &config.image {
         return Err(Error::Config(
             "Hugging Face's CLIP has no ResNet: this checkpoint can only be written as open-clip".to_owned(),
+        ));
+    }
+    if config.family == Family::Clip && config.logit_bias {
+        return Err(Error::Config(
+            "Hugging Face's CLIP has no logit_bias: this checkpoint can only be written as open-clip"
+                .to_owned(),
         ));
     }
     Ok(format!("{:#}\n", describe(config, tokenizer)))

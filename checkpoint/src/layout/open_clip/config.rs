@@ -70,9 +70,26 @@ impl OpenClip {
     /// [`Error::Config`] for a network that OpenCLIP has not.
     pub fn write(&self, folder: impl AsRef<Path>) -> Result<()> {
         let path = folder.as_ref().join(FILE);
-        let text =
-            serde_json::to_string_pretty(&self.file()?).map_err(|source| Error::json(&path, source))?;
+        let text = self.to_json()?;
         Ok(files::write_atomically(&path, |out| std::io::Write::write_all(out, (text + "\n").as_bytes()))?)
+    }
+
+    /// What [`Self::write`] writes.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string_pretty(&self.file()?).map_err(|source| Error::json(FILE.as_ref(), source))
+    }
+
+    /// Reads what [`Self::to_json`] gives.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn from_json(json: &str) -> Result<OpenClip> {
+        serde_json::from_str(json)
+            .and_then(Self::parse)
+            .map_err(|source| Error::json(FILE.as_ref(), source))?
     }
 
     fn file(&self) -> Result<File> {
@@ -153,6 +170,18 @@ mod tests {
         assert_eq!(parse(&written).unwrap(), read);
     }
 
+    /// OpenCLIP builds a bias for any number, zero too.
+    #[test]
+    fn a_logit_bias_is_there_when_it_has_a_first_value() {
+        for (first, there) in [("-10", true), ("-7.5", true), ("0", true), ("null", false)] {
+            let read = parse(&with(&format!(r#", "init_logit_bias": {first}"#), "", "")).unwrap();
+            assert_eq!(read.config.logit_bias, there, "{first}");
+            let written = serde_json::to_string(&read.file().unwrap()).unwrap();
+            assert_eq!(written.contains(r#""init_logit_bias":-10.0"#), there, "{written}");
+            assert_eq!(parse(&written).unwrap(), read);
+        }
+    }
+
     #[test]
     fn what_changes_the_network_is_refused_by_name() {
         let json = |extra: &str| {
@@ -166,7 +195,6 @@ mod tests {
             parse(&json(r#", "patch_dropout": 0.5, "timm_model_name": null, "timm_pool": "avg""#)).is_ok()
         );
         for (model, vision, text, named) in [
-            (r#", "init_logit_bias": -10"#, "", "", "init_logit_bias"),
             ("", r#", "norm_kwargs": {"bias": false}"#, "", "vision_cfg.norm_kwargs"),
             ("", "", r#", "text_arch": "modern""#, "text_arch"),
             ("", "", r#", "variable_text": true"#, "variable_text"),

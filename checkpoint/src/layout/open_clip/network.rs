@@ -10,6 +10,9 @@ use super::refusal::{refuse, unknown};
 use crate::error::{Error, Result};
 use crate::layout::side::Side;
 
+/// What a logit bias is before training (the SigLIP paper's section 3). OpenCLIP reads of a checkpoint's only that it is there.
+pub(super) const FIRST_BIAS: f64 = -10.0;
+
 #[derive(Serialize, Deserialize)]
 pub(super) struct Model {
     embed_dim: usize,
@@ -17,6 +20,9 @@ pub(super) struct Model {
     text_cfg: Text,
     #[serde(default)]
     quick_gelu: bool,
+    /// The first value of the bias; without it there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    init_logit_bias: Option<f64>,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
@@ -148,6 +154,7 @@ impl Model {
                     return Err(Error::Config("OpenCLIP has no CLIP with GELU by tanh".into()));
                 }
             },
+            init_logit_bias: config.logit_bias.then_some(FIRST_BIAS),
             vision_cfg,
             text_cfg: Text {
                 sizes: TextSizes::of(&config.text),
@@ -165,7 +172,7 @@ impl Model {
 
 /// CLIP's network, and whether it has a tokenizer of its own.
 pub(super) fn read(model: Model) -> Result<(Config, bool)> {
-    let Model { embed_dim, vision_cfg: vision, text_cfg: text, quick_gelu, rest } = model;
+    let Model { embed_dim, vision_cfg: vision, text_cfg: text, quick_gelu, init_logit_bias, rest } = model;
     unknown("model_cfg", &rest)?;
     unknown("vision_cfg", &vision.rest)?;
     unknown("text_cfg", &text.rest)?;
@@ -197,8 +204,13 @@ pub(super) fn read(model: Model) -> Result<(Config, bool)> {
     let epsilon = norm_epsilon("text_cfg", text.norm_kwargs)?;
     let end = end_of_text(text.pool_type.as_deref(), text.eos_id, text.sizes.vocab_size)?;
     let own_tokenizer = text.hf_tokenizer_name.is_some_and(|name| !name.is_empty());
-    let config =
-        Config { family: Family::Clip, embed_dim, image, text: text.sizes.tower(activation, epsilon, end) };
+    let config = Config {
+        family: Family::Clip,
+        embed_dim,
+        image,
+        text: text.sizes.tower(activation, epsilon, end),
+        logit_bias: init_logit_bias.is_some(),
+    };
     config.validate()?;
     Ok((config, own_tokenizer))
 }

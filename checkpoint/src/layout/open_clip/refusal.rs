@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Result};
 
 /// Fields that only matter in training, or whose neutral value leaves the network as it is.
-const NEUTRAL: [(&str, &[Neutral]); 44] = {
+const NEUTRAL: [(&str, &[Neutral]); 43] = {
     use Neutral::*;
     [
         ("act_kwargs", &[]),
@@ -24,7 +24,6 @@ const NEUTRAL: [(&str, &[Neutral]); 44] = {
         ("hf_pooler_type", &[Any]),
         ("hf_proj_type", &[Any]),
         ("image_seq_len", &[Any]), // what images are measured by in training
-        ("init_logit_bias", &[]),
         ("init_logit_scale", &[Any]),
         ("ls_init_value", &[]),
         ("multimodal_cfg", &[]),

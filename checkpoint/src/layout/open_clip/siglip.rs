@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::network::TextSizes;
+use super::network::{FIRST_BIAS, TextSizes};
 use super::refusal::{is_empty, refuse};
 use crate::error::{Error, Result};
 use clip_model::config::{Activation, Config, EndOfText, Family, ImageTower, ViT};
@@ -141,6 +141,7 @@ fn network(model: Model) -> Result<Config> {
         embed_dim,
         image: ImageTower::ViT(image),
         text: text.sizes.tower(activation, Family::SigLip.norm_epsilon(), EndOfText::Highest),
+        logit_bias: true,
     };
     config.validate()?;
     Ok(config)
@@ -190,7 +191,7 @@ pub(super) fn write(config: &Config) -> Result<Value> {
     let sizes = TextSizes::of(&config.text);
     let mut model = json!({
         "embed_dim": config.embed_dim,
-        "init_logit_bias": -10,
+        "init_logit_bias": FIRST_BIAS,
         "vision_cfg": {
             "image_size": image.image_size,
             "timm_model_name": name,

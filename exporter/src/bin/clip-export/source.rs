@@ -48,6 +48,7 @@ impl SourceArguments {
         let (path, name) = self.find(screen)?;
         let checkpoint =
             Checkpoint::open_as(&path, self.activation.stated()).map_err(|error| refused(error, &path))?;
+        note_resized(&checkpoint);
         Ok(Source { path, name, checkpoint })
     }
 
@@ -73,6 +74,13 @@ fn last_part(path: &Path) -> anyhow::Result<String> {
     let whole = path.canonicalize().with_context(|| format!("cannot open {}", path.display()))?;
     let name = if whole.is_dir() { whole.file_name() } else { whole.file_stem() };
     Ok(name.map_or_else(|| "CLIP".to_owned(), |name| name.to_string_lossy().into_owned()))
+}
+
+/// Says on standard error what of a checkpoint is not as it is stored.
+pub fn note_resized(checkpoint: &Checkpoint) {
+    for resized in &checkpoint.resized {
+        clip_program::note(&format!("{resized}, the size that the checkpoint's configuration asks for"));
+    }
 }
 
 /// Why a checkpoint was not opened; its path is said once.

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::numbers::pictures;
 use crate::remedy::with_remedy;
-use crate::source::refused;
+use crate::source::{note_resized, refused};
 use crate::thresholds::ThresholdArguments;
 
 /// Check a model folder: its hashes, that its encoders run, that engines give what their graphs do and, with --against, how
@@ -96,6 +96,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     if let Some(checkpoint) = &arguments.against {
         let checkpoint = Checkpoint::open(checkpoint).map_err(|error| refused(error, checkpoint))?;
+        note_resized(&checkpoint);
         let (thresholds, scratch) =
             (arguments.thresholds.of(compare::precision(&manifest)), std::env::temp_dir());
         let report = compare::against(&checkpoint, folder, &samples, thresholds, scratch, &Runner::Here)

@@ -59,15 +59,21 @@ fn text_tower([context_length, width, heads, layers]: [usize; 4], activation: Ac
 /// text.
 fn configs() -> Vec<Config> {
     use Activation::{Gelu, GeluTanh, QuickGelu};
-    let config = |family, image, text| Config { family, embed_dim: EMBED_DIM, image, text };
+    let config = |family, image, text| {
+        let logit_bias = family == Family::SigLip;
+        Config { family, embed_dim: EMBED_DIM, image, text, logit_bias }
+    };
     let (clip, siglip) = (Family::Clip, Family::SigLip);
     let mut other = config(clip, vit([8, 4, 12, 2, 4], Gelu), text_tower([6, 8, 2, 2], Gelu));
     if let ImageTower::ViT(v) = &mut other.image {
         v.norm_epsilon = 0.05;
     }
     (other.text.norm_epsilon, other.text.end) = (0.2, EndOfText::Id(30));
+    let mut biased = config(clip, vit([8, 4, 8, 1, 4], QuickGelu), text_tower([6, 8, 2, 1], QuickGelu));
+    biased.logit_bias = true;
     vec![
         other,
+        biased,
         config(clip, vit([8, 4, 12, 2, 4], QuickGelu), text_tower([7, 8, 2, 2], QuickGelu)),
         config(clip, vit([9, 3, 8, 1, 8], Gelu), text_tower([5, 6, 1, 1], Gelu)),
         config(clip, vit([4, 4, 8, 3, 2], QuickGelu), text_tower([9, 16, 4, 3], QuickGelu)),
@@ -169,7 +175,7 @@ fn one_graph_holds_both_towers_and_compares_them() {
     for config in configs() {
         let parameters = parameters(&config);
         let preprocess = Preprocess::default();
-        let bias = (config.family == Family::SigLip).then_some(-2.5);
+        let bias = config.logit_bias.then_some(-2.5);
         let (images, texts) = (3, 2);
         let side = config.image.image_size();
         let length = config.text.context_length;
