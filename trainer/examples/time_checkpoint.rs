@@ -42,6 +42,7 @@ fn saves(folder: &Path, settings: Settings, more: Option<usize>) -> Result<()> {
         resume: false,
         resume_with: Vec::new(),
         init: None,
+        teacher: None,
         decode_threads: 1,
         warn: |_| {},
         stop: || false,
@@ -57,7 +58,7 @@ fn saves(folder: &Path, settings: Settings, more: Option<usize>) -> Result<()> {
         run.save()?;
         let waited = started.elapsed().as_secs_f64();
         run.finish_save()?;
-        let (whole, raised) = (started.elapsed().as_secs_f64(), (peak()? - before) >> 10);
+        let (whole, raised) = (started.elapsed().as_secs_f64(), peak()?.saturating_sub(before) >> 10);
         println!("{waited:.2} s, on the disk after {whole:.2} s, {raised} MB");
     }
     Ok(())

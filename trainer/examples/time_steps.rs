@@ -13,16 +13,17 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clip_checkpoint::Checkpoint;
-use clip_trainer::device;
 use clip_trainer::inputs::Inputs;
 use clip_trainer::network::{Network, Precision};
 use clip_trainer::optimizer::AdamW;
 use clip_trainer::scaler::LossScaler;
 use clip_trainer::settings::OptimSettings;
 use clip_trainer::step::train_step;
+use clip_trainer::{device, memory};
 use tch::{Device, Tensor};
 
 fn main() -> Result<()> {
+    memory::keep_freed();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (arguments, device) = match arguments.as_slice() {
         [first @ .., device] if first.len() == 4 => (first, device::parse(device)?),

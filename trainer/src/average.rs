@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use tch::{Kind, Tensor, no_grad};
 
 use crate::error::Result;
+use crate::network::Network;
 use crate::parameters::Parameters;
 
 /// The average of all learned parameters, in fp32.
@@ -39,6 +40,20 @@ impl Average {
         Ok(())
     }
 
+    /// Runs `look` on the network with averaged weights, and gives it its own ones back.
+    ///
+    /// # Errors
+    /// As [`Average::of`].
+    pub fn shown<R>(&self, network: &mut Network, look: impl FnOnce(&mut Network) -> R) -> Result<R> {
+        let groups = &network.parameters.groups;
+        let own = groups.iter().map(|group| group.flat.f_to_dtype(group.flat.kind(), false, true));
+        let own: Vec<Tensor> = own.collect::<std::result::Result<_, _>>()?;
+        take(network, &self.flats)?;
+        let result = look(network);
+        take(network, &own)?;
+        Ok(result)
+    }
+
     /// The average's tensors, under the names that they have in a training state.
     pub(crate) fn tensors(&self, parameters: &Parameters) -> Vec<(String, &Tensor)> {
         let pairs = parameters.groups.iter().zip(&self.flats);
@@ -66,6 +81,14 @@ impl Average {
         };
         Ok(parameters.names().iter().map(|name| (name.clone(), tensor(name))).collect())
     }
+}
+
+/// Gives the network these values, in the layout of its parameters' groups.
+fn take(network: &mut Network, flats: &[Tensor]) -> Result<()> {
+    for (group, flat) in network.parameters.groups.iter_mut().zip(flats) {
+        no_grad(|| group.flat.f_copy_(flat))?;
+    }
+    network.refresh()
 }
 
 #[cfg(test)]

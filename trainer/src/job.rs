@@ -29,6 +29,8 @@ pub struct Job {
     pub resume_with: Vec<String>,
     /// A checkpoint whose weights, vocabulary and preprocessing are the first ones, and whose network is the run's.
     pub init: Option<PathBuf>,
+    /// A checkpoint to learn from, see [`crate::objective::Distillation`].
+    pub teacher: Option<PathBuf>,
     /// Threads that decode pictures.
     pub decode_threads: usize,
     /// Takes the warnings about samples that are left out, and about weights that are not as they were stored.

@@ -14,7 +14,7 @@ use clip_trainer::settings::{Settings, reference};
 use clip_trainer::train::train;
 use clip_trainer::validate::{ShardFigures, Validator};
 use clip_trainer::{Error, Job, Network, Precision};
-use clip_trainer::{device, presets, start};
+use clip_trainer::{device, memory, presets, start};
 
 /// Trains a CLIP model from image-text pairs, or evaluates a checkpoint (--evaluate).
 ///
@@ -57,6 +57,9 @@ struct Arguments {
     /// file in any layout that clip-export opens, or the name of a model on the Hugging Face hub (ORGANISATION/NAME)
     #[arg(long, value_name = "CHECKPOINT", conflicts_with = "resume")]
     init: Option<PathBuf>,
+    /// A checkpoint to learn from besides: its similarities of the batch's pictures and texts (optim.distill); named as for --init
+    #[arg(long, value_name = "CHECKPOINT")]
+    teacher: Option<PathBuf>,
     /// Train a byte-level BPE vocabulary of N tokens from the captions, whatever the settings say
     #[arg(long, value_name = "N")]
     vocab_size: Option<usize>,
@@ -64,7 +67,7 @@ struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
     /// Evaluate this checkpoint on the --val shards instead of training
-    #[arg(long, value_name = "CHECKPOINT", conflicts_with_all = ["config", "data", "out", "resume", "resume_with", "init", "vocab_size"], requires = "val")]
+    #[arg(long, value_name = "CHECKPOINT", conflicts_with_all = ["config", "data", "out", "resume", "resume_with", "init", "teacher", "vocab_size"], requires = "val")]
     evaluate: Option<PathBuf>,
     /// With --evaluate: prompt of a class name
     #[arg(long, default_value = "{}", requires = "evaluate")]
@@ -89,7 +92,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    keep_freed_memory();
+    memory::keep_freed();
     clip_program::start();
     if let Some(status) = clip_program::pages::asked_for(Arguments::command) {
         return status;
@@ -115,17 +118,6 @@ fn failure(panic: &(dyn Any + Send)) -> anyhow::Error {
     // The message of a `TchError` is shown as a Rust string, its line ends escaped.
     let first = text.split(['\n']).next().and_then(|line| line.split("\\n").next()).unwrap_or(text);
     anyhow!("the computation failed: {first}; where memory ran out, a smaller optim.batch needs less")
-}
-
-/// Tells glibc's allocator to keep what is freed: every step allocates the same large tensors, and to get them from the
-/// kernel anew means a page fault for each 4 KiB.
-fn keep_freed_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: plain settings, before any other thread runs.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_MAX, 0);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
-    }
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
@@ -154,6 +146,7 @@ fn run(arguments: &Arguments) -> Result<()> {
                 resume: arguments.resume,
                 resume_with: arguments.resume_with.clone(),
                 init: arguments.init.as_deref().map(|name| start::find(name, note)).transpose()?,
+                teacher: arguments.teacher.as_deref().map(|name| start::find(name, note)).transpose()?,
                 decode_threads: threads,
                 warn: note,
                 stop: stop::asked,

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use clip_checkpoint::Checkpoint;
 use clip_data::{Loader, LoaderOptions, check_shards, read_captions};
 use clip_model::shapes::summarize;
 use clip_model::{Tokenizer, tokenizer};
@@ -15,7 +16,8 @@ use crate::inputs::Inputs;
 use crate::job::Job;
 use crate::log::{Log, StepFigures, Stopwatch};
 use crate::memory;
-use crate::objective::ObjectiveName;
+use crate::network::Network;
+use crate::objective::{Distillation, Objective, ObjectiveName, Teacher};
 use crate::schedule::learning_rate;
 use crate::settings::Settings;
 use crate::state::{self, Run};
@@ -56,7 +58,7 @@ pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
         warn: job.warn,
     };
     let mut loader = Loader::new(&job.data, options)?;
-    let objective = optim.objective.objective();
+    let objective = objective(job, &run)?;
     let mut log = Log::open(&job.out, run.step, optim.steps)?;
     begin(&run, &mut log)?;
     let mut diagnosis = Diagnosis::new(chance(job), optim.warmup);
@@ -78,6 +80,9 @@ pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
             optim,
             lr,
         )?;
+        if let Some(average) = &mut run.average {
+            average.update(&run.network.parameters)?;
+        }
         run.step += 1;
         run.position = batch.position;
         run.skipped = skipped_before + batch.skipped;
@@ -116,7 +121,11 @@ pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
             return Err(Error::Stopped { step: run.step, steps: optim.steps });
         }
         if !job.val.is_empty() && (every.validate_every.divides(run.step) || last) {
-            figures = validator.run(&mut run.network, &job.val)?;
+            let validate = |network: &mut Network| validator.run(network, &job.val);
+            figures = match &run.average {
+                Some(average) => average.shown(&mut run.network, validate)??,
+                None => validate(&mut run.network)?,
+            };
             run.network.set_training(true);
             log.validation(run.step, &figures)?;
             if let Some((name, value)) = every.keep_best.and_then(|best| figure::mean(best, &figures)) {
@@ -130,6 +139,16 @@ pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
     diagnosis.at_end().iter().try_for_each(|text| log.diagnosis(run.step, text))?;
     log.say(&format!("{} steps done, the checkpoint is {}", run.step, job.out.display()));
     Ok(figures)
+}
+
+/// What the settings and `job` ask to train for.
+fn objective(job: &Job, run: &Run) -> Result<Box<dyn Objective>> {
+    let optim = &job.settings.optim;
+    let own = optim.objective.objective();
+    let Some(path) = &job.teacher else { return Ok(own) };
+    let student = (&run.preprocess, &run.tokenizer, run.network.config.text.context_length);
+    let teacher = Teacher::open(&Checkpoint::open(path)?, student, job.device, optim.precision)?;
+    Ok(Box::new(Distillation::new(teacher, own, optim.distill)))
 }
 
 /// How often something is done: every so many steps, 0 for never.

@@ -29,10 +29,10 @@ fn vit() -> Config {
     };
     Config {
         family: Family::Clip,
+        logit_bias: false,
         embed_dim: 24,
         image: ImageTower::ViT(vit),
         text: text(),
-        logit_bias: false,
     }
 }
 
@@ -40,10 +40,10 @@ fn resnet() -> Config {
     let resnet = ResNet { image_size: 64, layers: [1, 2, 1, 1], width: 8, head_width: 64 };
     Config {
         family: Family::Clip,
+        logit_bias: false,
         embed_dim: 24,
         image: ImageTower::ResNet(resnet),
         text: text(),
-        logit_bias: false,
     }
 }
 

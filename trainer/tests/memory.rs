@@ -30,7 +30,7 @@ fn config() -> Config {
     };
     let text =
         TextTower { context_length: 24, vocab_size: 300, heads: 2, layers: 2, ..TextTower::openai(64) };
-    Config { family: Family::Clip, embed_dim: 64, image: ImageTower::ViT(vit), text, logit_bias: false }
+    Config { family: Family::Clip, logit_bias: false, embed_dim: 64, image: ImageTower::ViT(vit), text }
 }
 
 fn inputs(config: &Config) -> Inputs {

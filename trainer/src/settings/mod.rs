@@ -99,6 +99,13 @@ impl Settings {
             from_0("eps", o.eps),
             from_0("weight_decay", o.weight_decay),
             from_0("clip", o.clip),
+            below_1("patch_dropout", o.patch_dropout),
+            below_1("ema", o.ema),
+            (
+                o.layer_decay > 0.0 && o.layer_decay <= 1.0,
+                format!("optim.layer_decay is {}, expected above 0 and at most 1", o.layer_decay),
+            ),
+            ((0.0..=1.0).contains(&o.distill), format!("optim.distill is {}, expected 0 to 1", o.distill)),
             named(run.log_every > 0, "run.log_every is 0, expected 1 or more"),
             (
                 run.checkpoint_minutes.is_finite() && run.checkpoint_minutes >= 0.0,

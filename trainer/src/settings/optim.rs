@@ -58,6 +58,12 @@ pub struct OptimSettings {
     /// Share of an image's patches that a step leaves out, drawn anew for each (Li et al. 2022, arXiv 2212.00794, has 0.5 to 0.75).
     /// ViTs alone. 0: none.
     pub patch_dropout: f64,
+    /// Decay of an exponential average of the weights over the steps, 0.999 or so; 0 keeps none. Checkpoints then have the
+    /// average, and validation measures it; the training state has both.
+    pub ema: f64,
+    /// Share of the loss that is learning from a teacher's similarities (`--teacher`; Hinton et al. 2015, arXiv 1503.02531); the
+    /// objective's own has the rest. open_clip's `--distill` adds both alike: 0.5.
+    pub distill: f64,
     /// Seed of the first weights, of shuffling and of augmentation.
     pub seed: u64,
 }
@@ -85,6 +91,8 @@ impl Default for OptimSettings {
             unlocked_blocks: 0,
             layer_decay: 1.0,
             patch_dropout: 0.0,
+            ema: 0.0,
+            distill: 0.5,
             seed: 0,
         }
     }

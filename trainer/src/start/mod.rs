@@ -5,7 +5,7 @@ mod place;
 
 use std::path::Path;
 
-use clip_checkpoint::{Checkpoint, OpenClip};
+use clip_checkpoint::Checkpoint;
 use clip_model::config::{Config, ImageTower};
 use clip_model::{Preprocess, Tokenizer};
 
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::init;
 use crate::job::Job;
 use crate::parameters::Parameters;
-use crate::settings::{ModelSettings, Settings};
+use crate::settings::ModelSettings;
 use differences::differences;
 pub use place::find;
 
@@ -57,21 +57,6 @@ impl Start {
             tokenizer: checkpoint.tokenizer()?,
             config: checkpoint.config,
         })
-    }
-}
-
-/// The network and the preprocessing of a run that goes on: as its state says (`description`), or where that was written before
-/// states did, as the settings.
-///
-/// # Errors
-/// Those of [`OpenClip::from_json`] and of the settings.
-pub(crate) fn described(description: Option<&str>, settings: &Settings) -> Result<(Config, Preprocess)> {
-    match description {
-        Some(json) => {
-            let OpenClip { config, preprocess, .. } = OpenClip::from_json(json)?;
-            Ok((config, preprocess))
-        }
-        None => Ok((settings.config()?, settings.preprocess()?)),
     }
 }
 

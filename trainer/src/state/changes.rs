@@ -24,8 +24,15 @@ pub(super) struct Changes {
 /// Settings that change nothing in the result, besides all of `[run]`.
 const FREE: [&str; 2] = ["run", "data.cache_mb"];
 
-/// Settings that the weights were made for.
-const FIXED: [&str; 2] = ["model", "data.tokenizer"];
+/// Settings that the weights, or the optimiser's memory, were made for.
+const FIXED: [&str; 6] = [
+    "model",
+    "data.tokenizer",
+    "optim.lock",
+    "optim.unlocked_blocks",
+    "optim.layer_decay",
+    "optim.half_text_weights",
+];
 
 impl Changes {
     /// The changes that matter, each of which must be in `asked`: by its name, or by its section's, where `data` stands for the

@@ -27,6 +27,7 @@ use clip_model::shapes::summarize;
 use clip_model::tokenizer::Cleaning;
 use clip_model::{Preprocess, Tokenizer, files, memory, temporary};
 
+use crate::average::Average;
 use crate::error::{Error, Result};
 use crate::job::{Job, lock};
 use crate::network::Network;
@@ -58,6 +59,8 @@ pub struct Run {
     pub optimizer: AdamW,
     /// The factor on the loss in fp16.
     pub scaler: LossScaler,
+    /// The average of the weights, where the settings ask for one: what checkpoints have.
+    pub average: Option<Average>,
     /// How pictures become the network's input.
     pub preprocess: Preprocess,
     /// The tokenizer.
@@ -135,17 +138,22 @@ impl Run {
     /// A run whose optimiser has done nothing yet.
     fn new(job: &Job, lock: File, start: Start) -> Result<Run> {
         let Start { config, preprocess, parameters, tokenizer } = start;
-        suits(&config, job.settings.optim.objective == ObjectiveName::Sigmoid)?;
-        let (tokenizer, own_tokenizer) = as_open_clip(tokenizer, config.family)?;
         let optim = &job.settings.optim;
+        suits(&config, optim.objective == ObjectiveName::Sigmoid)?;
+        let (tokenizer, own_tokenizer) = as_open_clip(tokenizer, config.family)?;
         let parameters =
             parameters.retreated(&summarize(&config).tensors, |tensor| treatment(&config, optim, tensor))?;
-        let optimizer = AdamW::with_moments(&parameters, job.settings.optim.moments);
+        let optimizer = AdamW::with_moments(&parameters, optim.moments);
+        let average = match optim.ema > 0.0 {
+            true => Some(Average::of(&parameters, optim.ema)?),
+            false => None,
+        };
         Ok(Run {
             job: job.clone(),
-            network: Network::new(config, parameters, job.device, job.settings.optim.precision),
+            network: Network::new(config, parameters, job.device, optim.precision),
             optimizer,
             scaler: LossScaler::default(),
+            average,
             preprocess,
             tokenizer,
             own_tokenizer,
@@ -173,13 +181,6 @@ impl Run {
         }
         memory::available("a checkpoint", SAVE_NEEDS)?;
         let Job { settings, out, .. } = &self.job;
-        let openclip = OpenClip {
-            config: self.network.config.clone(),
-            preprocess: self.preprocess.clone(),
-            own_tokenizer: self.own_tokenizer,
-        };
-        // What has no place in OpenCLIP's layout is refused before anything is written.
-        let network = openclip.to_json()?;
         let parent = out.join(CHECKPOINTS);
         std::fs::create_dir_all(&parent).map_err(|e| Error::io("create", &parent, e))?;
         let folder = temporary::Folder::create_in(&parent).map_err(|e| Error::io("create", &parent, e))?;
@@ -189,18 +190,35 @@ impl Run {
         })?;
         let parameters = &self.network.parameters;
         let weights = parameters.stored();
+        let openclip = OpenClip {
+            config: self.network.config.clone(),
+            preprocess: self.preprocess.clone(),
+            own_tokenizer: self.own_tokenizer,
+        };
         let format = settings.run.weights;
-        clip_checkpoint::write_into(folder.path(), &openclip, &self.tokenizer, &weights, self.step, format)?;
-        let moments = self.optimizer.tensors(parameters).into_iter();
-        let mut training: Vec<Stored<'_>> = moments.map(|(name, t)| Stored::new(name, t)).collect();
-        if format != WeightFormat::Fp32 {
+        let averaged = self.average.as_ref().map(|average| average.network(parameters)).transpose()?;
+        let published = match &averaged {
+            Some(tensors) => tensors.iter().map(|(name, tensor)| Stored::new(name.clone(), tensor)).collect(),
+            None => parameters.stored(),
+        };
+        clip_checkpoint::write_into(
+            folder.path(),
+            &openclip,
+            &self.tokenizer,
+            &published,
+            self.step,
+            format,
+        )?;
+        let mut training = self.optimizer.tensors(parameters);
+        if let Some(average) = &self.average {
+            training.extend(average.tensors(parameters));
+        }
+        let mut training: Vec<Stored<'_>> =
+            training.into_iter().map(|(name, t)| Stored::new(name, t)).collect();
+        if format != WeightFormat::Fp32 || averaged.is_some() {
             training.extend(weights);
         }
-        clip_checkpoint::write_weights_unsynced(
-            folder.path().join(TRAINING),
-            &training,
-            self.notes(toml, network),
-        )?;
+        clip_checkpoint::write_weights_unsynced(folder.path().join(TRAINING), &training, self.notes(toml))?;
         let (keep, best) = (settings.run.keep_last, self.best.as_ref().map(|best| best.step));
         self.saver.finish(Written { folder, step: self.step, out: out.clone(), keep, best })?;
         self.saved = Some(self.step);
@@ -236,19 +254,18 @@ impl Run {
     }
 
     /// What the training state says besides tensors.
-    fn notes(&self, settings: String, network: String) -> HashMap<String, String> {
+    fn notes(&self, settings: String) -> HashMap<String, String> {
         let notes = [
             ("version", VERSION.to_owned()),
-            ("network", network),
             ("step", self.step.to_string()),
             ("position", self.position.to_string()),
             ("skipped", self.skipped.to_string()),
-            ("loss_scale", self.scaler.scale.to_string()),
-            ("loss_scale_steps", self.scaler.good_steps.to_string()),
             ("settings", settings),
             ("shards", self.job.shard_names().join("\n")),
             ("device", self.job.device_name()),
             ("threads", tch::get_num_threads().to_string()),
+            ("loss_scale", self.scaler.scale.to_string()),
+            ("loss_scale_steps", self.scaler.good_steps.to_string()),
         ];
         notes.map(|(key, value)| (key.to_owned(), value)).into()
     }

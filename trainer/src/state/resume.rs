@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clip_checkpoint::{Checkpoint, Weights};
 use clip_model::Tokenizer;
@@ -13,9 +14,8 @@ use super::{Best, Run, VERSION, folder};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::parameters::Parameters;
-use crate::scaler::LossScaler;
 use crate::settings::Settings;
-use crate::start::{self, Start};
+use crate::start::Start;
 
 /// The version before, which had the weights and the optimiser in one file, `state/training.safetensors`.
 const VERSION_2: &str = "2";
@@ -57,8 +57,19 @@ impl State {
         self.training.note(key).ok_or_else(|| self.missing(key))
     }
 
-    fn number<T: std::str::FromStr>(&self, key: &str) -> Result<T> {
+    fn number<T: FromStr>(&self, key: &str) -> Result<T> {
         self.note(key)?.parse().map_err(|_| self.broken(&format!("{key} in the state is not a number")))
+    }
+
+    /// Reads a tensor of the state into `tensor`.
+    fn fill(&self, name: &str, tensor: &Tensor) -> Result<()> {
+        let values = self.tensor(name)?;
+        if values.len() != tensor.numel() {
+            let (found, expected) = (values.len(), tensor.numel());
+            return Err(self.broken(&format!("{name} has {found} values, expected {expected}")));
+        }
+        let values = Tensor::f_from_slice(&values)?;
+        Ok(no_grad(|| tensor.shallow_clone().f_copy_(&values))?)
     }
 
     fn tensor(&self, name: &str) -> Result<Vec<f32>> {
@@ -84,21 +95,31 @@ pub(super) fn resume(job: &Job, saved: &Path, lock: File) -> Result<Run> {
             .map(|was| (was.to_owned(), tch::get_num_threads().to_string())),
     };
     let changed = changes.allowed(&job.out, &job.resume_with)?;
-    let (config, preprocess) = start::described(state.training.note("network"), &job.settings)?;
+    let (config, preprocess) = match &state.checkpoint {
+        Some(checkpoint) => (checkpoint.config.clone(), checkpoint.preprocess.clone()),
+        None => (job.settings.config()?, job.settings.preprocess()?),
+    };
     let parameters = Parameters::new(&summarize(&config).tensors, job.device, |name, _| state.tensor(name))?;
     let tokenizer = match &state.checkpoint {
         Some(_) => Tokenizer::open(&saved.join(clip_checkpoint::TOKENIZER))?,
         None => Tokenizer::open(&job.out.join(clip_checkpoint::TOKENIZER))?,
     };
     let mut run = Run::new(job, lock, Start { config, preprocess, parameters, tokenizer })?;
-    for (name, moment) in run.optimizer.tensors(&run.network.parameters) {
-        let values = state.tensor(&name)?;
-        if values.len() != moment.numel() {
-            let (found, expected) = (values.len(), moment.numel());
-            return Err(state.broken(&format!("{name} has {found} values, expected {expected}")));
+    for (name, tensor) in run.optimizer.tensors(&run.network.parameters) {
+        state.fill(&name, tensor)?;
+    }
+    if let Some(average) = &run.average {
+        for (name, tensor) in average.tensors(&run.network.parameters) {
+            // A run that averages only from here on begins with the weights that it has.
+            if state.training.get(&name).is_some() {
+                state.fill(&name, tensor)?;
+            }
         }
-        let values = Tensor::f_from_slice(&values)?;
-        no_grad(|| moment.shallow_clone().f_copy_(&values))?;
+    }
+    // Version 2 knew no fp16.
+    if state.training.note("loss_scale").is_some() {
+        run.scaler.scale = state.number("loss_scale")?;
+        run.scaler.good_steps = state.number("loss_scale_steps")?;
     }
     run.step = state.number("step")?;
     run.optimizer.updates = run.step;
@@ -106,11 +127,6 @@ pub(super) fn resume(job: &Job, saved: &Path, lock: File) -> Result<Run> {
     run.saved = state.checkpoint.is_some().then_some(run.step);
     run.changed = changed;
     run.best = Best::read(&job.out)?;
-    // Version 2 knew no fp16.
-    if state.training.note("loss_scale").is_some() {
-        let (scale, good_steps) = (state.number("loss_scale")?, state.number("loss_scale_steps")?);
-        run.scaler = LossScaler { scale, good_steps };
-    }
     if state.checkpoint.is_some() {
         // A run that was killed may not have come to it.
         folder::publish(saved, &job.out)?;

@@ -54,6 +54,7 @@ pub fn job(toml: &str, shards: &[PathBuf], out: &Path) -> Job {
         resume: false,
         resume_with: Vec::new(),
         init: None,
+        teacher: None,
         decode_threads: 2,
         warn: |_| {},
         stop: || false,
