@@ -1,4 +1,5 @@
-//! Writes libtorch's folder into the trainer's programs and tests (rpath), so that they run without `LD_LIBRARY_PATH`.
+//! Writes libtorch's folder into the trainer's programs and tests (rpath), so that they run without `LD_LIBRARY_PATH`; and collects
+//! what the comments say of each setting, for the reference.
 //!
 //! The folder is found as `torch-sys` finds it: from the Python of `LIBTORCH_USE_PYTORCH`, else `LIBTORCH_LIB`, else
 //! `LIBTORCH`, which `.cargo/config.toml` points to `.deps/libtorch`.
@@ -7,7 +8,18 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 
+#[path = "build/comments.rs"]
+mod comments;
+
 fn main() {
+    let fail = |reason: String| {
+        eprintln!("error: {reason}");
+        println!("cargo::error={reason}");
+        exit(1)
+    };
+    if let Err(reason) = comments::collect() {
+        fail(reason);
+    }
     for name in ["LIBTORCH_USE_PYTORCH", "LIBTORCH_LIB", "LIBTORCH"] {
         println!("cargo::rerun-if-env-changed={name}");
     }
@@ -18,11 +30,7 @@ fn main() {
             // For a tree that was moved after the build: from target/release/ back to the root.
             println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../../.deps/libtorch/lib");
         }
-        Err(reason) => {
-            eprintln!("error: {reason}");
-            println!("cargo::error={reason}");
-            exit(1);
-        }
+        Err(reason) => fail(reason),
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! Starts a run with these settings in a temporary folder and saves it three times. Each line says how many seconds training
 //! waited for a save, how many it took until it was on the disk, and by how many megabytes it raised the process's peak.
-//! With MEGABYTES, the process gets no more address space than so many beyond what it has before the first of them.
+//! With MEGABYTES, so many are left of the memory that the process may have before the first of them.
 
 use std::path::Path;
 use std::time::Instant;
@@ -32,7 +32,7 @@ fn main() -> Result<()> {
     result
 }
 
-fn saves(folder: &Path, settings: Settings, more: Option<u64>) -> Result<()> {
+fn saves(folder: &Path, settings: Settings, more: Option<usize>) -> Result<()> {
     let job = Job {
         settings,
         data: Vec::new(),
@@ -49,9 +49,7 @@ fn saves(folder: &Path, settings: Settings, more: Option<u64>) -> Result<()> {
     };
     let mut run = start(&job, || Ok(Tokenizer::openai()))?;
     run.finish_save()?;
-    if let Some(megabytes) = more {
-        limit(Some(field("VmSize:")? * 1024 + (megabytes << 20)))?;
-    }
+    let _held = more.map(leave).transpose()?;
     for _ in 0..3 {
         // Sets the peak to what is held now (man 5 proc).
         std::fs::write("/proc/self/clear_refs", "5")?;
@@ -60,7 +58,7 @@ fn saves(folder: &Path, settings: Settings, more: Option<u64>) -> Result<()> {
         run.save()?;
         let waited = started.elapsed().as_secs_f64();
         run.finish_save()?;
-        let (whole, raised) = (started.elapsed().as_secs_f64(), (peak()? - before) >> 10);
+        let (whole, raised) = (started.elapsed().as_secs_f64(), peak()?.saturating_sub(before) >> 10);
         println!("{waited:.2} s, on the disk after {whole:.2} s, {raised} MB");
     }
     Ok(())
@@ -76,6 +74,21 @@ fn field(name: &str) -> Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|line| line.split_whitespace().next());
     Ok(number.with_context(|| format!("/proc/self/status has no {name}"))?.parse()?)
+}
+
+/// Takes all memory but so many megabytes.
+fn leave(megabytes: usize) -> Result<Vec<Vec<u8>>> {
+    limit(Some((field("VmSize:")? << 10) + (64 << 20)))?;
+    let mut held = Vec::with_capacity(1 << 12);
+    while held.len() < held.capacity() {
+        let mut megabyte: Vec<u8> = Vec::new();
+        if megabyte.try_reserve_exact(1 << 20).is_err() {
+            break;
+        }
+        held.push(megabyte);
+    }
+    held.truncate(held.len().saturating_sub(megabytes));
+    Ok(held)
 }
 
 /// Lets this process have so many bytes of addresses; `None`: as many as there are.

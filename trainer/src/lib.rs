@@ -1,8 +1,8 @@
 //! Trains CLIP models with libtorch: `clip-train`.
 //!
 //! [`train`] is the loop and [`step`] one step of it; [`network`] is the network of `clip-model` over libtorch;
-//! `clip-data` turns shards into batches; [`state`] is the output folder, [`log`], [`diagnosis`] and [`curves`] tell how it goes. The checkpoints that come out are in OpenCLIP's
-//! hub layout. Only this crate links libtorch; its types stay inside.
+//! `clip-data` turns shards into batches; [`state`] is the output folder; [`log`], [`diagnosis`] and [`curves`] tell how it
+//! goes. The checkpoints that come out are in OpenCLIP's hub layout. Only this crate links libtorch; its types stay inside.
 
 pub mod average;
 pub mod curves;

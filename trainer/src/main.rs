@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, Subcommand};
 use clip_data::expand;
 use clip_program::{input, note, stop};
-use clip_trainer::settings::Settings;
+use clip_trainer::settings::{Settings, reference};
 use clip_trainer::train::train;
 use clip_trainer::{Error, Job};
-use clip_trainer::{device, memory, start};
+use clip_trainer::{device, memory, presets, start};
 
 /// Trains a CLIP model from image-text pairs, or evaluates a checkpoint (--evaluate).
 ///
@@ -23,9 +23,13 @@ use clip_trainer::{device, memory, start};
 #[command(
     version,
     max_term_width = 100,
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true,
     after_help = "Exit status: 0 when all went well, 1 when something failed, 2 for wrong arguments."
 )]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Settings, a TOML file
     #[arg(long, value_name = "FILE", required_unless_present = "evaluate")]
     config: Option<PathBuf>,
@@ -68,6 +72,16 @@ struct Arguments {
     json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Prints every setting of one of the paper's models with its meaning as TOML, to be changed and given to --config
+    Settings {
+        /// The network, by one of the published names, RN50 to ViT-L/14@336px
+        #[arg(default_value = "ViT-B/32")]
+        preset: String,
+    },
+}
+
 fn main() -> ExitCode {
     memory::keep_freed();
     clip_program::start();
@@ -98,6 +112,9 @@ fn failure(panic: &(dyn Any + Send)) -> anyhow::Error {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(Command::Settings { preset }) = &arguments.command {
+        return clip_program::print(preset_settings(preset)?.trim_end(), "");
+    }
     let device = arguments.device;
     device::open(device)?;
     let threads = match arguments.threads {
@@ -145,6 +162,14 @@ fn run(arguments: &Arguments) -> Result<()> {
         None => "the evaluation was done".to_owned(),
     };
     lines.iter().try_for_each(|line| clip_program::print(line, &kept))
+}
+
+/// The settings of a named network, the paper's, with comments.
+fn preset_settings(name: &str) -> Result<String> {
+    let Some(preset) = presets::of(name) else {
+        bail!("there are no settings for {name}, only for {}", presets::ALL.map(|(name, _)| name).join(", "));
+    };
+    Ok(reference::toml(&Settings::parse(preset)?)?)
 }
 
 /// An error of a run with the option that helps, which the library does not know.

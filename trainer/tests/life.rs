@@ -343,6 +343,24 @@ fn a_state_of_version_2_is_gone_on_with() {
     assert!(place.says(1, &["--resume"]).contains("version 4, this build reads versions 2 and 3"));
 }
 
+#[test]
+fn the_settings_of_a_network_are_printed_and_read_back() {
+    for name in [None, Some("RN50x4")] {
+        let run = Command::new(env!("CARGO_BIN_EXE_clip-train")).arg("settings").args(name).output().unwrap();
+        assert!(run.status.success());
+        let text = String::from_utf8(run.stdout).unwrap();
+        let settings = clip_trainer::Settings::parse(&text).unwrap();
+        assert_eq!(settings.model.name.as_deref(), name.or(Some("ViT-B/32")));
+        assert!(
+            text.contains("# Highest learning rate.\nlr = 0.0005\n") && text.contains("batch = 32768"),
+            "{text}"
+        );
+    }
+    let run = Command::new(env!("CARGO_BIN_EXE_clip-train")).args(["settings", "RN51"]).output().unwrap();
+    assert_eq!(run.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&run.stderr).contains("RN51"));
+}
+
 /// A tensor to be written.
 #[derive(Clone)]
 struct Values {
@@ -377,7 +395,7 @@ fn a_save_without_memory_is_an_error() {
     .unwrap();
     let examples = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("examples");
     let mut refused = 0;
-    for megabytes in ["1", "2", "6", "20", "80", "400"] {
+    for megabytes in ["2", "12", "31", "34", "40", "60"] {
         let run = Command::new(examples.join("time_checkpoint"))
             .arg(&config)
             .arg(megabytes)
@@ -392,5 +410,5 @@ fn a_save_without_memory_is_an_error() {
             "{said}"
         );
     }
-    assert!(refused > 0, "memory was never short");
+    assert!((3..6).contains(&refused), "of six saves {refused} were refused");
 }

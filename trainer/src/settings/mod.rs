@@ -4,6 +4,7 @@ mod change;
 mod eval;
 mod model;
 mod optim;
+pub mod reference;
 mod run;
 mod sections;
 
@@ -61,10 +62,15 @@ impl Settings {
     /// # Errors
     /// [`Error::Settings`] and those of the network's sizes, with the field.
     pub fn parse(text: &str) -> Result<Settings> {
-        let settings: Settings = match eval::renamed(text)? {
-            Some(table) => table.try_into().map_err(|e| Error::Settings(e.to_string()))?,
-            None => toml::from_str(text).map_err(|e| Error::Settings(e.to_string()))?,
+        let fail = |e: toml::de::Error| Error::Settings(e.to_string());
+        let mut settings: Settings = match eval::renamed(text)? {
+            Some(table) => table.try_into().map_err(fail)?,
+            None => toml::from_str(text).map_err(fail)?,
         };
+        let given: toml::Table = toml::from_str(text).map_err(fail)?;
+        if given.get("optim").and_then(|optim| optim.get("warmup")).is_none() {
+            settings.optim.warmup = settings.optim.warmup.min(settings.optim.steps / 10);
+        }
         settings.validate()?;
         Ok(settings)
     }
@@ -206,6 +212,16 @@ mod tests {
     }
 
     #[test]
+    fn a_warmup_that_is_not_given_fits_the_steps() {
+        for (steps, warmup) in [(9, 0), (100, 10), (5000, 500), (100_000, 500)] {
+            let text = format!("[model]\nname = \"RN50\"\n[optim]\nsteps = {steps}");
+            assert_eq!(Settings::parse(&text).unwrap().optim.warmup, warmup, "{steps} steps");
+            let given = Settings::parse(&format!("{text}\nwarmup = {steps}")).unwrap();
+            assert_eq!(given.optim.warmup, steps);
+        }
+    }
+
+    #[test]
     fn the_settings_that_come_with_the_source_are_valid() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         for file in [
@@ -229,7 +245,10 @@ mod tests {
             ("[model]\nname = \"RN50\"\n[optim]\nlr = -1.0", "optim.lr is -1"),
             ("[model]\nname = \"RN50\"\n[optim]\nlr = nan", "optim.lr is NaN"),
             ("[model]\nname = \"RN50\"\n[optim]\nbatch = 1", "optim.batch is 1"),
-            ("[model]\nname = \"RN50\"\n[optim]\nsteps = 10", "optim.warmup 500 is above optim.steps 10"),
+            (
+                "[model]\nname = \"RN50\"\n[optim]\nsteps = 10\nwarmup = 500",
+                "optim.warmup 500 is above optim.steps 10",
+            ),
             ("[model]\nname = \"RN50\"\n[optim]\nbeta2 = 1.0", "optim.beta2 is 1"),
             ("[model]\nname = \"RN50\"\n[optim]\nprecision = \"fp8\"", "fp8"),
             ("[model]\nname = \"RN50\"\n[data]\nshuffle_buffer = 0", "data.shuffle_buffer is 0"),

@@ -18,7 +18,7 @@ pub struct OptimSettings {
     pub lr: f64,
     /// Learning rate at the end.
     pub min_lr: f64,
-    /// Steps until the learning rate is at its highest.
+    /// Steps until the learning rate is at its highest. Not given: 500, or a tenth of a shorter run's steps.
     pub warmup: u64,
     /// Decay of the mean of gradients.
     pub beta1: f64,

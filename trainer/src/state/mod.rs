@@ -45,9 +45,8 @@ use save::{Saver, Written};
 /// Version of the training state's layout and of the settings in it.
 const VERSION: &str = "3";
 
-/// Memory that is made sure of before a save, bytes: OpenAI's vocabulary takes 18 MB in small pieces while it is written, and
-/// glibc gives a new thread 128 MB of addresses to allocate from, without which its first allocation ends the process.
-const SAVE_NEEDS: usize = 160 << 20;
+/// Memory that is made sure of before a save, bytes: OpenAI's vocabulary takes 18 MB in small pieces while it is written.
+const SAVE_NEEDS: usize = 32 << 20;
 
 /// A run under way: everything that changes in the course of it, and what it is made with.
 #[derive(Debug)]

@@ -116,6 +116,7 @@ pub(super) fn resume(job: &Job, saved: &Path, lock: File) -> Result<Run> {
             }
         }
     }
+    // Version 2 knew no fp16.
     if state.training.note("loss_scale").is_some() {
         run.scaler.scale = state.number("loss_scale")?;
         run.scaler.good_steps = state.number("loss_scale_steps")?;

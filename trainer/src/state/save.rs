@@ -9,10 +9,13 @@ use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 
 use clip_checkpoint::{Checkpoint, Weights};
-use clip_model::{files, temporary};
+use clip_model::{files, memory, parallel, temporary};
 
 use super::folder;
 use crate::error::{Error, Result};
+
+/// Memory that is made sure of before a checkpoint is opened, for the small pieces of its lists of tensors, bytes.
+const CHECK_NEEDS: usize = 8 << 20;
 
 /// A checkpoint that is written, but not yet on the disk and without a name.
 #[derive(Debug)]
@@ -35,6 +38,7 @@ impl Written {
         let Written { folder: written, step, out, keep, best } = self;
         let path = written.path().to_owned();
         files::sync_folder(&path)?;
+        memory::available("the check of a checkpoint", CHECK_NEEDS)?;
         // A checkpoint that cannot be read back must not take the place of an older one.
         Checkpoint::open(&path)?;
         Weights::open(path.join(folder::TRAINING))?;
@@ -65,11 +69,16 @@ impl Written {
 pub(super) struct Saver(Option<(PathBuf, JoinHandle<Result<()>>)>);
 
 impl Saver {
-    /// Has a checkpoint finished in the background. The one before must have been waited for.
+    /// Has a checkpoint finished in the background; where memory is too short for a thread, at once. The one before must have been
+    /// waited for.
     ///
     /// # Errors
-    /// [`Error::Io`] when no thread can be started; what was written is removed then.
+    /// Those of the checkpoint, when it is finished at once; [`Error::Io`] when no thread can be started, which removes what was
+    /// written.
     pub fn finish(&mut self, written: Written) -> Result<()> {
+        if !parallel::can_start() {
+            return written.finish();
+        }
         let out = written.out.clone();
         let thread = thread::Builder::new().name("save".to_owned()).spawn(move || written.finish());
         let thread = thread.map_err(|e| Error::io("start a thread to finish the checkpoint in", &out, e))?;
