@@ -70,26 +70,9 @@ impl OpenClip {
     /// [`Error::Config`] for a network that OpenCLIP has not.
     pub fn write(&self, folder: impl AsRef<Path>) -> Result<()> {
         let path = folder.as_ref().join(FILE);
-        let text = self.to_json()?;
+        let text =
+            serde_json::to_string_pretty(&self.file()?).map_err(|source| Error::json(&path, source))?;
         Ok(files::write_atomically(&path, |out| std::io::Write::write_all(out, (text + "\n").as_bytes()))?)
-    }
-
-    /// What [`Self::write`] writes.
-    ///
-    /// # Errors
-    /// As [`Self::write`].
-    pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string_pretty(&self.file()?).map_err(|source| Error::json(FILE.as_ref(), source))
-    }
-
-    /// Reads what [`Self::to_json`] gives.
-    ///
-    /// # Errors
-    /// As [`Self::read`].
-    pub fn from_json(json: &str) -> Result<OpenClip> {
-        serde_json::from_str(json)
-            .and_then(Self::parse)
-            .map_err(|source| Error::json(FILE.as_ref(), source))?
     }
 
     fn file(&self) -> Result<File> {
