@@ -17,6 +17,7 @@ pub mod inputs;
 pub mod job;
 pub mod log;
 pub mod memory;
+pub mod mixture;
 pub mod network;
 pub mod objective;
 pub mod optimizer;

@@ -8,8 +8,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{CommandFactory, Parser, Subcommand};
+use clip_checkpoint::Checkpoint;
 use clip_data::expand;
 use clip_program::{input, note, stop};
+use clip_trainer::mixture::mix;
 use clip_trainer::settings::{Settings, reference};
 use clip_trainer::train::train;
 use clip_trainer::{Error, Job};
@@ -80,6 +82,21 @@ enum Command {
         #[arg(default_value = "ViT-B/32")]
         preset: String,
     },
+    /// Writes the average of two checkpoints' weights: what a fine-tuned model was before, and what it has become (WiSE-FT)
+    Mix {
+        /// The checkpoint that fine-tuning started from: a folder, a file, or a name on the hub, as for --init
+        #[arg(value_name = "START")]
+        first: PathBuf,
+        /// The fine-tuned checkpoint
+        #[arg(value_name = "FINE_TUNED")]
+        second: PathBuf,
+        /// Share of the second one, 0 to 1
+        #[arg(long, default_value_t = 0.5)]
+        share: f64,
+        /// Folder to be made
+        #[arg(short, long, value_name = "DIR", value_parser = output_folder)]
+        out: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -112,8 +129,12 @@ fn failure(panic: &(dyn Any + Send)) -> anyhow::Error {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    if let Some(Command::Settings { preset }) = &arguments.command {
-        return clip_program::print(preset_settings(preset)?.trim_end(), "");
+    match &arguments.command {
+        Some(Command::Settings { preset }) => {
+            return clip_program::print(preset_settings(preset)?.trim_end(), "");
+        }
+        Some(Command::Mix { first, second, share, out }) => return mixed(first, second, *share, out),
+        None => {}
     }
     let device = arguments.device;
     device::open(device)?;
@@ -162,6 +183,14 @@ fn run(arguments: &Arguments) -> Result<()> {
         None => "the evaluation was done".to_owned(),
     };
     lines.iter().try_for_each(|line| clip_program::print(line, &kept))
+}
+
+/// Writes the average of two checkpoints.
+fn mixed(first: &Path, second: &Path, share: f64, out: &Path) -> Result<()> {
+    let (first, second) = (start::find(first, note)?, start::find(second, note)?);
+    mix(&Checkpoint::open(first)?, (&second, &Checkpoint::open(&second)?), share, out)?;
+    note(&format!("the checkpoint is {}", out.display()));
+    Ok(())
 }
 
 /// The settings of a named network, the paper's, with comments.

@@ -14,7 +14,7 @@ use crate::init;
 use crate::job::Job;
 use crate::parameters::Parameters;
 use crate::settings::ModelSettings;
-use differences::differences;
+pub(crate) use differences::differences;
 pub use place::find;
 
 /// A network, its weights, and what turns pictures and texts into its input.
