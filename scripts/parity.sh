@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if [ $# -eq 0 ]; then set -- tokenizer preprocess frames towers formats siglip engines runtimes classifier camera model_repository tensorrt events training; fi
+if [ $# -eq 0 ]; then set -- tokenizer preprocess frames towers formats siglip engines runtimes classifier camera model_repository tensorrt events training evaluation; fi
 
 # Nothing here may reach for a model hub.
 export HF_HUB_OFFLINE=1

@@ -7,6 +7,7 @@ use std::vec::IntoIter;
 use crate::error::Result;
 use crate::sample::Sample;
 use crate::shard::Shard;
+use crate::skipped::Skipped;
 use crate::warnings::{Warn, Warnings};
 
 /// Which shard a sample is from, as an index into the list, and which one of the shard it is.
@@ -49,6 +50,11 @@ impl Samples {
     /// How many samples were left out so far.
     pub fn unusable(&self) -> u64 {
         self.unusable + self.current.as_ref().map_or(0, |(_, shard)| shard.unusable)
+    }
+
+    /// The samples that were left out so far, by reason.
+    pub fn skipped(&self) -> Skipped {
+        self.warnings.skipped()
     }
 
     /// The next sample and its place, `None` after the last.

@@ -1,9 +1,11 @@
-//! Warnings about single samples, a limited number of them.
+//! Warnings about single samples, a limited number of them, and the count of them all.
 
 use std::fmt::Display;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::skipped::Skipped;
 
 /// Takes a warning, one line without its end. A library says nothing on standard error by itself.
 pub type Warn = fn(&str);
@@ -16,14 +18,21 @@ const SHOWN: usize = 10;
 pub(crate) struct Warnings {
     warn: Warn,
     count: Arc<AtomicUsize>,
+    skipped: Arc<Mutex<Skipped>>,
 }
 
 impl Warnings {
     pub fn new(warn: Warn) -> Warnings {
-        Warnings { warn, count: Arc::default() }
+        Warnings { warn, count: Arc::default(), skipped: Arc::default() }
+    }
+
+    /// Everything that was said so far.
+    pub fn skipped(&self) -> Skipped {
+        self.skipped.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn say(&self, shard: &Path, key: &str, reason: impl Display) {
+        self.skipped.lock().unwrap_or_else(PoisonError::into_inner).add(&reason, key);
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         if number < SHOWN {
             (self.warn)(&format!("warning: {}: skipped sample `{key}`: {reason}", shard.display()));
@@ -49,5 +58,6 @@ mod tests {
         assert_eq!(said.len(), SHOWN + 1);
         assert_eq!(said[1], "warning: a.tar: skipped sample `1`: it has no image");
         assert!(said[SHOWN].contains("more samples are skipped"));
+        assert_eq!(warnings.skipped().total(), 20);
     }
 }

@@ -21,6 +21,11 @@ const LONGEST: usize = 1 << 14;
 const IMAGENET: &str = include_str!("templates/imagenet.txt");
 /// The seven of them that OpenAI found to do most of the work, from the same source.
 const SIMPLE: &str = include_str!("templates/simple.txt");
+/// OpenAI's 18 templates for CIFAR-10 and CIFAR-100, from `data/prompts.md` of the same source.
+const CIFAR: &str = include_str!("templates/cifar.txt");
+
+/// The lists of templates that have names, see [`Template::list`].
+pub const LISTS: [&str; 3] = ["imagenet", "simple", "cifar"];
 
 /// A text with one place for a label.
 ///
@@ -54,6 +59,29 @@ impl Template {
     /// The seven templates that OpenCLIP calls `SIMPLE_IMAGENET_TEMPLATES`.
     pub fn simple() -> Vec<Template> {
         built_in(SIMPLE)
+    }
+
+    /// OpenAI's 18 templates for CIFAR-10 and CIFAR-100.
+    pub fn cifar() -> Vec<Template> {
+        built_in(CIFAR)
+    }
+
+    /// The list of that name, one of [`LISTS`]; of any other text, the one template that it is.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] for what is neither.
+    pub fn list(text: &str) -> Result<Vec<Template>> {
+        match text {
+            "imagenet" => Ok(Self::imagenet()),
+            "simple" => Ok(Self::simple()),
+            "cifar" => Ok(Self::cifar()),
+            other => other.parse().map(|template| vec![template]).map_err(|e| match e {
+                Error::Prompt(reason) if !other.contains(PLACE) => {
+                    Error::Prompt(format!("{reason}, or name a list: {}", LISTS.join(", ")))
+                }
+                other => other,
+            }),
+        }
     }
 
     /// The templates of a file, one a line; blank lines are left out.
@@ -162,6 +190,20 @@ mod tests {
         let texts: Vec<_> = Template::imagenet().iter().map(Template::to_string).collect();
         assert_eq!(texts.join("\n"), IMAGENET.trim_end());
         assert_eq!(Template::simple()[0].fill("cat"), "itap of a cat.");
+        assert_eq!(Template::cifar().len(), 18);
+        assert_eq!(Template::cifar()[17].fill("cat"), "a photo of the big cat.");
+    }
+
+    #[test]
+    fn lists_have_names() {
+        for (name, count) in LISTS.into_iter().zip([80, 7, 18]) {
+            assert_eq!(Template::list(name).unwrap().len(), count);
+        }
+        assert_eq!(Template::list("a {}").unwrap(), ["a {}".parse().unwrap()]);
+        let message = Template::list("imagnet").unwrap_err().to_string();
+        let end = "template \"imagnet\" has no {}: write {} where the label goes, or name a list: imagenet, simple, cifar";
+        assert!(message.ends_with(end), "{message}");
+        assert!(!Template::list("{} and {}").unwrap_err().to_string().contains("name a list"));
     }
 
     #[test]

@@ -155,7 +155,8 @@ mod tests {
                 )
             })
             .collect();
-        let validation = "{\"step\":40,\"validation\":[{\"shard\":\"a<b.tar\",\"top1\":{\"value\":0.5}}]}\n";
+        let validation =
+            "{\"step\":40,\"validation\":{\"total\":{\"shard\":\"a<b.tar\",\"top1\":{\"value\":0.5}}}}\n";
         std::fs::write(out.path().join(log::FILE), lines + validation).unwrap();
         draw(out.path()).unwrap();
         let svg = std::fs::read_to_string(out.path().join(FILE)).unwrap();

@@ -32,8 +32,13 @@ pub enum Error {
     #[error("{0}")]
     Settings(String),
     /// No picture of a shard can be validated on.
-    #[error("{} has no picture to validate on", .0.display())]
-    NoPicture(PathBuf),
+    #[error("{} has no picture to validate on ({skipped})", path.display())]
+    NoPicture {
+        /// The shard.
+        path: PathBuf,
+        /// What is wrong with its samples.
+        skipped: clip_data::Skipped,
+    },
     /// A tensor has another size than the network's.
     #[error("{name} has {found} values, expected {expected}")]
     Size {

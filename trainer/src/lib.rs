@@ -10,7 +10,6 @@ pub mod device;
 pub mod diagnosis;
 mod error;
 pub mod events;
-pub mod figure;
 pub mod formats;
 pub mod gradients;
 pub mod init;

@@ -1,19 +1,18 @@
 //! `clip-train`: trains a CLIP model from image-text pairs, or evaluates a checkpoint.
 
+mod evaluate;
+
 use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{CommandFactory, Parser, Subcommand};
-use clip_checkpoint::Checkpoint;
 use clip_data::expand;
-use clip_model::templates::{Template, parse_labels};
 use clip_program::{input, note, stop};
 use clip_trainer::settings::{Settings, reference};
 use clip_trainer::train::train;
-use clip_trainer::validate::{ShardFigures, Validator};
-use clip_trainer::{Error, Job, Network, Precision};
+use clip_trainer::{Error, Job};
 use clip_trainer::{device, memory, presets, start};
 
 /// Trains a CLIP model from image-text pairs, or evaluates a checkpoint (--evaluate).
@@ -40,7 +39,7 @@ struct Arguments {
     /// Output folder
     #[arg(short, long, value_name = "DIR", required_unless_present = "evaluate", value_parser = output_folder)]
     out: Option<PathBuf>,
-    /// Validation shards, each reported by itself
+    /// Validation shards, each reported by itself and all together
     #[arg(long, value_name = "SHARD", num_args = 1..)]
     val: Vec<String>,
     /// cpu or cuda:N
@@ -66,16 +65,8 @@ struct Arguments {
     /// Threads that compute, and threads that decode pictures [default: the processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
-    /// Evaluate this checkpoint on the --val shards instead of training
-    #[arg(long, value_name = "CHECKPOINT", conflicts_with_all = ["config", "data", "out", "resume", "resume_with", "init", "teacher", "vocab_size"], requires = "val")]
-    evaluate: Option<PathBuf>,
-    /// With --evaluate: prompt of a class name
-    #[arg(long, default_value = "{}", requires = "evaluate")]
-    template: Template,
-    /// With --evaluate: class names, one a line; only samples whose first caption is one of them count; "-"
-    /// reads standard input
-    #[arg(long, value_name = "FILE", requires = "evaluate")]
-    labels_file: Option<PathBuf>,
+    #[command(flatten)]
+    evaluation: evaluate::Options,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -134,8 +125,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     };
     tch::set_num_threads(threads as i32);
     let val = expand(&arguments.val)?;
-    let figures = match (&arguments.evaluate, &arguments.config, &arguments.out) {
-        (Some(checkpoint), _, _) => evaluate(arguments, checkpoint, &val, device)?,
+    let validation = match (arguments.evaluation.checkpoint(), &arguments.config, &arguments.out) {
+        (Some(checkpoint), _, _) => arguments.evaluation.run(checkpoint, &val, device, threads)?,
         (None, Some(config), Some(out)) => {
             let job = Job {
                 settings: settings(config, arguments.vocab_size)?,
@@ -163,8 +154,8 @@ fn run(arguments: &Arguments) -> Result<()> {
         _ => bail!("--config, --data and -o are needed"),
     };
     let lines = match arguments.json {
-        true => vec![serde_json::to_string_pretty(&figures)?],
-        false => figures.iter().map(ShardFigures::to_string).collect(),
+        true => vec![serde_json::to_string_pretty(&validation)?],
+        false => validation.all().map(ToString::to_string).collect(),
     };
     let kept = match &arguments.out {
         Some(out) => format!("the checkpoint {} is written", out.display()),
@@ -209,27 +200,6 @@ fn settings(path: &Path, vocab_size: Option<usize>) -> Result<Settings> {
         settings.validate()?;
     }
     Ok(settings)
-}
-
-fn evaluate(
-    arguments: &Arguments,
-    path: &Path,
-    val: &[PathBuf],
-    device: tch::Device,
-) -> Result<Vec<ShardFigures>> {
-    let checkpoint = Checkpoint::open(path)?;
-    checkpoint.resized.iter().for_each(|resized| note(&resized.to_string()));
-    let read = |path: &PathBuf| Ok::<_, anyhow::Error>(parse_labels(&input::read_text(path)?, path)?);
-    let labels = arguments.labels_file.as_ref().map(read).transpose()?;
-    let mut network = Network::load(&checkpoint, device, Precision::Fp32)?;
-    let validator = Validator {
-        preprocess: checkpoint.preprocess.clone(),
-        tokenizer: checkpoint.tokenizer()?,
-        template: arguments.template.clone(),
-        labels,
-        warn: note,
-    };
-    Ok(validator.run(&mut network, val)?)
 }
 
 #[cfg(test)]

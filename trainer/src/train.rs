@@ -11,7 +11,6 @@ use tch::Device;
 use crate::curves;
 use crate::diagnosis::Diagnosis;
 use crate::error::{Error, Result};
-use crate::figure;
 use crate::inputs::Inputs;
 use crate::job::Job;
 use crate::log::{Log, StepFigures, Stopwatch};
@@ -19,17 +18,17 @@ use crate::memory;
 use crate::network::Network;
 use crate::objective::{Distillation, Objective, ObjectiveName, Teacher};
 use crate::schedule::learning_rate;
-use crate::settings::Settings;
+use crate::settings::{KeepBest, Settings};
 use crate::state::{self, Run};
 use crate::step::train_step;
-use crate::validate::{ShardFigures, Validator};
+use crate::validate::{Evaluation, Validator};
 
 /// Trains until the last step of the schedule, and gives the last validation.
 ///
 /// # Errors
 /// Those of [`state::start`], of reading shards and of writing checkpoints; [`Error::NotFinite`]; [`Error::Stopped`] when
 /// [`Job::stop`] asked for it, after a save.
-pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
+pub fn train(job: &Job) -> Result<Evaluation> {
     // Before anything is created: a misspelt validation shard would show only at the first validation.
     check_shards(&[&job.data[..], &job.val].concat())?;
     let Settings { data, optim, run: every, .. } = &job.settings;
@@ -40,9 +39,11 @@ pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
     let validator = Validator {
         preprocess: run.preprocess.clone(),
         tokenizer: run.tokenizer.clone(),
-        template: job.settings.run.template.parse()?,
+        templates: job.settings.eval.templates()?,
         labels: None,
-        warn: job.warn,
+        objective: job.settings.optim.objective,
+        batch: job.settings.eval.batch.unwrap_or(job.settings.optim.batch),
+        threads: job.decode_threads,
     };
     let options = LoaderOptions {
         batch: optim.batch,
@@ -63,7 +64,7 @@ pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
     begin(&run, &mut log)?;
     let mut diagnosis = Diagnosis::new(chance(job), optim.warmup);
     let skipped_before = run.skipped;
-    let mut figures = Vec::new();
+    let mut validation = Evaluation::default();
     let mut watch = Stopwatch::default();
     let mut saved = Instant::now();
 
@@ -122,14 +123,16 @@ pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
         }
         if !job.val.is_empty() && (every.validate_every.divides(run.step) || last) {
             let validate = |network: &mut Network| validator.run(network, &job.val);
-            figures = match &run.average {
+            validation = match &run.average {
                 Some(average) => average.shown(&mut run.network, validate)??,
                 None => validate(&mut run.network)?,
             };
             run.network.set_training(true);
-            log.validation(run.step, &figures)?;
-            if let Some((name, value)) = every.keep_best.and_then(|best| figure::mean(best, &figures)) {
-                run.keep_if_best(name, value)?;
+            log.validation(run.step, &validation)?;
+            if let Some(figure) = every.keep_best.map(KeepBest::name)
+                && let Some(value) = validation.number(figure)
+            {
+                run.keep_if_best(figure, value)?;
             }
             watch = Stopwatch::default();
         }
@@ -138,7 +141,7 @@ pub fn train(job: &Job) -> Result<Vec<ShardFigures>> {
     curves::draw(&job.out)?;
     diagnosis.at_end().iter().try_for_each(|text| log.diagnosis(run.step, text))?;
     log.say(&format!("{} steps done, the checkpoint is {}", run.step, job.out.display()));
-    Ok(figures)
+    Ok(validation)
 }
 
 /// What the settings and `job` ask to train for.

@@ -261,10 +261,10 @@ fn the_newest_and_the_best_checkpoints_are_kept() {
     train(&run).unwrap();
     let best: serde_json::Value = serde_json::from_slice(&fs::read(out.join("best.json")).unwrap()).unwrap();
     let validations = log(&out);
-    let validations = validations.iter().filter(|line| line["validation"].is_array());
+    let validations = validations.iter().filter(|line| line["validation"].is_object());
     let figures: Vec<(u64, f64)> = validations
         .map(|line| {
-            (line["step"].as_u64().unwrap(), line["validation"][0]["top5"]["value"].as_f64().unwrap())
+            (line["step"].as_u64().unwrap(), line["validation"]["total"]["top5"]["value"].as_f64().unwrap())
         })
         .collect();
     let highest = figures.iter().map(|(_, value)| *value).fold(0.0, f64::max);

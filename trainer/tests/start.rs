@@ -288,6 +288,15 @@ fn other_sizes_of_input_interpolate_position_embeddings() {
         |checkpoint: &Checkpoint| checkpoint.tensor("visual.positional_embedding").unwrap().to_f32().unwrap();
     let pairs = table(&found).into_iter().zip(table(&expected));
     assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-6));
+
+    // Sizes that are written out may ask for it, too.
+    let model = "[model]\nembed_dim = 8\nactivation = \"gelu\"\n\
+                 vit = { image_size = 32, patch_size = 8, width = 16, layers = 1, head_width = 8, mlp_ratio = 2.0 }\n\
+                 text = { context_length = 5, vocab_size = 515, width = 16, heads = 2, layers = 1, mlp_ratio = 2.0 }\n";
+    let job = job(root.path(), &format!("{STEP}{model}"), &root.path().join("checkpoint"), "sized");
+    let start = Start::of(&job, || panic!()).unwrap();
+    assert_eq!((start.preprocess.size, start.config.text.context_length), (32, 5));
+    assert_eq!(start.parameters.tensor("visual.positional_embedding").size(), [17, 16]);
 }
 
 #[test]

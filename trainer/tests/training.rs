@@ -15,16 +15,16 @@ use clip_trainer::{Error, Job, Precision};
 use runs::{RESNET, VIT, job, log, newest, output, program, settings, shard, tensors};
 
 #[test]
-fn learns_colours_and_evaluates_its_checkpoint() {
+fn learns_colours() {
     let root = tempfile::tempdir().unwrap();
     let shard = shard(root.path(), "colours.tar");
     let out = root.path().join("run");
     let toml = settings(VIT, "steps = 150\nlr = 3e-3\nwarmup = 10\nbatch = 16");
     let mut job = job(&toml.replace("batch = 8\n", ""), std::slice::from_ref(&shard), &out);
-    job.val = vec![shard.clone()];
+    job.val = vec![shard];
     job.settings.run.weights = clip_checkpoint::WeightFormat::Fp16;
     job.settings.run.checkpoint_every = 1000;
-    let reports = train(&job).unwrap();
+    train(&job).unwrap();
 
     let mut log = log(&out);
     // Whether it had to wait for data depends on what else the machine does.
@@ -32,25 +32,7 @@ fn learns_colours_and_evaluates_its_checkpoint() {
     let loss = |line: &serde_json::Value| line["loss"].as_f64().unwrap();
     assert_eq!(log.len(), 151, "150 steps and a validation");
     assert!(loss(&log[149]) < 0.7 * loss(&log[0]), "{} {}", log[0], log[149]);
-    // Chance is 1 in 16.
-    assert!(reports[0].top1.value > 0.3 && reports[0].classes == 16, "{reports:?}");
-    assert!(reports[0].top5.value > reports[0].top1.value, "{reports:?}");
-    assert!(reports[0].image_to_text.value > 0.3 && reports[0].text_to_image.value > 0.15, "{reports:?}");
-
     Checkpoint::open(&out).unwrap();
-    let (out, shard) = (out.to_str().unwrap(), shard.to_str().unwrap());
-    let (evaluation, errors) = output(&["--evaluate", out, "--val", shard, "--json"]);
-    assert!(evaluation.status.success(), "{errors}");
-    let found: serde_json::Value = serde_json::from_slice(&evaluation.stdout).unwrap();
-    assert_eq!(found[0]["shard"], "colours.tar");
-    assert!((found[0]["top1"]["value"].as_f64().unwrap() - reports[0].top1.value).abs() < 0.1, "{found}");
-
-    // Only the samples that a list of labels names count.
-    let labels = root.path().join("labels.txt");
-    std::fs::write(&labels, "colour number 3\ncolour number 9\ncolour number 12\n").unwrap();
-    let (evaluation, errors) =
-        output(&["--evaluate", out, "--val", shard, "--labels-file", labels.to_str().unwrap()]);
-    assert!(String::from_utf8_lossy(&evaluation.stdout).contains("3 pictures, 3 classes"), "{errors}");
 }
 
 /// Killed at some moment and resumed, a run ends with the very bytes of the run that was left alone: weights, batch
@@ -196,8 +178,6 @@ fn the_program_says_what_is_wrong_in_one_line() {
         assert_eq!(run.status.code(), Some(2), "{errors}");
         assert!(errors.contains(part), "{errors}");
     }
-    let evaluate = ["--evaluate", out, "--val", shard, "--template", "a photo"];
-    assert_eq!(output(&evaluate).0.status.code(), Some(2));
     let (run, errors) = output(&["--config", config]);
     assert_eq!(run.status.code(), Some(2), "{errors}");
 }

@@ -71,6 +71,9 @@ fn samples_without_picture_or_caption_are_left_out_and_counted() {
     let mut all = samples(from_ref(&shard));
     assert_eq!(all.by_ref().map(|s| s.unwrap().key).collect::<Vec<_>>(), ["c"]);
     assert_eq!(all.unusable(), 3);
+    let said =
+        "3 skipped: it has no .txt file (1: a), it has no image (1: b), its .txt file has no caption (1: d)";
+    assert_eq!(all.skipped().to_string(), said);
     let batch = &batches(&[shard], options(), 1)[0];
     assert_eq!(pictures(batch), [2; 5]);
     assert!((12..=15).contains(&batch.skipped), "{}", batch.skipped);

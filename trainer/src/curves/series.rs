@@ -34,8 +34,13 @@ const FIGURES: [(&str, &str, bool); 5] = [
     ("samples/s", "samples_per_second", true),
 ];
 
-/// Figures of a validation.
-const VALIDATION: [&str; 4] = ["top1", "top5", "image_to_text", "text_to_image"];
+/// Names of a validation's figures, and where they are in its total.
+const VALIDATION: [(&str, &str); 4] = [
+    ("top-1", "/top1/value"),
+    ("top-5", "/top5/value"),
+    ("image to text R@1", "/image_to_text/r1/value"),
+    ("text to image R@1", "/text_to_image/r1/value"),
+];
 
 /// The panels of a log of JSON lines; those without a figure are left out.
 pub fn panels(log: &str) -> Vec<Panel> {
@@ -47,13 +52,9 @@ pub fn panels(log: &str) -> Vec<Panel> {
         let curve = Curve { name: name.to_owned(), points, smooth };
         panels.push(Panel { title, curves: vec![curve] });
     }
-    let validation = VALIDATION.map(|name| {
-        let points = points(&lines, |line| {
-            let shards = line["validation"].as_array()?;
-            let values: Vec<f64> = shards.iter().filter_map(|shard| shard[name]["value"].as_f64()).collect();
-            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-        });
-        Curve { name: name.replace('_', " "), points, smooth: None }
+    let validation = VALIDATION.map(|(name, place)| {
+        let points = points(&lines, |line| line["validation"]["total"].pointer(place)?.as_f64());
+        Curve { name: name.to_owned(), points, smooth: None }
     });
     panels.push(Panel { title: "validation", curves: validation.into() });
     for panel in &mut panels {
@@ -94,9 +95,7 @@ mod tests {
             let loss = if step % 2 == 0 { 1.0 } else { 3.0 };
             log.push_str(&format!("{{\"step\":{step},\"loss\":{loss},\"lr\":null}}\n"));
         }
-        log.push_str(
-            "{\"step\":3000,\"validation\":[{\"top1\":{\"value\":0.2}},{\"top1\":{\"value\":0.4}}]}\n",
-        );
+        log.push_str("{\"step\":3000,\"validation\":{\"shards\":[],\"total\":{\"top1\":{\"value\":0.3}}}}\n");
         let panels = panels(&log);
         let titles: Vec<&str> = panels.iter().map(|panel| panel.title).collect();
         assert_eq!(titles, ["loss", "validation"]);
@@ -106,7 +105,7 @@ mod tests {
         let smooth = loss.smooth.as_ref().unwrap();
         assert!(smooth.iter().all(|point| (1.8..2.2).contains(&point.1)), "{smooth:?}");
         let [top1] = &panels[1].curves[..] else { panic!("{panels:?}") };
-        assert_eq!(top1.name, "top1");
+        assert_eq!(top1.name, "top-1");
         assert!((top1.points[0].1 - 0.3).abs() < 1e-12);
     }
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::events::EventWriter;
 use crate::settings::Change;
-use crate::validate::ShardFigures;
+use crate::validate::Evaluation;
 use bar::Bar;
 pub use figures::StepFigures;
 #[cfg(test)]
@@ -32,7 +32,7 @@ pub const EVENTS: &str = "events";
 #[derive(Debug, Serialize)]
 struct Validation<'a> {
     step: u64,
-    validation: &'a [ShardFigures],
+    validation: &'a Evaluation,
 }
 
 /// A run is gone on with.
@@ -120,19 +120,14 @@ impl Log {
     }
 
     /// Reports a validation.
-    pub fn validation(&mut self, step: u64, reports: &[ShardFigures]) -> Result<()> {
-        for report in reports {
-            self.say(&format!("step {step}, {report}"));
-            for (figure, share) in [
-                ("top1", report.top1),
-                ("top5", report.top5),
-                ("image_to_text", report.image_to_text),
-                ("text_to_image", report.text_to_image),
-            ] {
-                self.events.scalar(step, &format!("{figure}/{}", report.shard), share.value as f32)?;
+    pub fn validation(&mut self, step: u64, validation: &Evaluation) -> Result<()> {
+        for figures in validation.all() {
+            self.say(&format!("step {step}, {figures}"));
+            for (name, value) in figures.numbers() {
+                self.events.scalar(step, &format!("{name}/{}", figures.shard), value as f32)?;
             }
         }
-        self.write(&Validation { step, validation: reports })?;
+        self.write(&Validation { step, validation })?;
         self.events.flush()
     }
 

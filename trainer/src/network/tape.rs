@@ -18,9 +18,12 @@ pub(crate) struct Tape {
     towers: Vec<Vec<Kept>>,
 }
 
+/// What computes a block's output from its input and the ids of its texts.
+type Body = Box<dyn Fn(&Network, &Tensor, Option<&Tensor>) -> Tensor>;
+
 /// A block of which only input and output are kept.
 struct Kept {
-    block: Box<dyn Fn(&Network, &Tensor, Option<&Tensor>) -> Tensor>,
+    block: Body,
     ids: Option<Tensor>,
     /// Its input, with what it was computed from.
     source: Tensor,

@@ -1,5 +1,6 @@
 //! One update on a CPU: every vector makes its way through memory once, in threads.
 
+use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -61,19 +62,23 @@ pub(super) unsafe fn pieces<'a>(
                 let (at, length) = (start + done, length);
                 Piece {
                     weights: match weights.kind() {
-                        Kind::BFloat16 => Writable::Bf16(slice_mut(weights, at, length)),
-                        _ => Writable::Fp32(slice_mut(weights, at, length)),
+                        Kind::BFloat16 => Writable::Bf16(slice_mut(weights.data_ptr(), at, length)),
+                        _ => Writable::Fp32(slice_mut(weights.data_ptr(), at, length)),
                     },
                     gradient: match gradient.kind() {
-                        Kind::BFloat16 => Readable::Bf16(slice_mut(gradient, done, length)),
-                        Kind::Half => Readable::Fp16(slice_mut(gradient, done, length)),
-                        _ => Readable::Fp32(slice_mut(gradient, done, length)),
+                        Kind::BFloat16 => Readable::Bf16(slice_mut(gradient.data_ptr(), done, length)),
+                        Kind::Half => Readable::Fp16(slice_mut(gradient.data_ptr(), done, length)),
+                        _ => Readable::Fp32(slice_mut(gradient.data_ptr(), done, length)),
                     },
                     moments: match first.kind() {
-                        Kind::BFloat16 => {
-                            Moments::Bf16(slice_mut(first, at, length), slice_mut(second, at, length))
-                        }
-                        _ => Moments::Fp32(slice_mut(first, at, length), slice_mut(second, at, length)),
+                        Kind::BFloat16 => Moments::Bf16(
+                            slice_mut(first.data_ptr(), at, length),
+                            slice_mut(second.data_ptr(), at, length),
+                        ),
+                        _ => Moments::Fp32(
+                            slice_mut(first.data_ptr(), at, length),
+                            slice_mut(second.data_ptr(), at, length),
+                        ),
                     },
                     start: at,
                 }
@@ -89,9 +94,9 @@ pub(super) unsafe fn pieces<'a>(
 ///
 /// # Safety
 /// As [`pieces`]; the tensor's numbers must be `T`, and the range must lie within it.
-unsafe fn slice_mut<'a, T>(tensor: &'a Tensor, start: usize, length: usize) -> &'a mut [T] {
+unsafe fn slice_mut<'a, T>(memory: *mut c_void, start: usize, length: usize) -> &'a mut [T] {
     // SAFETY: the caller's promise.
-    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<T>().add(start), length) }
+    unsafe { std::slice::from_raw_parts_mut(memory.cast::<T>().add(start), length) }
 }
 
 /// Updates all pieces in `threads` threads. The result does not depend on their number.

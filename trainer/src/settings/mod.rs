@@ -1,6 +1,7 @@
 //! The settings of a training run: a TOML file, checked in full before any work starts.
 
 mod change;
+mod eval;
 mod model;
 mod optim;
 pub mod reference;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 pub use change::Change;
+pub use eval::EvalSettings;
 pub use model::{ModelSettings, PreprocessSettings, suits};
 pub use optim::OptimSettings;
 pub use run::{KeepBest, RunSettings};
@@ -35,6 +37,9 @@ pub struct Settings {
     /// The optimiser and its schedule.
     #[serde(default)]
     pub optim: OptimSettings,
+    /// What validation measures; nothing here changes what is trained.
+    #[serde(default)]
+    pub eval: EvalSettings,
     /// What is written and when; nothing here changes the result.
     #[serde(default)]
     pub run: RunSettings,
@@ -58,7 +63,10 @@ impl Settings {
     /// [`Error::Settings`] and those of the network's sizes, with the field.
     pub fn parse(text: &str) -> Result<Settings> {
         let fail = |e: toml::de::Error| Error::Settings(e.to_string());
-        let mut settings: Settings = toml::from_str(text).map_err(fail)?;
+        let mut settings: Settings = match eval::renamed(text)? {
+            Some(table) => table.try_into().map_err(fail)?,
+            None => toml::from_str(text).map_err(fail)?,
+        };
         let given: toml::Table = toml::from_str(text).map_err(fail)?;
         if given.get("optim").and_then(|optim| optim.get("warmup")).is_none() {
             settings.optim.warmup = settings.optim.warmup.min(settings.optim.steps / 10);
@@ -115,16 +123,13 @@ impl Settings {
                 run.keep_last > 0,
                 "run.keep_last is 0, expected 1 or more: a run goes on from its newest checkpoint",
             ),
-            (
-                run.template.contains("{}"),
-                format!("run.template {:?} has no {{}} for the class name", run.template),
-            ),
         ] {
             if !holds {
                 return Err(Error::Settings(otherwise));
             }
         }
         self.data.augment.validate()?;
+        self.eval.validate()?;
         self.model.preprocess.over(Preprocess::default())?;
         self.model.config().map(|_| ())
     }
@@ -249,10 +254,23 @@ mod tests {
             ("[model]\nname = \"RN50\"\n[data]\nshuffle_buffer = 0", "data.shuffle_buffer is 0"),
             ("[model]\nname = \"RN50\"\n[data.augment]\nink = 2", "augment.ink is 2, expected 0 to 1"),
             ("[model]\nname = \"RN50\"\n[data.augment]\nflip = 0.5", "unknown field `flip`"),
-            ("[model]\nname = \"RN50\"\n[run]\ntemplate = \"a photo\"", "run.template"),
             ("[model]\nname = \"RN50\"\n[run]\nkeep_last = 0", "run.keep_last is 0"),
             ("[model]\nname = \"RN50\"\n[run]\ncheckpoint_minutes = -1.0", "run.checkpoint_minutes is -1"),
             ("[model]\nname = \"RN50\"\n[run]\nkeep_best = \"loss\"", "unknown variant `loss`"),
+            ("[model]\nname = \"RN50\"\n[eval]\nbatch = 1", "eval.batch is 1"),
+            ("[model]\nname = \"RN50\"\n[eval]\ntemplates = []", "eval.templates is empty"),
+            (
+                "[model]\nname = \"RN50\"\n[eval]\ntemplates = [\"a photo\"]",
+                "eval.templates: prompt: template \"a photo\" has no {}",
+            ),
+            (
+                "[model]\nname = \"RN50\"\n[run]\ntemplate = 5",
+                "run.template is of type integer, expected a text",
+            ),
+            (
+                "[model]\nname = \"RN50\"\n[run]\ntemplate = \"{}\"\n[eval]\ntemplates = [\"{}\"]",
+                "run.template is the former name of eval.templates: leave it out",
+            ),
         ] {
             let message = Settings::parse(toml).unwrap_err().to_string();
             assert!(message.contains(part), "{toml}: {message}");

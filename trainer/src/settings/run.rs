@@ -15,13 +15,11 @@ pub struct RunSettings {
     pub checkpoint_minutes: f64,
     /// Newest checkpoints that are kept in `checkpoints/`, 1 or more; the run goes on from the newest.
     pub keep_last: usize,
-    /// Also keep the best checkpoint: by `top1`, `top5`, `image_to_text` or `text_to_image` on the validation shards, the mean over
-    /// them. It is made at a validation, and `best.json` names it. Not given: none.
+    /// Also keep the best checkpoint: by `top1`, `top5`, or the share of `image_to_text` or `text_to_image` that is found first, on all
+    /// validation shards together. It is made at a validation, and `best.json` names it. Not given: none.
     pub keep_best: Option<KeepBest>,
     /// Steps between validations on the validation shards; there is one at the end as well. 0: at the end only.
     pub validate_every: u64,
-    /// Prompt of zero-shot validation, `{}` stands for the class name.
-    pub template: String,
     /// Number format of the weights in `open_clip_model.safetensors`: `fp32` or `fp16` (half the size).
     pub weights: WeightFormat,
 }
@@ -35,7 +33,6 @@ impl Default for RunSettings {
             keep_last: 1,
             keep_best: None,
             validate_every: 0,
-            template: "{}".into(),
             weights: WeightFormat::Fp32,
         }
     }
@@ -53,4 +50,16 @@ pub enum KeepBest {
     ImageToText,
     /// Retrieval of pictures.
     TextToImage,
+}
+
+impl KeepBest {
+    /// The figure's name in [``Figures::numbers`].
+    pub fn name(self) -> &'static str {
+        match self {
+            KeepBest::Top1 => "top1",
+            KeepBest::Top5 => "top5",
+            KeepBest::ImageToText => "image_to_text_r1",
+            KeepBest::TextToImage => "text_to_image_r1",
+        }
+    }
 }

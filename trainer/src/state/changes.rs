@@ -21,8 +21,8 @@ pub(super) struct Changes {
     pub threads: Option<(String, String)>,
 }
 
-/// Settings that change nothing in the result, besides all of `[run]`.
-const FREE: [&str; 2] = ["run", "data.cache_mb"];
+/// Sections and settings that change nothing in the result.
+const FREE: [&str; 3] = ["run", "eval", "data.cache_mb"];
 
 /// Settings that the weights, or the optimiser's memory, were made for.
 const FIXED: [&str; 6] = [
