@@ -128,7 +128,7 @@ fn draw_panel(svg: &mut String, panel: &Panel, x: f64, y: f64) {
                 y + 20.0,
                 escaped(&curve.name)
             );
-            legend -= 7.0 * curve.name.len() as f64 + 12.0;
+            legend -= 7.0 * curve.name.chars().count() as f64 + 12.0;
         }
     }
 }
