@@ -2,6 +2,7 @@
 
 use std::ptr;
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXCPU, SIGXFSZ};
 use signal_hook::iterator::Signals;
@@ -12,9 +13,13 @@ use crate::{note, stop, unfinished};
 /// By which a person, a terminal or a limit ends a program.
 const ENDING: [i32; 5] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXCPU];
 
+/// Signals within this time are one request: `timeout` and batch systems send theirs to the process and to its group, and a terminal
+/// that is closed sends several.
+const SAME: Duration = Duration::from_secs(1);
+
 /// Starts a thread that waits for SIGHUP, SIGINT, SIGQUIT, SIGTERM and SIGXCPU. At the first one it removes the temporary files and ends the
 /// process by that very signal, so that a shell sees what happened and a script stops at Ctrl-C. Where the program can be asked to
-/// stop ([`stop::asked`]), the first one asks, and the second one ends it.
+/// stop ([`stop::asked`]), the first one asks, and one that comes more than a second later ends it.
 ///
 /// Where the thread cannot be started, signals do what they always did. A file that passes the limit of `ulimit -f` is an
 /// error of the writing, and no signal.
@@ -26,10 +31,13 @@ pub fn watch() {
         let signals = ENDING.into_iter().filter(|&signal| !is_ignored(signal));
         let Ok(mut signals) = Signals::new(signals) else { return };
         let _ = ready.send(());
+        let mut asked = None;
         for signal in signals.forever() {
-            match signal != SIGQUIT && stop::ask(signal) {
-                true => note("stopping after this step, which is saved; a second signal ends at once"),
-                false => end_by(signal),
+            if signal != SIGQUIT && stop::ask(signal) {
+                asked = Some(Instant::now());
+                note("stopping after this step, which is saved; another signal ends at once");
+            } else if signal == SIGQUIT || asked.is_none_or(|asked| asked.elapsed() > SAME) {
+                end_by(signal);
             }
         }
     };

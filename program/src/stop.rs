@@ -11,7 +11,7 @@ const LISTENING: i32 = 0;
 static STATE: AtomicI32 = AtomicI32::new(DEAF);
 
 /// Whether SIGHUP, SIGINT, SIGTERM or SIGXCPU has asked the program to stop. From the first call on the program listens: the first
-/// signal asks and does no more, the second one ends the process. [`crate::finish`] ends it by the signal that asked.
+/// signal asks and does no more, one that comes more than a second later ends the process. [`crate::finish`] ends it by the signal that asked.
 pub fn asked() -> bool {
     let _ = STATE.compare_exchange(DEAF, LISTENING, Ordering::SeqCst, Ordering::SeqCst);
     signal().is_some()

@@ -21,21 +21,28 @@ pub const FILE: &str = "curves.svg";
 const PANEL: (f64, f64) = (440.0, 240.0);
 
 /// Space around the curves of a panel: left, right, top, bottom.
-const MARGIN: [f64; 4] = [64.0, 16.0, 34.0, 34.0];
+const MARGIN: [f64; 4] = [60.0, 24.0, 34.0, 36.0];
 
 /// Panels side by side.
 const COLUMNS: usize = 2;
 
+/// Colours of curves in [`STYLE`].
+const COLOURS: usize = 4;
+
 const STYLE: &str = "<style>
-:root { color-scheme: light dark; --back: #ffffff; --text: #1f2328; --faint: #59636e; --grid: #d8dee4; --c0: #0969da; --c1: #bc4c00; \
---c2: #1a7f37; --c3: #8250df; --c4: #bf3989; }
-@media (prefers-color-scheme: dark) { :root { --back: #0d1117; --text: #e6edf3; --faint: #9198a1; --grid: #2a313c; --c0: #58a6ff; \
---c1: #f0883e; --c2: #3fb950; --c3: #bc8cff; --c4: #f778ba; } }
-text { font: 12px system-ui, sans-serif; fill: var(--faint); }
-.title { font-weight: 600; font-size: 13px; fill: var(--text); }
-.grid { stroke: var(--grid); stroke-width: 1; }
+text { font: 12px system-ui, sans-serif; fill: #59636e; }
+.title { font-weight: 600; font-size: 13px; fill: #1f2328; }
+.back { fill: #ffffff; }
+.grid { stroke: #d8dee4; stroke-width: 1; }
 .raw, .mean { fill: none; stroke-linejoin: round; stroke-linecap: round; stroke-width: 1.6; }
 .raw { opacity: 0.3; stroke-width: 1; }
+.c0 { stroke: #0969da; } .c1 { stroke: #bc4c00; } .c2 { stroke: #1a7f37; } .c3 { stroke: #8250df; }
+.f0 { fill: #0969da; } .f1 { fill: #bc4c00; } .f2 { fill: #1a7f37; } .f3 { fill: #8250df; }
+@media (prefers-color-scheme: dark) {
+  text { fill: #9198a1; } .title { fill: #e6edf3; } .back { fill: #0d1117; } .grid { stroke: #2a313c; }
+  .c0 { stroke: #58a6ff; } .c1 { stroke: #f0883e; } .c2 { stroke: #3fb950; } .c3 { stroke: #bc8cff; }
+  .f0 { fill: #58a6ff; } .f1 { fill: #f0883e; } .f2 { fill: #3fb950; } .f3 { fill: #bc8cff; }
+}
 </style>
 ";
 
@@ -57,7 +64,7 @@ fn picture(panels: &[Panel]) -> String {
     let (width, height) = (PANEL.0 * COLUMNS as f64, PANEL.1 * panels.len().div_ceil(COLUMNS) as f64);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\">\n{STYLE}\
-         <rect width=\"100%\" height=\"100%\" fill=\"var(--back)\"/>\n"
+         <rect width=\"100%\" height=\"100%\" class=\"back\"/>\n"
     );
     for (number, panel) in panels.iter().enumerate() {
         let (x, y) = ((number % COLUMNS) as f64 * PANEL.0, (number / COLUMNS) as f64 * PANEL.1);
@@ -96,15 +103,11 @@ fn draw_panel(svg: &mut String, panel: &Panel, x: f64, y: f64) {
     }
     let mut legend = x1;
     for (number, curve) in panel.curves.iter().enumerate() {
-        let colour = format!("var(--c{})", number % 5);
+        let colour = number % COLOURS;
         let mut line = |class: &str, points: &[(f64, f64)]| {
             let path: Vec<String> =
                 points.iter().map(|&point| place(point)).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-            let _ = writeln!(
-                svg,
-                "<polyline class=\"{class}\" style=\"stroke:{colour}\" points=\"{}\"/>",
-                path.join(" ")
-            );
+            let _ = writeln!(svg, "<polyline class=\"{class} c{colour}\" points=\"{}\"/>", path.join(" "));
         };
         match &curve.smooth {
             Some(smooth) => {
@@ -116,16 +119,16 @@ fn draw_panel(svg: &mut String, panel: &Panel, x: f64, y: f64) {
         // A curve of one point is no line.
         if let [point] = curve.points[..] {
             let (x, y) = place(point);
-            let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" style=\"fill:{colour}\"/>");
+            let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" class=\"f{colour}\"/>");
         }
         if panel.curves.len() > 1 {
             let _ = writeln!(
                 svg,
-                "<text x=\"{legend:.1}\" y=\"{}\" text-anchor=\"end\" style=\"fill:{colour}\">{}</text>",
+                "<text x=\"{legend:.1}\" y=\"{}\" text-anchor=\"end\" class=\"f{colour}\">{}</text>",
                 y + 20.0,
                 escaped(&curve.name)
             );
-            legend -= 7.0 * curve.name.len() as f64 + 12.0;
+            legend -= 7.0 * curve.name.chars().count() as f64 + 12.0;
         }
     }
 }

@@ -176,8 +176,12 @@ fn a_signal_finishes_the_step_saves_and_ends_the_run() {
         let more: &[&str] = if round == 0 { &[] } else { &["--resume"] };
         let mut child = place.command(more).stderr(Stdio::piped()).spawn().unwrap();
         place.wait_for(10 * (round + 1) + 5, &mut child);
-        // SAFETY: a child that was not waited for still has its number.
-        assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
+        // As `timeout` does: to the process, and to its group.
+        for _ in 0..2 {
+            // SAFETY: a child that was not waited for still has its number.
+            assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let output = child.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.signal(), Some(signal), "{said}");

@@ -34,12 +34,12 @@ const FIGURES: [(&str, &str, bool); 5] = [
     ("samples/s", "samples_per_second", true),
 ];
 
-/// Names of a validation's figures, and where they are in its total.
+/// Names of a validation's figures, and where they are in its total; of retrieval, what is found first.
 const VALIDATION: [(&str, &str); 4] = [
     ("top-1", "/top1/value"),
     ("top-5", "/top5/value"),
-    ("image to text R@1", "/image_to_text/r1/value"),
-    ("text to image R@1", "/text_to_image/r1/value"),
+    ("image→text", "/image_to_text/r1/value"),
+    ("text→image", "/text_to_image/r1/value"),
 ];
 
 /// The panels of a log of JSON lines; those without a figure are left out.
@@ -52,10 +52,12 @@ pub fn panels(log: &str) -> Vec<Panel> {
         let curve = Curve { name: name.to_owned(), points, smooth };
         panels.push(Panel { title, curves: vec![curve] });
     }
-    let validation = VALIDATION.map(|(name, place)| {
+    let of_validation = |name: &str, place: &str| {
         let points = points(&lines, |line| line["validation"]["total"].pointer(place)?.as_f64());
         Curve { name: name.to_owned(), points, smooth: None }
-    });
+    };
+    panels[0].curves.push(of_validation("validation", "/loss"));
+    let validation = VALIDATION.map(|(name, place)| of_validation(name, place));
     panels.push(Panel { title: "validation", curves: validation.into() });
     for panel in &mut panels {
         panel.curves.retain(|curve| !curve.points.is_empty());
@@ -95,11 +97,12 @@ mod tests {
             let loss = if step % 2 == 0 { 1.0 } else { 3.0 };
             log.push_str(&format!("{{\"step\":{step},\"loss\":{loss},\"lr\":null}}\n"));
         }
-        log.push_str("{\"step\":3000,\"validation\":{\"shards\":[],\"total\":{\"top1\":{\"value\":0.3}}}}\n");
+        log.push_str("{\"step\":3000,\"validation\":{\"shards\":[],\"total\":{\"loss\":2.5,\"top1\":{\"value\":0.3}}}}\n");
         let panels = panels(&log);
         let titles: Vec<&str> = panels.iter().map(|panel| panel.title).collect();
         assert_eq!(titles, ["loss", "validation"]);
-        let loss = &panels[0].curves[0];
+        let [loss, of_validation] = &panels[0].curves[..] else { panic!("{panels:?}") };
+        assert_eq!(of_validation.points, [(3000.0, 2.5)]);
         assert!((900..=1001).contains(&loss.points.len()), "{}", loss.points.len());
         assert_eq!(loss.points.last(), Some(&(3000.0, 1.0)));
         let smooth = loss.smooth.as_ref().unwrap();
