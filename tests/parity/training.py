@@ -240,11 +240,13 @@ def compare_bf16(case: str, examples: Path, folder: Path) -> None:
     own, theirs = (abs(value - exact_loss) / abs(exact_loss) for value in (found["losses"][0].item(), loss))
     print(f"{case} in bf16: loss {own:.1e} off fp32, open_clip's {theirs:.1e}")
     check(own <= max(1.5 * theirs, 5e-3), f"{case} in bf16: the loss is {own:.1e} off")
+    largest = 0.0
     for name in names:
         own, theirs = distance(found[f"gradients.00.{name}"], exact[name]), distance(gradients[name], exact[name])
         print(f"  gradient of {name:52} {own:.1e}, open_clip's {theirs:.1e}")
         check(own <= max(1.5 * theirs, 1e-2), f"{case} in bf16: gradient of {name} is {own:.1e} off, open_clip's {theirs:.1e}")
-        check(own > 1e-5, f"{case} in bf16: gradient of {name} was computed in fp32")
+        largest = max(largest, own)
+    check(largest > 1e-3, f"{case} in bf16: the gradients were computed in fp32")
 
 
 def main() -> int:

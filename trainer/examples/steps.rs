@@ -50,7 +50,7 @@ fn main() -> Result<()> {
             let gradient = gradient.with_context(|| format!("there is no parameter {name}"))?;
             results.push((format!("gradients.{step:02}.{name}"), gradient.copy()));
         }
-        let factor = clipping(gradients.norm()?.f_double_value(&[])?, optim.clip);
+        let factor = clipping(gradients.norm()?, optim.clip);
         optimizer.step(&mut network.parameters, &gradients, factor, &optim, learning_rate(&optim, step))?;
         clamp_logit_scale(&network.parameters);
         network.refresh()?;

@@ -30,9 +30,7 @@ fn main() -> Result<()> {
         all => (all, Device::Cpu),
     };
     let [checkpoint, batch, optim, threads] = arguments else {
-        bail!(
-            "usage: time_steps CHECKPOINT BATCH.safetensors OPTIM THREADS [DEVICE] < requests > replies"
-        );
+        bail!("usage: time_steps CHECKPOINT BATCH.safetensors OPTIM THREADS [DEVICE] < requests > replies");
     };
     device::open(device)?;
     tch::set_num_threads(threads.parse()?);
