@@ -61,7 +61,7 @@ def checks(device: str, out: Path) -> list[Check]:
         Check("engines", own("engines.py"), 150, OPEN_CLIP),
     ]
     if device != "cpu":
-        all.append(Check("training", training, 100, [*OPEN_CLIP, "onnxruntime", "open_clip_train"]))
+        all.append(Check("training", training, 160, [*OPEN_CLIP, "onnxruntime", "open_clip_train"]))
     return all
 
 
