@@ -47,6 +47,12 @@ bench: .deps/python build ## measure beside PyTorch and ONNX Runtime, side by si
 	$(BUILD) --workspace --examples
 	.deps/venv/bin/python tests/bench/compare.py $(OUT)/release/examples --json $(OUT)/bench.json
 
+.PHONY: bench-train
+bench-train: .deps/python build ## training beside open_clip's loop: samples per second of ViT-B/32 and RN50, and memory
+	$(BUILD) --workspace --examples
+	.deps/venv/bin/python tests/bench/compare.py $(OUT)/release/examples --only train --json $(OUT)/bench-train.json
+	.deps/venv/bin/python tests/bench/memory.py $(OUT)/release --json $(OUT)/bench-memory.json
+
 .PHONY: gpu
 gpu: ## on a machine with an NVIDIA GPU: train there, check CUDA and embeddings, measure beside PyTorch
 	scripts/gpu-check.sh

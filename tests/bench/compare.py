@@ -3,7 +3,7 @@
     python tests/bench/compare.py target/release/examples [--only SECTION...] [--rounds N] [--json FILE] [--data ../shared/data]
     python tests/bench/compare.py target/release/examples --only train --device cuda:0 [--pairs 256]
 
-Everything is ViT-B/32 with random weights, the same for all. All programs stay alive and take turns: in each round each
+Everything is ViT-B/32 (and in training RN50) with random weights, the same for all. All programs stay alive and take turns: in each round each
 one is measured once, in an order that changes from round to round, and a ratio compares two times of the same round.
 Threads are pinned to the same number everywhere. Prints Markdown.
 
@@ -272,25 +272,31 @@ def train(report: Report, bench) -> None:
     # Libraries and memory of a GPU are set up in the first steps.
     warm = 1 if bench.device == "cpu" else 5
     report.head("Training, samples per second", "clip-train", "PyTorch (open_clip)")
-    size = bench.model.visual.image_size[0]
-    pixels = torch.randn(bench.pairs, 3, size, size, generator=torch.Generator().manual_seed(SEED))
     captions = random.Random(SEED).sample(bench.captions, bench.pairs)
     ids = open_clip.tokenize(captions)
     longest = int(ids.argmax(dim=1).max()) + 1
-    save_file({"images": pixels, "ids": ids[:, :longest].contiguous()}, bench.folder / "batch.safetensors")
-    for ours, theirs in (("fp32", "fp32"), ("bf16", "amp_bf16")):
+    for name in bench.models:
+        config = random_models.openai_config(name)
+        size = config["vision_cfg"]["image_size"]
+        checkpoint = bench.folder / f"checkpoint-{name}"
+        random_models.write_checkpoint(random_models.build(config, SEED, torch.zeros(1, 3, size, size)), config, checkpoint)
+        pixels = torch.randn(bench.pairs, 3, size, size, generator=torch.Generator().manual_seed(SEED))
         batch = bench.folder / "batch.safetensors"
-        program = Program(bench.examples / "time_steps", bench.checkpoint, batch, ours, bench.threads, bench.device)
-        epoch = timed(open_clip_epoch(bench.config, pixels, ids, theirs, bench.device))
-        times = rounds({"clip-train": lambda: program.time(1), "PyTorch": epoch}, max(3, bench.rounds // 3), warm)
-        program.close()
-        report.add(f"{ours}, {bench.pairs} pairs, longest caption {longest} tokens", times, per=bench.pairs)
+        save_file({"images": pixels, "ids": ids[:, :longest].contiguous()}, batch)
+        for ours, theirs in (("fp32", "fp32"), ("bf16", "amp_bf16")):
+            optim = json.dumps({"precision": ours})
+            program = Program(bench.examples / "time_steps", checkpoint, batch, optim, bench.threads, bench.device)
+            epoch = timed(open_clip_epoch(config, pixels, ids, theirs, bench.device))
+            times = rounds({"clip-train": lambda: program.time(1), "PyTorch": epoch}, max(3, bench.rounds // 3), warm)
+            program.close()
+            report.add(f"{name}, {ours}, {bench.pairs} pairs, longest caption {longest} tokens", times, per=bench.pairs)
 
 
-def open_clip_epoch(config: dict, pixels: torch.Tensor, ids: torch.Tensor, precision: str, device: str):
+def open_clip_epoch(config: dict, pixels: torch.Tensor, ids: torch.Tensor, precision: str, device: str, checkpointing: bool = False):
     """open_clip's own loop over one batch, until the device has finished."""
     torch.manual_seed(SEED)
     model = open_clip.model.CLIP(**config, output_dict=True).to(device)
+    model.set_grad_checkpointing(checkpointing)
     plain = [p for p in model.parameters() if p.ndim < 2]
     rest = [p for p in model.parameters() if p.ndim >= 2]
     groups = [{"params": plain, "weight_decay": 0.0}, {"params": rest, "weight_decay": 0.2}]
@@ -312,6 +318,7 @@ def open_clip_epoch(config: dict, pixels: torch.Tensor, ids: torch.Tensor, preci
         if device != "cpu":
             torch.cuda.synchronize(device)
 
+    epoch.model, epoch.optimizer = model, optimizer
     return epoch
 
 
@@ -371,6 +378,7 @@ def main() -> int:
     parser.add_argument("--labels", type=int, default=1000, help="fewer for a quick look")
     parser.add_argument("--device", default="cpu", help="cpu or cuda:N; a GPU for the section train alone")
     parser.add_argument("--pairs", type=int, default=32, help="batch of the section train")
+    parser.add_argument("--models", nargs="+", default=["ViT-B-32", "RN50"], help="networks of the section train, by open_clip's names")
     parser.add_argument("--json", type=Path, help="where every single time is written")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("CLIP_DATA", ROOT.parent / "shared" / "data")))
     arguments = parser.parse_args()
@@ -386,7 +394,7 @@ def main() -> int:
         size = config["vision_cfg"]["image_size"]
         bench = SimpleNamespace(
             folder=folder, examples=arguments.examples, threads=arguments.threads, rounds=arguments.rounds, config=config,
-            device=arguments.device, pairs=arguments.pairs,
+            device=arguments.device, pairs=arguments.pairs, models=arguments.models,
             model=random_models.build(config, SEED, torch.zeros(1, 3, size, size)), checkpoint=folder / "checkpoint",
         )
         bench.labels = label_list(arguments.data)[: arguments.labels]

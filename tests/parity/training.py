@@ -3,13 +3,17 @@
     python tests/parity/training.py target/release/examples
 
 From the same weights and batches, the trainer (trainer/examples/steps.rs) and open_clip's model with its ClipLoss, its
-learning rate schedule and torch.optim.AdamW do 20 steps, in fp32: a small ViT with clipped gradients, and a small
-ModifiedResNet with batch norms in training mode whose logit scale starts above its limit. Compared are each step's loss,
+learning rate schedule and torch.optim.AdamW do 20 steps, in fp32: a small ViT with clipped gradients, a small
+ModifiedResNet with batch norms in training mode whose logit scale starts above its limit, and the ViT with a logit bias and
+SigLipLoss. Compared are each step's loss,
 the gradients of five parameters at the first step, and all parameters and running statistics after the last, which
 open_clip opens from the checkpoint that we wrote.
 
 The gradients of later steps are compared too. There rounding decides on which side of zero a ReLU's input falls, and
 PyTorch in fp32 is itself up to 10 % away from PyTorch in fp64, which is then the limit in place of 1e-4.
+
+In bf16 the first step is compared: loss and gradients may be as far from those in fp32 as open_clip's under autocast are, and half
+as far again.
 """
 
 import argparse
@@ -25,7 +29,7 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import torch
-from open_clip.loss import ClipLoss
+from open_clip.loss import ClipLoss, SigLipLoss
 from open_clip_train.scheduler import cosine_lr
 from safetensors.torch import load_file, save_file
 
@@ -74,6 +78,15 @@ CASES = {
     },
 }
 
+CASES["sigmoid"] = {
+    **CASES["ViT"],
+    "config": {**CASES["ViT"]["config"], "init_logit_scale": math.log(10), "init_logit_bias": -10},
+    "optim": {**CASES["ViT"]["optim"], "clip": 0.0, "objective": "sigmoid"},
+    "logit_scale": math.log(10),
+    "names": [*CASES["ViT"]["names"], "logit_bias"],
+}
+LOSSES = {"ViT": ClipLoss, "ModifiedResNet": ClipLoss, "sigmoid": SigLipLoss}
+
 failures: list[str] = []
 
 
@@ -112,7 +125,7 @@ def cut(ids: torch.Tensor) -> torch.Tensor:
     return ids[:, : int(ids.argmax(dim=1).max()) + 1].contiguous()
 
 
-def reference(model, batches: dict[str, torch.Tensor], optim: dict, names: list[str]) -> tuple[list[float], dict[str, torch.Tensor]]:
+def reference(model, loss_function, batches: dict[str, torch.Tensor], optim: dict, names: list[str]) -> tuple[list[float], dict[str, torch.Tensor]]:
     """The losses and named gradients of open_clip's own way of training; `model` is trained."""
     plain = [p for n, p in model.named_parameters() if p.ndim < 2 or "bn" in n or "ln" in n or "bias" in n or "logit_scale" in n]
     decayed = [p for p in model.parameters() if not any(p is q for q in plain)]
@@ -123,7 +136,6 @@ def reference(model, batches: dict[str, torch.Tensor], optim: dict, names: list[
         eps=optim["eps"],
     )
     schedule = cosine_lr(optimizer, optim["lr"], optim["warmup"], optim["steps"])
-    loss_function = ClipLoss()
     parameters = dict(model.named_parameters())
     model.train()
     # As the trainer does: the same kernels, so that rounding decides alike near a ReLU's zero.
@@ -165,9 +177,9 @@ def compare(case: str, examples: Path, folder: Path) -> None:
     exact_model = copy.deepcopy(model).double()
     exact_batches = {name: value.double() if value.is_floating_point() else value for name, value in batches.items()}
     since = time.monotonic()
-    losses, gradients = reference(model, batches, optim, names)
+    losses, gradients = reference(model, LOSSES[case](), batches, optim, names)
     print(f"{case}: {STEPS} steps of {BATCH} pairs, libtorch {our_time:.0f} s, PyTorch {time.monotonic() - since:.0f} s")
-    _, exact = reference(exact_model, exact_batches, optim, names)
+    _, exact = reference(exact_model, LOSSES[case](), exact_batches, optim, names)
 
     relative = [abs(a - b) / abs(b) for a, b in zip(found["losses"].tolist(), losses, strict=True)]
     print(f"  losses {losses[0]:.4f} to {losses[-1]:.4f}: largest relative difference {max(relative):.1e}")
@@ -200,6 +212,43 @@ def compare(case: str, examples: Path, folder: Path) -> None:
     check(distance(gradients[f"gradients.19.{names[0]}"], gradients[f"gradients.18.{names[0]}"]) > 100 * RELATIVE, f"{case}: steps do not differ")
 
 
+def compare_bf16(case: str, examples: Path, folder: Path) -> None:
+    config, names = CASES[case]["config"], CASES[case]["names"]
+    optim = {**CASES[case]["optim"], "steps": STEPS, "batch": BATCH}
+    batches = {name: value for name, value in make_batches(config["vision_cfg"]["image_size"]).items() if name.endswith(".00")}
+    model = random_models.build(config, SEED, batches["images.00"])
+    with torch.no_grad():
+        model.logit_scale.fill_(min(CASES[case]["logit_scale"], math.log(100)))
+    random_models.write_checkpoint(model, config, folder / "initial")
+    ours = {name: cut(value) if name.startswith("ids") else value for name, value in batches.items()}
+    save_file(ours, folder / "batches.safetensors")
+    arguments = [folder / "initial", folder / "batches.safetensors", json.dumps({**optim, "precision": "bf16"}), folder / "trained", *names]
+    subprocess.run([examples / "steps", *arguments], check=True)
+    found = load_file(folder / "trained" / "steps.safetensors")
+
+    def step(autocast: bool) -> tuple[float, dict[str, torch.Tensor]]:
+        model.train()
+        model.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+            loss = LOSSES[case]()(*model(batches["images.00"], batches["ids.00"]))
+        loss.backward()
+        parameters = dict(model.named_parameters())
+        return loss.item(), {name: parameters[name].grad.clone() for name in names}
+
+    exact_loss, exact = step(False)
+    loss, gradients = step(True)
+    own, theirs = (abs(value - exact_loss) / abs(exact_loss) for value in (found["losses"][0].item(), loss))
+    print(f"{case} in bf16: loss {own:.1e} off fp32, open_clip's {theirs:.1e}")
+    check(own <= max(1.5 * theirs, 5e-3), f"{case} in bf16: the loss is {own:.1e} off")
+    largest = 0.0
+    for name in names:
+        own, theirs = distance(found[f"gradients.00.{name}"], exact[name]), distance(gradients[name], exact[name])
+        print(f"  gradient of {name:52} {own:.1e}, open_clip's {theirs:.1e}")
+        check(own <= max(1.5 * theirs, 1e-2), f"{case} in bf16: gradient of {name} is {own:.1e} off, open_clip's {theirs:.1e}")
+        largest = max(largest, own)
+    check(largest > 1e-3, f"{case} in bf16: the gradients were computed in fp32")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("examples", type=Path, help="the folder of the built examples")
@@ -207,6 +256,8 @@ def main() -> int:
     for case in CASES:
         with tempfile.TemporaryDirectory(prefix="clip-parity-") as folder:
             compare(case, arguments.examples, Path(folder))
+        with tempfile.TemporaryDirectory(prefix="clip-parity-") as folder:
+            compare_bf16(case, arguments.examples, Path(folder))
     print(f"{len(failures)} failures")
     return 1 if failures else 0
 

@@ -14,7 +14,7 @@ use clip_checkpoint::Checkpoint;
 use clip_checkpoint::OpenClip;
 use clip_trainer::gradients::clipping;
 use clip_trainer::inputs::Inputs;
-use clip_trainer::network::{Network, Precision};
+use clip_trainer::network::Network;
 use clip_trainer::optimizer::{AdamW, clamp_logit_scale};
 use clip_trainer::schedule::learning_rate;
 use clip_trainer::settings::OptimSettings;
@@ -28,7 +28,7 @@ fn main() -> Result<()> {
     };
     let optim: OptimSettings = serde_json::from_str(optim).context("OPTIM")?;
     let initial = Checkpoint::open(Path::new(folder))?;
-    let mut network = Network::load(&initial, Device::Cpu, Precision::Fp32)?;
+    let mut network = Network::load(&initial, Device::Cpu, optim.precision)?;
     network.set_training(true);
     let mut optimizer = AdamW::new(&network.parameters);
     let batches: BTreeMap<String, Tensor> = Tensor::read_safetensors(batches)
@@ -50,7 +50,7 @@ fn main() -> Result<()> {
             let gradient = gradient.with_context(|| format!("there is no parameter {name}"))?;
             results.push((format!("gradients.{step:02}.{name}"), gradient.copy()));
         }
-        let factor = clipping(gradients.norm()?.f_double_value(&[])?, optim.clip);
+        let factor = clipping(gradients.norm()?, optim.clip);
         optimizer.step(&mut network.parameters, &gradients, factor, &optim, learning_rate(&optim, step))?;
         clamp_logit_scale(&network.parameters);
         network.refresh()?;

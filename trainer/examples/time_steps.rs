@@ -1,9 +1,9 @@
 //! Times training steps on request, for tests/bench/compare.py.
 //!
-//!     time_steps CHECKPOINT BATCH.safetensors PRECISION THREADS [DEVICE] < requests > replies
+//!     time_steps CHECKPOINT BATCH.safetensors OPTIM THREADS [DEVICE] < requests > replies
 //!
-//! BATCH has `images` `[B, 3, S, S]` float32 and `ids` `[B, L]` int64; PRECISION is `fp32` or `bf16`; DEVICE is `cpu`,
-//! which it is when left out, or `cuda:N`. Each line of the requests is the number of steps to do, each line of the
+//! BATCH has `images` `[B, 3, S, S]` float32 and `ids` `[B, L]` int64; OPTIM is the settings' section `[optim]` as JSON; DEVICE
+//! is `cpu`, which it is when left out, or `cuda:N`. Each line of the requests is the number of steps to do, each line of the
 //! replies the time they took, in seconds, the batch's way to the device included.
 
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clip_checkpoint::Checkpoint;
 use clip_trainer::inputs::Inputs;
-use clip_trainer::network::{Network, Precision};
+use clip_trainer::network::Network;
 use clip_trainer::optimizer::AdamW;
 use clip_trainer::scaler::LossScaler;
 use clip_trainer::settings::OptimSettings;
@@ -29,19 +29,16 @@ fn main() -> Result<()> {
         [first @ .., device] if first.len() == 4 => (first, device::parse(device)?),
         all => (all, Device::Cpu),
     };
-    let [checkpoint, batch, precision, threads] = arguments else {
-        bail!(
-            "usage: time_steps CHECKPOINT BATCH.safetensors PRECISION THREADS [DEVICE] < requests > replies"
-        );
+    let [checkpoint, batch, optim, threads] = arguments else {
+        bail!("usage: time_steps CHECKPOINT BATCH.safetensors OPTIM THREADS [DEVICE] < requests > replies");
     };
     device::open(device)?;
     tch::set_num_threads(threads.parse()?);
-    let precision: Precision = serde_json::from_value(precision.as_str().into())?;
-    let mut network = Network::load(&Checkpoint::open(Path::new(checkpoint))?, device, precision)?;
+    let optim: OptimSettings = serde_json::from_str(optim).context("OPTIM")?;
+    let mut network = Network::load(&Checkpoint::open(Path::new(checkpoint))?, device, optim.precision)?;
     network.set_training(true);
-    let mut optimizer = AdamW::new(&network.parameters);
+    let mut optimizer = AdamW::with_moments(&network.parameters, optim.moments);
     let mut scaler = LossScaler::default();
-    let optim = OptimSettings::default();
     let objective = optim.objective.objective();
     let tensors: HashMap<String, Tensor> = Tensor::read_safetensors(batch)?.into_iter().collect();
     let named = |name: &str| tensors.get(name).with_context(|| format!("{batch} has no tensor {name}"));

@@ -1,8 +1,9 @@
 //! The gradients of a batch: how they are summed, measured and checked.
 
-use tch::{Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::{Error, Result};
+use crate::norm::norm;
 use crate::parameters::Parameters;
 
 /// The gradients of one batch, a tensor for each learned parameter, in the order of the optimiser's groups.
@@ -46,14 +47,16 @@ impl Gradients {
         })
     }
 
-    /// The global norm of all gradients, a scalar tensor in fp32.
-    pub fn norm(&self) -> Result<Tensor> {
-        let norms = self.0.iter().flatten().map(|gradient| gradient.f_norm_scalaropt_dtype(2.0, Kind::Float));
-        let norms: Vec<Tensor> = norms.collect::<std::result::Result<_, _>>()?;
-        match norms.is_empty() {
-            true => Ok(Tensor::from(0f32)),
-            false => Ok(Tensor::f_stack(&norms, 0)?.f_norm()?),
+    /// The global norm of all gradients.
+    pub fn norm(&self) -> Result<f64> {
+        let contiguous = self.0.iter().flatten().map(Tensor::f_contiguous);
+        let gradients: Vec<Tensor> = contiguous.collect::<std::result::Result<_, _>>()?;
+        if gradients.iter().all(|gradient| gradient.device() == Device::Cpu) {
+            return Ok(norm(&gradients, tch::get_num_threads().max(1) as usize));
         }
+        let norms = gradients.iter().map(|gradient| gradient.f_norm_scalaropt_dtype(2.0, Kind::Float));
+        let norms: Vec<Tensor> = norms.collect::<std::result::Result<_, _>>()?;
+        Ok(Tensor::f_stack(&norms, 0)?.f_norm()?.f_double_value(&[])?)
     }
 }
 
@@ -91,7 +94,7 @@ mod tests {
         assert_eq!(named("a.weight").unwrap(), [sum; 4]);
         assert_eq!(named("a.bias").unwrap(), [0.0; 2]);
         assert!(named("b").is_none());
-        let norm = gradients.norm().unwrap().double_value(&[]);
+        let norm = gradients.norm().unwrap();
         assert!((norm - (4.0 * f64::from(sum).powi(2) + 9.0).sqrt()).abs() < 1e-6, "{norm}");
     }
 

@@ -19,6 +19,8 @@ pub mod log;
 pub mod memory;
 pub mod mixture;
 pub mod network;
+mod norm;
+mod number;
 pub mod objective;
 pub mod optimizer;
 pub mod parameters;

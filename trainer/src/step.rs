@@ -146,7 +146,7 @@ pub fn train_step(
     let (loss, gradients) = loss_and_gradients(network, objective, inputs, passes)?;
     let loss = loss.f_double_value(&[])?;
     finite(step, "loss", loss)?;
-    let gradient_norm = gradients.norm()?.f_double_value(&[])? / scale;
+    let gradient_norm = gradients.norm()? / scale;
     if optim.precision == Precision::Fp16 {
         if !gradient_norm.is_finite() && scaler.overflowed() {
             optimizer.updates += 1;

@@ -1,7 +1,6 @@
 //! AdamW (Loshchilov & Hutter 2017) over the flat vectors of [`Parameters`]: Adam with decoupled weight decay, as in the
 //! paper's section 2.5.
 
-mod number;
 mod pass;
 
 use tch::{Device, Kind, Tensor, no_grad};
@@ -9,9 +8,9 @@ use tch::{Device, Kind, Tensor, no_grad};
 use crate::error::Result;
 use crate::formats::Moment;
 use crate::gradients::Gradients;
+use crate::number::scatter;
 use crate::parameters::{Parameters, bytes};
 use crate::settings::OptimSettings;
-use number::scatter;
 use pass::{pieces, update};
 
 /// The optimiser's memory.
@@ -176,7 +175,7 @@ impl Moments {
     }
 }
 
-/// Writes `value`, fp32, into `stored`, bf16, rounded stochastically: see [`number::Number::store`].
+/// Writes `value`, fp32, into `stored`, bf16, rounded stochastically: see [`crate::number::Number::store`].
 fn round(stored: &Tensor, value: &Tensor, seed: u32) -> Result<()> {
     tch::manual_seed(i64::from(seed));
     let dither = Tensor::f_randint(1 << 16, value.size(), (Kind::Int, value.device()))?;

@@ -8,7 +8,7 @@ use half::{bf16, f16};
 use tch::{Kind, Tensor};
 
 use super::Rates;
-use super::number::{Number, scatter};
+use crate::number::{Number, scatter};
 
 /// Numbers that a thread takes at a time.
 const PIECE: usize = 1 << 16;

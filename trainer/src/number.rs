@@ -1,9 +1,9 @@
-//! The number formats of weights, gradients and moments.
+//! The number formats of weights, gradients and moments in memory.
 
 use half::{bf16, f16};
 
 /// A number in memory.
-pub(super) trait Number: Copy + Send + Sync {
+pub(crate) trait Number: Copy + Send + Sync {
     /// Its value.
     fn load(self) -> f32;
 
@@ -52,7 +52,7 @@ impl Number for f16 {
 
 /// 32 bits that depend on `key` and `index` alone and look random (the finaliser of MurmurHash3).
 #[inline(always)]
-pub(super) fn scatter(key: u32, index: u32) -> u32 {
+pub(crate) fn scatter(key: u32, index: u32) -> u32 {
     let mut x = index.wrapping_mul(0x9e37_79b1) ^ key;
     x = (x ^ (x >> 16)).wrapping_mul(0x85eb_ca6b);
     x = (x ^ (x >> 13)).wrapping_mul(0xc2b2_ae35);
