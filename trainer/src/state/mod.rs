@@ -124,6 +124,8 @@ pub fn start(job: &Job, tokenizer: impl FnOnce() -> Result<Tokenizer>) -> Result
 fn begin(job: &Job, lock: File, tokenizer: impl FnOnce() -> Result<Tokenizer>) -> Result<Run> {
     let mut run = Run::new(job, lock, Start::of(job, tokenizer)?)?;
     run.save()?;
+    // Nothing else comes into the folder before there is a run to go on with.
+    run.finish_save()?;
     Ok(run)
 }
 
