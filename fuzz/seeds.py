@@ -8,6 +8,7 @@ seeds/TARGET/NAME is where libFuzzer starts: small files that are read to their 
 import io
 import json
 import struct
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -145,8 +146,31 @@ def frames() -> None:
         put("frame", f"format-{number}", bytes(head) + bytes(range(0, 250, 3)) + bytes([255, 0] * 9))
 
 
+def archive(files: list[tuple[str, bytes]]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in files:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return out.getvalue()
+
+
+def shards() -> None:
+    one = [("d/a.jpg", b"a"), ("d/a.txt", b"one\ntwo"), ("d/a.json", b'{"caption": ["a"]}'), ("d/a.cls", b"1")]
+    two = [(name.replace("a.", "b."), content) for name, content in one]
+    put("shard", "together", archive(one + two))
+    put("shard", "apart", archive([file for pair in zip(one, two) for file in pair]))
+    put("shard", "cut", archive(one)[:1500])
+    put("shard_list", "list", "# names\na-{000..010..5}.tar\n\nb.tar::s3://c/{x,y}.tar\nhttp://[::1]/{a..c}.tar\n")
+    put("shard_list", "command", "pipe:true\n@list\n")
+    put("table", "comma", "filepath,title\na.jpg,\"one, two\"\nb.jpg\n")
+    put("table", "tab", "\ufefftitle\tfilepath\r\none\tt.tsv\r\n")
+
+
 if __name__ == "__main__":
     frames()
+    shards()
     tokenizers()
     put("charsmap", "sound", charsmap(2, b"b\0c\0"))
     put("charsmap", "outside", charsmap(9, b"b\0"))

@@ -9,6 +9,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::augment::Augment;
 use crate::error::{Error, Result};
+use crate::fields::Fields;
+use crate::location::Location;
 use crate::pictures::evenly;
 use crate::random::chance;
 use crate::samples::samples;
@@ -18,12 +20,17 @@ use crate::warnings::Warn;
 ///
 /// # Errors
 /// As [`samples`]; [`Error::NoShards`] when there are none.
-pub fn read_captions(shards: &[impl AsRef<Path>], warn: Warn) -> Result<Vec<String>> {
+pub fn read_captions(
+    shards: &[Location],
+    fields: &Fields,
+    skip_bad_shards: bool,
+    warn: Warn,
+) -> Result<Vec<String>> {
     if shards.is_empty() {
         return Err(Error::NoShards);
     }
     let mut captions = Vec::new();
-    for sample in samples(shards, warn) {
+    for sample in samples(shards, warn).with_fields(fields.clone()).skipping_bad_shards(skip_bad_shards) {
         captions.extend(sample?.captions);
     }
     Ok(captions)

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::location::Location;
+use crate::skipped::Skipped;
+
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -13,12 +16,20 @@ pub enum Error {
     #[error(transparent)]
     Model(#[from] clip_model::Error),
     /// A shard could not be read.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {shard}")]
     Read {
         /// The shard.
-        path: PathBuf,
-        /// The operating system's reason.
+        shard: Location,
+        /// The operating system's reason, or a server's.
         source: std::io::Error,
+    },
+    /// A shard is something else than a tar.
+    #[error("{shard}: {reason}")]
+    NotATar {
+        /// The shard.
+        shard: Location,
+        /// What it is, and what to do.
+        reason: String,
     },
     /// Options of a loader or an augmentation are out of their range.
     #[error("{0}")]
@@ -35,10 +46,10 @@ pub enum Error {
     #[error("no shards were given: name at least one tar with pictures and captions")]
     NoShards,
     /// A shard is not a well-formed tar, or was cut.
-    #[error("{}: {reason} (at byte {offset} of the unpacked archive, {sample})", path.display())]
+    #[error("{shard}: {reason} (at byte {offset} of the unpacked archive, {sample})")]
     Shard {
         /// The shard.
-        path: PathBuf,
+        shard: Location,
         /// Where, counted in the archive after gzip.
         offset: u64,
         /// In or after which sample.
@@ -48,14 +59,45 @@ pub enum Error {
     },
     /// A shard holds no sample that can be used.
     #[error(
-        "{} holds no sample with a picture and a caption ({unusable} had only one of them): the files of a sample lie \
-         next to each other and share their name up to the first dot, as in a.jpg, a.txt", path.display()
+        "{shard} holds no sample with a picture and a caption ({unusable} had only one of them): {format}"
     )]
     EmptyShard {
         /// The shard.
-        path: PathBuf,
+        shard: Location,
+        /// What a sample is in it.
+        format: &'static str,
         /// Samples that were left out.
         unusable: u64,
+    },
+    /// A table has no column of a name, or cannot be read as one.
+    #[error("{shard}: {reason}")]
+    Table {
+        /// The table.
+        shard: Location,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// All shards of a pass over the data were skipped.
+    #[error("none of the {count} shards could be read; the last one: {reason}")]
+    AllBad {
+        /// How many were tried.
+        count: u64,
+        /// Why the last one could not be read.
+        reason: String,
+    },
+    /// More samples were left out than is allowed.
+    #[error(
+        "{skipped} of {met} samples had to be left out, more than the share of {limit} that max_skipped allows; {reasons}"
+    )]
+    TooManySkipped {
+        /// Samples left out.
+        skipped: u64,
+        /// Samples met, those left out included.
+        met: u64,
+        /// The share that is allowed.
+        limit: f64,
+        /// Why they were left out, those of the shards that were only read to get to the start included.
+        reasons: Skipped,
     },
     /// In a whole pass over the data no picture could be decoded.
     #[error("none of the {count} pictures could be decoded; the last one, `{key}`: {reason}")]

@@ -1,18 +1,22 @@
 //! Batches, prepared in threads.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use clip_model::memory;
 
 use crate::cache::Cache;
+use crate::dataset::DataSet;
 use crate::error::{Error, Result};
+use crate::lengths::Lengths;
+use crate::location::Location;
+use crate::mixture::Mixture;
 use crate::options::LoaderOptions;
-use crate::pool::{Done, Pool, ended};
-use crate::samples::check_shards;
-use crate::stream::Stream;
+use crate::pool::{Pool, ended};
+use crate::samples::check;
+use crate::tally::Tally;
 use crate::warnings::Warnings;
-use crate::worker::{Prepared, Worker};
+use crate::worker::Worker;
 
 /// Batches prepared ahead.
 const AHEAD: usize = 2;
@@ -34,6 +38,22 @@ pub struct Batch {
     /// Samples left out since the loader was started, for want of a picture, a caption, or because the picture
     /// could not be decoded.
     pub skipped: u64,
+    /// Shards left out since the loader was started, in whole or from where they are broken, each time that they were met.
+    pub bad_shards: u64,
+    /// Samples of all shards, as soon as each was read to its end: as long before the end of the first epoch as the shuffle buffer
+    /// holds samples. Those that cannot be decoded count.
+    pub samples: Option<u64>,
+}
+
+/// How well the threads keep up, as the last batch found it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Supply {
+    /// Samples that were ready when the batch was asked for. 0: it had to be waited for.
+    pub ready: usize,
+    /// Samples that can be ready at most: two batches.
+    pub capacity: usize,
+    /// Time from when the batch was asked for until it was there. To put it together takes some of it in any case.
+    pub waited: Duration,
 }
 
 /// An endless iterator of batches. It ends only after an error, which it returns once.
@@ -45,47 +65,59 @@ pub struct Loader {
     pad: i64,
     /// `None` when the loader has ended.
     pool: Option<Pool>,
-    undecodable: Undecodable,
-}
-
-/// Counts pictures that could not be decoded, to notice when it is all of them.
-struct Undecodable {
-    shards: Arc<[PathBuf]>,
-    count: u64,
-    /// Those of the current epoch, while it has nothing else; `None` also when its start was not seen.
-    all: Option<u64>,
-    /// Key and reason of the last one.
-    last: (String, String),
-    warnings: Warnings,
+    tally: Tally,
+    lengths: Arc<Mutex<Lengths>>,
+    supply: Supply,
 }
 
 impl Loader {
-    /// Starts the threads. `shards` are WebDataset tars, plain or gzip.
+    /// Starts the threads, for one source of shards. See [`Loader::open`].
     ///
     /// # Errors
-    /// No shards, one that cannot be opened, or options that make no sense. Broken shards show when they are read,
-    /// as an item of the iterator.
-    pub fn new(shards: &[impl AsRef<Path>], options: LoaderOptions) -> Result<Loader> {
+    /// As [`Loader::open`].
+    pub fn new<S: Clone + Into<Location>>(shards: &[S], options: LoaderOptions) -> Result<Loader> {
+        Loader::open(&DataSet::of(shards), options)
+    }
+
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// No shards, one that cannot be opened (where those are not to be skipped), or options that make no sense. Broken shards
+    /// show when they are read, as an item of the iterator.
+    pub fn open(data: &DataSet, options: LoaderOptions) -> Result<Loader> {
         options.validate()?;
-        if shards.is_empty() {
+        if data.sources().iter().any(|source| source.shards.is_empty()) {
             return Err(Error::NoShards);
         }
-        check_shards(shards)?;
-        let shards: Arc<[PathBuf]> = shards.iter().map(|shard| shard.as_ref().to_owned()).collect();
+        let shards: Arc<[Location]> = data.shards().into();
+        if !options.skip_bad_shards {
+            check(&shards, &options.fields)?;
+        }
         let warnings = Warnings::new(options.warn);
         let (size, side) = (options.batch, options.preprocess.size);
         let pad = i64::from(options.tokenizer.pad_id());
-        let LoaderOptions { seed, shuffle_buffer, start, threads, cache_mb, .. } = options;
+        let lengths = Arc::new(Mutex::new(Lengths(vec![None; shards.len()])));
+        let tally = Tally::new(shards.clone(), data.sources().len(), &options, warnings.clone());
         let stream = {
-            let (shards, warnings) = (shards.clone(), warnings.clone());
-            move || Stream::open(shards, seed, shuffle_buffer, start, warnings)
+            let (data, options, lengths) = (data.clone(), options.clone(), lengths.clone());
+            move || Mixture::open(&data, &options, lengths, &warnings)
         };
-        let worker = Worker { options, cache: Cache::new(cache_mb) };
+        let (threads, capacity) = (options.threads, size * AHEAD);
+        let worker = Worker { cache: Cache::new(options.cache_mb), options };
         let prepare = move |drawn: &_| worker.prepare(drawn);
-        let pool = Some(Pool::start(shards.clone(), (threads, size * AHEAD), stream, prepare)?);
-        let last = (String::new(), String::new());
-        let undecodable = Undecodable { shards, count: 0, all: None, last, warnings };
-        Ok(Loader { size, pixels: 3 * side * side, pad, pool, undecodable })
+        let pool = Some(Pool::start(shards, (threads, capacity), stream, prepare)?);
+        let supply = Supply { capacity, ..Supply::default() };
+        Ok(Loader { size, pixels: 3 * side * side, pad, pool, tally, lengths, supply })
+    }
+
+    /// How well the threads kept up with the last batch.
+    pub fn supply(&self) -> Supply {
+        self.supply
+    }
+
+    /// Samples of each shard that was read to its end so far; [`LoaderOptions::lengths`] takes them.
+    pub fn lengths(&self) -> Lengths {
+        self.lengths.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The next batch, waited for; there always is one.
@@ -101,22 +133,27 @@ impl Loader {
         let Loader { size, pixels, pad, .. } = *self;
         let mut images = memory::with_capacity("the pictures of a batch", size.saturating_mul(pixels))?;
         let mut texts = Vec::with_capacity(size);
-        let (mut position, mut unusable) = (0, 0);
+        let (asked, ready) = (Instant::now(), pool.ready());
+        let mut position = 0;
         while texts.len() < size {
             let done = pool.next()?;
-            (position, unusable) = (done.0.position + 1, done.0.unusable);
-            if let Some(prepared) = self.undecodable.count(done)? {
+            position = done.0.position + 1;
+            if let Some(prepared) = self.tally.count(done)? {
                 images.extend_from_slice(&prepared.pixels);
                 texts.push(prepared.ids);
             }
         }
+        self.tally.check_batch(size)?;
         let length = texts.iter().map(Vec::len).max().unwrap_or(0);
         let mut ids = Vec::with_capacity(size * length);
         for text in &texts {
             ids.extend(text.iter().map(|&id| i64::from(id)));
             ids.resize(ids.len() + length - text.len(), pad);
         }
-        Ok(Batch { images, ids, length, size, position, skipped: unusable + self.undecodable.count })
+        (self.supply.ready, self.supply.waited) = (ready, asked.elapsed());
+        let (skipped, bad_shards, samples) =
+            (self.tally.skipped(), self.tally.bad_shards(), self.tally.samples());
+        Ok(Batch { images, ids, length, size, position, skipped, bad_shards, samples })
     }
 }
 
@@ -130,31 +167,5 @@ impl Iterator for Loader {
             self.pool = Some(pool);
         }
         Some(batch)
-    }
-}
-
-impl Undecodable {
-    /// Passes on what was decoded, counts what was not.
-    fn count(&mut self, (drawn, prepared): Done) -> Result<Option<Prepared>> {
-        if drawn.first
-            && let Some(count @ 1..) = self.all.replace(0)
-        {
-            let (key, reason) = std::mem::take(&mut self.last);
-            return Err(Error::Undecodable { count, key, reason });
-        }
-        match prepared {
-            Ok(prepared) => {
-                self.all = None;
-                Ok(Some(prepared))
-            }
-            Err(Error::Model(error)) => {
-                self.count += 1;
-                self.all = self.all.map(|count| count + 1);
-                self.last = (drawn.sample.key, error.to_string());
-                self.warnings.say(&self.shards[drawn.place.0], &self.last.0, &self.last.1);
-                Ok(None)
-            }
-            Err(other) => Err(other),
-        }
     }
 }

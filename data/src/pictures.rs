@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use clip_model::preprocess::{EXTENSIONS, Image, is_picture_name};
 use clip_model::{Preprocess, files};
 
 use crate::error::{Error, Result};
+use crate::walk::{is_hidden, walk};
 
 /// Pictures of a folder or a tar file, and what was left out.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -97,31 +98,6 @@ fn skipped(name: &Path, error: &clip_model::Error) -> String {
 pub(crate) fn evenly(count: usize, limit: usize) -> impl Iterator<Item = usize> {
     let taken = count.min(limit);
     (0..taken).map(move |i| i * count / taken.max(1))
-}
-
-/// Whether a part of the path, which begins inside the folder or tar file, is the name of something hidden: thumbnails, or
-/// what macOS writes beside each file (`._cat.jpg`).
-fn is_hidden(path: &Path) -> bool {
-    let hidden = |part| matches!(part, Component::Normal(name) if name.as_encoded_bytes().starts_with(b"."));
-    path.components().any(hidden)
-}
-
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    let named = |e: std::io::Error| std::io::Error::new(e.kind(), format!("{}: {e}", folder.display()));
-    for entry in std::fs::read_dir(folder).map_err(named)? {
-        let entry = entry.map_err(named)?;
-        if is_hidden(Path::new(&entry.file_name())) {
-            continue;
-        }
-        // Links to folders are not followed: they may lead in circles.
-        let (path, kind) = (entry.path(), entry.file_type().map_err(named)?);
-        if kind.is_dir() {
-            walk(&path, found)?;
-        } else if is_picture_name(&path) && !path.is_dir() {
-            found.push(path);
-        }
-    }
-    Ok(())
 }
 
 /// Names of the pictures in a tar, and the bytes of those at the positions in `wanted`.

@@ -6,15 +6,15 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{Builder, JoinHandle};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::Builder;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::error::{Error, Result};
-use crate::stream::{Drawn, Stream};
+use crate::location::Location;
+use crate::mixture::{Drawn, Mixture};
 use crate::worker::Prepared;
 
 /// A drawn sample, and what a worker made of it.
@@ -25,12 +25,13 @@ type Slot = Receiver<Result<Done>>;
 
 type Job = (Drawn, Sender<Result<Done>>);
 
-/// The threads; they end when it is dropped.
+/// The threads; they end soon after it is dropped.
 pub(crate) struct Pool {
     /// In the stream's order; `None` when the pool is being dropped.
     queue: Option<Receiver<Slot>>,
     stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    /// Samples that are prepared and were not taken yet.
+    ready: Arc<AtomicUsize>,
 }
 
 impl Pool {
@@ -40,22 +41,22 @@ impl Pool {
     /// # Errors
     /// [`Error::Worker`] when a thread cannot be started.
     pub fn start(
-        shards: Arc<[PathBuf]>,
+        shards: Arc<[Location]>,
         (count, ahead): (usize, usize),
-        open: impl FnOnce() -> Result<Stream> + Send + 'static,
+        open: impl FnOnce() -> Result<Mixture> + Send + 'static,
         prepare: impl Fn(&Drawn) -> Result<Prepared> + Send + Sync + 'static,
     ) -> Result<Pool> {
         // Made before the channels, and so dropped after them: when a thread cannot be started, the others end.
-        let mut pool = Pool { queue: None, stop: Arc::default(), threads: Vec::new() };
+        let mut pool = Pool { queue: None, stop: Arc::default(), ready: Arc::default() };
         let (queue, queue_end) = bounded(ahead);
         // Not bounded itself: it never holds more than the queue does.
         let (jobs, jobs_end) = unbounded();
         pool.queue = Some(queue_end);
         let prepare = Arc::new(prepare);
         for number in 0..count {
-            let (prepare, jobs, shards, stop) =
-                (prepare.clone(), jobs_end.clone(), shards.clone(), pool.stop.clone());
-            pool.thread(format!("decode-{number}"), move || work(&*prepare, &shards, &jobs, &stop))?;
+            let (prepare, jobs, shards) = (prepare.clone(), jobs_end.clone(), shards.clone());
+            let (stop, ready) = (pool.stop.clone(), pool.ready.clone());
+            pool.thread(format!("decode-{number}"), move || work(&*prepare, &shards, &jobs, &stop, &ready))?;
         }
         pool.thread("read-shards".to_owned(), move || {
             let reading = catch_unwind(AssertUnwindSafe(|| read(open, &queue, &jobs)));
@@ -70,10 +71,9 @@ impl Pool {
         Ok(pool)
     }
 
-    fn thread(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> Result<()> {
+    fn thread(&self, name: String, body: impl FnOnce() + Send + 'static) -> Result<()> {
         let started = Builder::new().name(name.clone()).spawn(body);
-        self.threads.push(started.map_err(|e| Error::Worker { at: name, reason: e.to_string() })?);
-        Ok(())
+        started.map(drop).map_err(|e| Error::Worker { at: name, reason: e.to_string() })
     }
 
     /// The next sample, waited for.
@@ -82,7 +82,16 @@ impl Pool {
     /// What ended the stream; what [`Pool::start`]'s `prepare` returned is in the result.
     pub fn next(&self) -> Result<Done> {
         let slot = self.queue.as_ref().and_then(|queue| queue.recv().ok());
-        slot.and_then(|slot| slot.recv().ok()).unwrap_or_else(|| Err(ended()))
+        let done = slot.and_then(|slot| slot.recv().ok()).unwrap_or_else(|| Err(ended()));
+        if done.is_ok() {
+            self.ready.fetch_sub(1, Ordering::Relaxed);
+        }
+        done
+    }
+
+    /// Samples that are prepared and wait to be taken.
+    pub fn ready(&self) -> usize {
+        self.ready.load(Ordering::Relaxed)
     }
 }
 
@@ -93,18 +102,15 @@ pub(crate) fn ended() -> Error {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        // The reading thread stops when nobody takes its samples, and the workers when it has stopped. Nobody waits for that: it
+        // may itself be waiting for a pipe or a server, for ever perhaps.
         self.stop.store(true, Ordering::Relaxed);
-        // The reading thread stops when nobody takes its samples, the workers when it has stopped.
         self.queue = None;
-        for thread in self.threads.drain(..) {
-            // What it had to say was said through the queue.
-            let _ = thread.join();
-        }
     }
 }
 
 /// The reading thread: until the pool is dropped, or an error.
-fn read(open: impl FnOnce() -> Result<Stream>, queue: &Sender<Slot>, jobs: &Sender<Job>) -> Result<()> {
+fn read(open: impl FnOnce() -> Result<Mixture>, queue: &Sender<Slot>, jobs: &Sender<Job>) -> Result<()> {
     let mut stream = open()?;
     loop {
         let drawn = stream.draw()?;
@@ -119,18 +125,20 @@ fn read(open: impl FnOnce() -> Result<Stream>, queue: &Sender<Slot>, jobs: &Send
 /// A worker thread: until the reading thread has gone and the jobs are done.
 fn work(
     prepare: &impl Fn(&Drawn) -> Result<Prepared>,
-    shards: &[PathBuf],
+    shards: &[Location],
     jobs: &Receiver<Job>,
     stop: &AtomicBool,
+    ready: &AtomicUsize,
 ) {
     for (drawn, result) in jobs {
         if stop.load(Ordering::Relaxed) {
             continue;
         }
         let prepared = catch_unwind(AssertUnwindSafe(|| prepare(&drawn))).unwrap_or_else(|panic| {
-            let at = format!("{}, sample `{}`", shards[drawn.place.0].display(), drawn.sample.key);
+            let at = format!("{}, sample `{}`", shards[drawn.place.0], drawn.sample.key);
             Err(failure(at, &*panic))
         });
+        ready.fetch_add(1, Ordering::Relaxed);
         // Nobody waits for it when the pool is gone.
         let _ = result.send(Ok((drawn, prepared)));
     }
@@ -146,6 +154,7 @@ fn failure(at: String, panic: &(dyn Any + Send)) -> Error {
 mod tests {
     use super::*;
     use crate::sample::Sample;
+    use crate::stream::LeftOut;
 
     #[test]
     fn a_panic_in_a_thread_is_an_error_and_the_thread_goes_on() {
@@ -154,7 +163,9 @@ mod tests {
             .map(|position| {
                 let sample = Sample { key: "k7".into(), captions: vec![], image: vec![], class: None };
                 let (result, end) = bounded(1);
-                let drawn = Drawn { position, first: false, place: (0, 0), unusable: 0, sample };
+                let (left_out, place) = (LeftOut::default(), (0, 0));
+                let drawn =
+                    Drawn { position, source: 0, first: false, place, left_out, samples: None, sample };
                 jobs.send((drawn, result)).unwrap();
                 end
             })
@@ -164,7 +175,9 @@ mod tests {
             0 => panic!("number {}", drawn.position),
             _ => Ok(Prepared { pixels: vec![], ids: vec![] }),
         };
-        work(&prepare, &["a.tar".into()], &jobs_end, &AtomicBool::new(false));
+        let (shards, ready) = ([Location::File("a.tar".into())], AtomicUsize::new(0));
+        work(&prepare, &shards, &jobs_end, &AtomicBool::new(false), &ready);
+        assert_eq!(ready.into_inner(), 2);
         let error = results[0].recv().unwrap().unwrap().1.unwrap_err();
         assert!(matches!(&error, Error::Worker { .. }));
         let message = error.to_string();

@@ -7,17 +7,34 @@ use rand_chacha::ChaCha8Rng;
 /// What the numbers are for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Purpose {
-    /// The order of an epoch; the position is the epoch.
+    /// The order of an epoch of a source; the position is the epoch.
     Order = 1,
     /// Caption and augmentation of a sample; the position is the sample's in the endless stream.
     Sample = 2,
+    /// From which source each sample comes.
+    Source = 3,
+    /// The order within a shard of a source; the position is the epoch.
+    Rows = 4,
 }
 
+/// The generator of the first source, or of all of them.
 pub(crate) fn generator(seed: u64, purpose: Purpose, position: u64) -> ChaCha8Rng {
+    generator_in(seed, purpose, position, [0, 0])
+}
+
+/// The generator of a source and, in it, a shard.
+pub(crate) fn generator_in(
+    seed: u64,
+    purpose: Purpose,
+    position: u64,
+    [source, shard]: [usize; 2],
+) -> ChaCha8Rng {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     bytes[8] = purpose as u8;
+    bytes[9..16].copy_from_slice(&(source as u64).to_le_bytes()[..7]);
     bytes[16..24].copy_from_slice(&position.to_le_bytes());
+    bytes[24..].copy_from_slice(&(shard as u64).to_le_bytes());
     ChaCha8Rng::from_seed(bytes)
 }
 

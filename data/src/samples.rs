@@ -1,77 +1,72 @@
 //! All samples of some shards, once.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::vec::IntoIter;
-
+use crate::byte_stream::is_stream;
 use crate::error::Result;
+use crate::fields::Fields;
+use crate::format::open;
+use crate::location::Location;
+use crate::pass::{Pass, Plan};
 use crate::sample::Sample;
-use crate::shard::Shard;
 use crate::skipped::Skipped;
 use crate::warnings::{Warn, Warnings};
 
-/// Which shard a sample is from, as an index into the list, and which one of the shard it is.
-pub(crate) type Place = (usize, usize);
-
 /// An iterator over the samples of some shards, see [`samples`].
 pub struct Samples {
-    shards: Arc<[PathBuf]>,
-    /// Shards still to read.
-    order: IntoIter<usize>,
-    current: Option<(Place, Shard)>,
+    plan: Plan,
+    pass: Option<Pass>,
     warnings: Warnings,
-    /// Samples left out in the shards that were read to their end.
-    unusable: u64,
+    ended: bool,
 }
 
 /// The samples of `shards`, in order. The iterator ends after the first error: a shard that is missing, broken or
 /// without samples. Samples without a picture or a caption are left out, with a warning.
-pub fn samples(shards: &[impl AsRef<Path>], warn: Warn) -> Samples {
-    let shards: Arc<[PathBuf]> = shards.iter().map(|shard| shard.as_ref().to_owned()).collect();
-    let order = (0..shards.len()).collect();
-    Samples::in_order(shards, order, Warnings::new(warn))
+pub fn samples<S: Clone + Into<Location>>(shards: &[S], warn: Warn) -> Samples {
+    let plan = Plan::new(shards.iter().cloned().map(Into::into).collect());
+    Samples { plan, pass: None, warnings: Warnings::new(warn), ended: false }
 }
 
-/// Opens each shard once, so that one that is missing shows before any work is done.
+/// Opens each file once, so that one that is missing or something else than it should be shows before any work is done. Streams and
+/// what is on servers are left alone.
 ///
 /// # Errors
-/// [`crate::Error::Model`] for what is not a file, [`crate::Error::Read`] for what cannot be read.
-pub fn check_shards(shards: &[impl AsRef<Path>]) -> Result<()> {
+/// Those of a shard that cannot be read.
+pub fn check_shards<S: Clone + Into<Location>>(shards: &[S]) -> Result<()> {
+    check(&shards.iter().cloned().map(Into::into).collect::<Vec<_>>(), &Fields::default())
+}
+
+/// [`check_shards`] with the fields that tables must have.
+pub(crate) fn check(shards: &[Location], fields: &Fields) -> Result<()> {
     let quiet = Warnings::new(|_| {});
-    shards.iter().try_for_each(|path| Shard::open(path.as_ref(), quiet.clone()).map(drop))
+    let mut files = shards.iter().filter(|shard| shard.path().is_some_and(|path| !is_stream(path)));
+    files.try_for_each(|shard| open(shard, fields, None, &quiet).map(drop))
 }
 
 impl Samples {
-    /// Shards in this order.
-    pub(crate) fn in_order(shards: Arc<[PathBuf]>, order: Vec<usize>, warnings: Warnings) -> Samples {
-        Samples { shards, order: order.into_iter(), current: None, warnings, unusable: 0 }
+    /// With captions and pictures from where `fields` says.
+    pub fn with_fields(mut self, fields: Fields) -> Samples {
+        self.plan.fields = fields;
+        self
+    }
+
+    /// Whether the iterator goes on behind a shard that is missing, broken or empty; a warning tells of each.
+    pub fn skipping_bad_shards(mut self, skip: bool) -> Samples {
+        self.plan.skip_bad_shards = skip;
+        self
+    }
+
+    /// How many shards were left out so far, in whole or from some point on.
+    pub fn bad_shards(&self) -> u64 {
+        self.pass.as_ref().map_or(0, Pass::bad)
     }
 
     /// How many samples were left out so far.
     pub fn unusable(&self) -> u64 {
-        self.unusable + self.current.as_ref().map_or(0, |(_, shard)| shard.unusable)
+        self.pass.as_ref().map_or(0, Pass::unusable)
     }
 
     /// The samples that were left out so far, by reason.
     pub fn skipped(&self) -> Skipped {
         self.warnings.skipped()
-    }
-
-    /// The next sample and its place, `None` after the last.
-    pub(crate) fn next_placed(&mut self) -> Result<Option<(Place, Sample)>> {
-        loop {
-            if let Some((next, shard)) = &mut self.current {
-                if let Some(sample) = shard.next() {
-                    let place = *next;
-                    next.1 += 1;
-                    return Ok(Some((place, sample?)));
-                }
-                self.unusable += shard.unusable;
-                self.current = None;
-            }
-            let Some(number) = self.order.next() else { return Ok(None) };
-            self.current = Some(((number, 0), Shard::open(&self.shards[number], self.warnings.clone())?));
-        }
     }
 }
 
@@ -79,10 +74,14 @@ impl Iterator for Samples {
     type Item = Result<Sample>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let next = self.next_placed();
-        if next.is_err() {
-            (self.order, self.current) = (IntoIter::default(), None);
+        if self.ended {
+            return None;
         }
+        let Samples { plan, pass, warnings, .. } = self;
+        let order = || (0..plan.shards.len()).collect::<Vec<usize>>();
+        let pass = pass.get_or_insert_with(|| Pass::new(order(), |_| None, warnings.clone()));
+        let next = pass.next(plan);
+        self.ended = !matches!(next, Ok(Some(_)));
         next.map(|found| found.map(|(_, sample)| sample)).transpose()
     }
 }

@@ -7,9 +7,9 @@ use clip_model::preprocess;
 use crate::cache::Cache;
 use crate::captions;
 use crate::error::Result;
+use crate::mixture::Drawn;
 use crate::options::LoaderOptions;
 use crate::random::{Purpose, generator};
-use crate::stream::Drawn;
 
 /// What all threads share.
 pub(crate) struct Worker {

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use clip_data::{DataSet, Location};
 use clip_model::Tokenizer;
 use clip_trainer::Job;
 use clip_trainer::settings::Settings;
@@ -35,7 +36,7 @@ fn main() -> Result<()> {
 fn saves(folder: &Path, settings: Settings, more: Option<usize>) -> Result<()> {
     let job = Job {
         settings,
-        data: Vec::new(),
+        data: DataSet::of::<Location>(&[]),
         val: Vec::new(),
         out: folder.to_owned(),
         device: Device::Cpu,

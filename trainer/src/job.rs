@@ -3,7 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use clip_data::Warn;
+use clip_data::{DataSet, Location, Warn};
 use tch::Device;
 
 use crate::error::{Error, Result};
@@ -14,8 +14,8 @@ use crate::settings::Settings;
 pub struct Job {
     /// The settings.
     pub settings: Settings,
-    /// Training shards.
-    pub data: Vec<PathBuf>,
+    /// Training data.
+    pub data: DataSet,
     /// Validation shards, each reported by itself; may be none.
     pub val: Vec<PathBuf>,
     /// The output folder.
@@ -51,9 +51,7 @@ impl Job {
 
     /// The training shards' file names alone: a run may go on with its data in another place.
     pub(crate) fn shard_names(&self) -> Vec<String> {
-        let name =
-            |path: &PathBuf| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        self.data.iter().map(name).collect()
+        self.data.shards().iter().map(Location::name).collect()
     }
 }
 

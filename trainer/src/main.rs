@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{CommandFactory, Parser, Subcommand};
 use clip_checkpoint::Checkpoint;
-use clip_data::expand;
+use clip_data::{DataSet, Location, expand};
 use clip_program::{input, note, stop};
 use clip_trainer::mixture::mix;
 use clip_trainer::settings::{Settings, reference};
@@ -35,7 +35,8 @@ struct Arguments {
     /// Settings, a TOML file
     #[arg(long, value_name = "FILE", required_unless_present = "evaluate")]
     config: Option<PathBuf>,
-    /// Training shards; {000..009} and {a,b} are expanded
+    /// Training data: tars, plain or gzip; folders of pictures; tables (.csv, .tsv, .parquet). {000..009}, {000..100..10}, {a..f} and
+    /// {a,b} are expanded, a::b is both, @FILE names them one a line; s3://, gs://, http://, https:// and pipe:COMMAND are streamed
     #[arg(long, value_name = "SHARD", num_args = 1.., required_unless_present = "evaluate")]
     data: Vec<String>,
     /// Output folder
@@ -145,13 +146,14 @@ fn run(arguments: &Arguments) -> Result<()> {
         }
     };
     tch::set_num_threads(threads as i32);
-    let val = expand(&arguments.val)?;
+    let val = expand(&arguments.val)?.into_iter().map(file).collect::<Result<Vec<_>>>()?;
     let validation = match (arguments.evaluation.checkpoint(), &arguments.config, &arguments.out) {
         (Some(checkpoint), _, _) => arguments.evaluation.run(checkpoint, &val, device, threads)?,
         (None, Some(config), Some(out)) => {
+            let settings = settings(config, arguments.vocab_size)?;
             let job = Job {
-                settings: settings(config, arguments.vocab_size)?,
-                data: expand(&arguments.data)?,
+                data: DataSet::parse(&arguments.data, &settings.data.weights)?,
+                settings,
                 val,
                 out: out.clone(),
                 device,
@@ -213,6 +215,14 @@ fn with_option(error: Error) -> anyhow::Error {
         _ => return error.into(),
     };
     anyhow!("{error}; {advice}")
+}
+
+/// The path of a shard for validation.
+fn file(shard: Location) -> Result<PathBuf> {
+    match shard {
+        Location::File(path) => Ok(path),
+        other => bail!("{other}: shards for validation are read from files; fetch it first"),
+    }
 }
 
 fn settings(path: &Path, vocab_size: Option<usize>) -> Result<Settings> {

@@ -30,8 +30,11 @@ use crate::validate::{Evaluation, Validator};
 /// [`Job::stop`] asked for it, after a save.
 pub fn train(job: &Job) -> Result<Evaluation> {
     // Before anything is created: a misspelt validation shard would show only at the first validation.
-    check_shards(&[&job.data[..], &job.val].concat())?;
     let Settings { data, optim, run: every, .. } = &job.settings;
+    check_shards(&job.val)?;
+    if !data.skip_bad_shards {
+        check_shards(&job.data.shards())?;
+    }
     if every.keep_best.is_some() && job.val.is_empty() {
         return Err(Error::Settings("run.keep_best needs validation shards".to_owned()));
     }
@@ -50,6 +53,11 @@ pub fn train(job: &Job) -> Result<Evaluation> {
         seed: optim.seed,
         threads: job.decode_threads,
         shuffle_buffer: data.shuffle_buffer,
+        resampled: data.resampled,
+        fields: data.fields(),
+        skip_bad_shards: data.skip_bad_shards,
+        max_skipped: data.max_skipped,
+        lengths: run.lengths.clone(),
         preprocess: run.preprocess.clone(),
         augment: data.augment.clone(),
         tokenizer: run.tokenizer.clone(),
@@ -58,7 +66,7 @@ pub fn train(job: &Job) -> Result<Evaluation> {
         cache_mb: data.cache_mb,
         warn: job.warn,
     };
-    let mut loader = Loader::new(&job.data, options)?;
+    let mut loader = Loader::open(&job.data, options)?;
     let objective = objective(job, &run)?;
     let mut log = Log::open(&job.out, run.step, optim.steps)?;
     begin(&run, &mut log)?;
@@ -104,8 +112,10 @@ pub fn train(job: &Job) -> Result<Evaluation> {
                 save_seconds: lap.save_seconds,
                 memory: memory::resident(),
                 samples: run.position,
-                epoch: None,
+                epoch: epoch(run.position, data.samples, batch.samples),
                 skipped: run.skipped,
+                bad_shards: batch.bad_shards,
+                data_ready: loader.supply().ready,
             };
             log.step(&line)?;
             diagnosis.look(&line).iter().try_for_each(|text| log.diagnosis(run.step, text))?;
@@ -113,6 +123,7 @@ pub fn train(job: &Job) -> Result<Evaluation> {
         let minutes = saved.elapsed().as_secs_f64() / 60.0;
         let is_time = every.checkpoint_minutes > 0.0 && minutes >= every.checkpoint_minutes;
         if every.checkpoint_every.divides(run.step) || is_time || last || stop {
+            run.lengths = loader.lengths();
             watch.saving(|| run.save())?;
             saved = Instant::now();
         }
@@ -154,6 +165,12 @@ fn objective(job: &Job, run: &Run) -> Result<Box<dyn Objective>> {
     Ok(Box::new(Distillation::new(teacher, own, optim.distill)))
 }
 
+/// Passes over the data: its size as the settings give it, or else as it was counted.
+fn epoch(position: u64, given: u64, counted: Option<u64>) -> Option<f64> {
+    let samples = if given > 0 { given } else { counted? };
+    Some(position as f64 / samples as f64)
+}
+
 /// How often something is done: every so many steps, 0 for never.
 trait Every {
     /// Whether it is its turn after `step` steps.
@@ -188,7 +205,11 @@ fn new_tokenizer(job: &Job) -> Result<Tokenizer> {
     let rows = settings.config()?.text.vocab_size;
     let made = match settings.data.tokenizer.as_str() {
         "openai" => Tokenizer::openai(),
-        "train" => tokenizer::train(read_captions(&job.data, job.warn)?.into_iter(), rows)?,
+        "train" => {
+            let data = &settings.data;
+            let captions = read_captions(&job.data.shards(), &data.fields(), data.skip_bad_shards, job.warn)?;
+            tokenizer::train(captions.into_iter(), rows)?
+        }
         path => Tokenizer::open(path.as_ref())?,
     };
     let tokens = made.vocab_size();

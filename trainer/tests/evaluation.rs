@@ -82,7 +82,7 @@ fn trained() -> &'static Trained {
         });
         let evaluation = train(&Job {
             settings: Settings::parse(SETTINGS).unwrap(),
-            data: vec![all],
+            data: clip_data::DataSet::of(&[all]),
             val: val.to_vec(),
             out: root.path().join("run"),
             device: tch::Device::Cpu,

@@ -50,7 +50,7 @@ fn job(folder: &Path, toml: &str, init: &Path, out: &str) -> Job {
     tch::set_num_threads(1);
     Job {
         settings: Settings::parse(toml).unwrap(),
-        data: vec![shard(folder)],
+        data: clip_data::DataSet::of(&[shard(folder)]),
         val: vec![],
         out: folder.join(out),
         device: Device::Cpu,
@@ -223,6 +223,11 @@ fn a_siglip_learns() {
         batch: 4,
         seed: 1,
         threads: 1,
+        resampled: false,
+        fields: clip_data::Fields::default(),
+        skip_bad_shards: false,
+        max_skipped: 1.0,
+        lengths: clip_data::Lengths::default(),
         shuffle_buffer: 1,
         preprocess,
         augment: Augment::default(),
@@ -232,7 +237,7 @@ fn a_siglip_learns() {
         cache_mb: 0,
         warn: |_| {},
     };
-    let batch = Loader::new(&job.data, options).unwrap().draw().unwrap();
+    let batch = Loader::open(&job.data, options).unwrap().draw().unwrap();
     assert_eq!((batch.length, batch.ids.len()), (6, 24));
     let inputs = Inputs::of(&network.config, &batch, job.device).unwrap();
     let mut optimizer = AdamW::new(&network.parameters);

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clip_data::{Augment, Batch, Loader, LoaderOptions, Samples};
+use clip_data::{Augment, Batch, Fields, Lengths, Loader, LoaderOptions, Location, Samples};
 use clip_model::{Preprocess, Tokenizer};
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use libjpeg_turbo_rs::{PixelFormat, Subsampling};
@@ -71,6 +71,11 @@ pub fn options() -> LoaderOptions {
         seed: 1,
         threads: 2,
         shuffle_buffer: 16,
+        resampled: false,
+        fields: Fields::default(),
+        skip_bad_shards: false,
+        max_skipped: 1.0,
+        lengths: Lengths::default(),
         preprocess: Preprocess { size: SIZE, mean: [0.0; 3], std: [1.0; 3], ..Preprocess::default() },
         augment: Augment::default(),
         tokenizer: Tokenizer::openai(),
@@ -79,6 +84,10 @@ pub fn options() -> LoaderOptions {
         cache_mb: 0,
         warn: |_| {},
     }
+}
+
+pub fn locations(shards: &[PathBuf]) -> Vec<Location> {
+    shards.iter().map(Location::from).collect()
 }
 
 /// Those of these shards, without a word about what is left out.

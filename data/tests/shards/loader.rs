@@ -223,7 +223,7 @@ fn options_that_make_no_sense_are_named() {
     let mut bad = options();
     bad.preprocess.size = 0;
     assert!(message(bad).contains("size is 0"));
-    assert!(matches!(Loader::new(&[] as &[&str], options()).err().unwrap(), Error::NoShards));
+    assert!(matches!(Loader::new(&[] as &[std::path::PathBuf], options()).err().unwrap(), Error::NoShards));
 }
 
 #[test]

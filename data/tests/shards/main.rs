@@ -3,6 +3,12 @@
 
 mod emoji;
 mod fixture;
+mod formats;
 mod loader;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod recipes;
+#[cfg(feature = "remote")]
+mod remote;
 mod shards;
+mod sources;

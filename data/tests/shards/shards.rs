@@ -2,9 +2,11 @@
 
 use std::slice::from_ref;
 
-use clip_data::{Error, Loader, Sample, read_captions};
+use clip_data::{CaptionSource, Error, Fields, Loader, Sample, read_captions};
 
-use crate::fixture::{batches, failure, gzip, numbers, options, pictures, png, samples, tar, three, write};
+use crate::fixture::{
+    batches, failure, gzip, locations, numbers, options, pictures, png, samples, tar, three, write,
+};
 
 #[test]
 fn samples_come_in_order_with_captions_and_class() {
@@ -25,10 +27,10 @@ fn samples_come_in_order_with_captions_and_class() {
     assert_eq!((found[0].class, found[1].class), (Some(3), None));
     assert_eq!((found[0].image.as_slice(), found[1].image.as_slice()), (&b"one"[..], &b"two"[..]));
     assert_eq!(
-        read_captions(&shards, |_| {}).unwrap(),
+        read_captions(&locations(&shards), &Fields::default(), false, |_| {}).unwrap(),
         ["a", "b", "c", "number 9", "the picture 9 of the test"]
     );
-    assert!(matches!(read_captions(&[] as &[&str], |_| {}), Err(Error::NoShards)));
+    assert!(matches!(read_captions(&[], &Fields::default(), false, |_| {}), Err(Error::NoShards)));
 }
 
 #[test]
@@ -121,14 +123,82 @@ fn a_gzip_shard_that_was_cut_or_changed_is_an_error() {
 }
 
 #[test]
-fn what_is_no_tar_is_an_error() {
+fn what_is_no_tar_is_said_in_words_before_anything_starts() {
     let dir = tempfile::tempdir().unwrap();
-    for (name, bytes) in [("text.tar", b"hello, this is no archive ".repeat(100)), ("empty.tar", vec![])] {
+    let html = b"<!DOCTYPE html><html><title>404</title>".to_vec();
+    for (name, bytes, part) in [
+        ("text.tar", b"hello, this is no archive ".repeat(100), "it is a text"),
+        ("empty.tar", vec![], "it is empty"),
+        ("packed.tar", b"BZh91AY&SY\x01\x02".repeat(100), "bunzip2"),
+        ("page.tar", html.clone(), "an HTML page"),
+        ("table.tar.gz", gzip(&b"url,caption\nx,y\n".repeat(50)), "in gzip, it is a CSV table"),
+        ("empty.tar.gz", gzip(b""), "in gzip, it is empty"),
+    ] {
         let path = write(dir.path(), name, &bytes);
         let error = samples(from_ref(&path)).find_map(Result::err).unwrap();
-        assert!(matches!(error, Error::Shard { .. }) && error.to_string().contains(name), "{error}");
-        assert_eq!(failure(&[path], options()).to_string(), error.to_string());
+        let message = error.to_string();
+        assert!(matches!(error, Error::NotATar { .. }), "{message}");
+        assert!(message.contains(name) && message.contains(part), "{message}");
+        assert_eq!(Loader::new(&[path], options()).err().unwrap().to_string(), message);
     }
+    // What is not known is an archive that is broken at once.
+    let path = write(dir.path(), "noise.tar", &[7; 2000]);
+    assert!(matches!(samples(&[path]).find_map(Result::err), Some(Error::Shard { offset: 0, .. })));
+}
+
+#[test]
+fn pictures_and_captions_come_in_any_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..30).map(|n| format!("{n:02}")).collect();
+    let picture = |n: usize| (format!("{}.png", names[n]), png(n as u8));
+    let caption = |n: usize| (format!("{}.txt", names[n]), format!("number {n}").into_bytes());
+    let class = |n: usize| (format!("{}.cls", names[n]), n.to_string().into_bytes());
+    let shard = |files: Vec<(String, Vec<u8>)>| {
+        let files: Vec<(&str, &[u8])> =
+            files.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])).collect();
+        let path = write(dir.path(), "s.tar", &tar(&files));
+        let mut all = samples(from_ref(&path));
+        let found: Vec<Sample> = all.by_ref().map(Result::unwrap).collect();
+        assert_eq!((found.len(), all.unusable()), (30, 0));
+        found
+    };
+    let together = shard((0..30).flat_map(|n| [picture(n), caption(n), class(n)]).collect());
+    assert_eq!(shard((0..30).flat_map(|n| [class(n), caption(n), picture(n)]).collect()), together);
+    assert_eq!(
+        shard((0..30).map(class).chain((0..30).map(picture)).chain((0..30).map(caption)).collect()),
+        together
+    );
+    // Another order of the captions is the order of the samples.
+    let backwards = shard((0..30).map(picture).chain((0..30).rev().map(caption)).collect());
+    assert_eq!(backwards.iter().map(|s| &s.key).collect::<Vec<_>>(), names.iter().rev().collect::<Vec<_>>());
+    // A class behind all of them comes too late; nothing else is lost.
+    let late = shard((0..30).map(picture).chain((0..30).map(caption)).chain((0..30).map(class)).collect());
+    assert!(late.iter().zip(&together).all(|(a, b)| a.image == b.image && a.captions == b.captions));
+    assert!(late.iter().all(|sample| sample.class.is_none()));
+}
+
+#[test]
+fn captions_come_from_json_when_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let files: [(&str, &[u8]); 6] = [
+        ("a.json", br#"{"caption": "of a", "text": ["one", "two"]}"#),
+        ("a.png", b"a"),
+        ("a.txt", b"text of a"),
+        ("b.json", br#"{"text": null}"#),
+        ("b.png", b"b"),
+        ("b.txt", b"text of b"),
+    ];
+    let path = write(dir.path(), "s.tar", &tar(&files));
+    let captions = |fields: Fields| {
+        let mut all = samples(from_ref(&path)).with_fields(fields);
+        let found: Vec<Vec<String>> = all.by_ref().map(|sample| sample.unwrap().captions).collect();
+        (found, all.unusable())
+    };
+    let json = Fields { captions: CaptionSource::Json, ..Fields::default() };
+    assert_eq!(captions(Fields::default()), (vec![vec!["text of a".into()], vec!["text of b".into()]], 0));
+    assert_eq!(captions(json.clone()), (vec![vec!["of a".into()]], 1));
+    let key = Fields { caption_key: Some("text".into()), ..json };
+    assert_eq!(captions(key), (vec![vec!["one".into(), "two".into()]], 1));
 }
 
 #[test]
@@ -136,7 +206,7 @@ fn a_shard_without_samples_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     for (files, left_out) in [
         (tar(&[]), 0),
-        (tar(&[("a.json", b"{}".as_slice())]), 1),
+        (tar(&[("a.json", b"{}".as_slice())]), 0),
         (tar(&[("a.png", b"x".as_slice()), ("b.txt", b"y")]), 2),
     ] {
         let path = write(dir.path(), "s.tar", &files);

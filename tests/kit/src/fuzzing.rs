@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use clip_checkpoint::{CONFIG, Checkpoint, OpenClip, Weights, siglip_tokenizer};
+use clip_data::{CaptionSource, Fields, Location, parse_list, samples};
 use clip_model::config::Config;
 use clip_model::frame::{ColorMatrix, ColorRange, Frame, FrameLayout, PixelFormat, Rect, View};
 use clip_model::labels::StoredLabels;
@@ -228,6 +229,40 @@ pub fn stored_labels(bytes: &[u8]) {
             assert_eq!(StoredLabels::open(path, 3).ok(), Some(labels));
         }
     });
+}
+
+/// Reads a list of shards; no line of it becomes a command.
+pub fn shard_list(bytes: &[u8]) {
+    let shards = parse_list(&String::from_utf8_lossy(bytes), "list").unwrap_or_default();
+    assert!(shards.iter().all(|shard| !matches!(shard, Location::Command(_))));
+}
+
+/// Reads a shard, whatever its captions come from; no sample comes without picture or caption.
+pub fn shard(bytes: &[u8]) {
+    for captions in [CaptionSource::Txt, CaptionSource::Json, CaptionSource::Folder] {
+        read_samples(bytes, "s.tar", &Fields { captions, ..Fields::default() });
+    }
+}
+
+/// Reads a table of paths and captions.
+pub fn table(bytes: &[u8]) {
+    for name in ["t.csv", "t.tsv"] {
+        read_samples(bytes, name, &Fields::default());
+    }
+}
+
+fn read_samples(bytes: &[u8], name: &str, fields: &Fields) {
+    if let Ok(folder) = tempfile::tempdir()
+        && std::fs::write(folder.path().join(name), bytes).is_ok()
+    {
+        let shard = Location::File(folder.path().join(name));
+        for sample in samples(&[shard], |_| {}).with_fields(fields.clone()).flatten() {
+            assert!(
+                !sample.captions.is_empty()
+                    && sample.captions.iter().all(|caption| !caption.trim().is_empty())
+            );
+        }
+    }
 }
 
 fn with_file(bytes: &[u8], read: impl FnOnce(&Path)) {

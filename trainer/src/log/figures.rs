@@ -32,6 +32,10 @@ pub struct StepFigures {
     pub epoch: Option<f64>,
     /// Samples left out so far because they could not be used.
     pub skipped: u64,
+    /// Shards left out since the run was started or gone on with, each time that they were met.
+    pub bad_shards: u64,
+    /// Samples that were prepared when the step's batch was asked for; two batches at most. 0: training waits for data.
+    pub data_ready: usize,
 }
 
 impl StepFigures {
@@ -61,6 +65,9 @@ impl StepFigures {
         }
         if self.skipped > 0 {
             add(format!(", {} skipped", self.skipped));
+        }
+        if self.bad_shards > 0 {
+            add(format!(", {} times a bad shard", self.bad_shards));
         }
         if let Some(left) = left {
             add(format!(", {} left", span(left)));
@@ -133,6 +140,8 @@ pub(crate) mod tests {
             samples: step * 32,
             epoch: Some(1.25),
             skipped: 0,
+            bad_shards: 0,
+            data_ready: 64,
         }
     }
 
@@ -164,10 +173,16 @@ pub(crate) mod tests {
         ] {
             assert!(line.contains(part), "{line}");
         }
-        let unknown =
-            StepFigures { epoch: None, memory: 0, save_seconds: 1.5, skipped: 3, ..figures(1, 1.0) };
+        let unknown = StepFigures {
+            epoch: None,
+            memory: 0,
+            save_seconds: 1.5,
+            skipped: 3,
+            bad_shards: 2,
+            ..figures(1, 1.0)
+        };
         assert!(
-            unknown.line(2, None).ends_with("32 samples, 1.5 s saving, 3 skipped"),
+            unknown.line(2, None).ends_with("32 samples, 1.5 s saving, 3 skipped, 2 times a bad shard"),
             "{}",
             unknown.line(2, None)
         );

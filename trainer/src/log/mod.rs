@@ -113,6 +113,8 @@ impl Log {
             ("speed/memory", line.memory as f64),
             ("data/samples", line.samples as f64),
             ("data/skipped", line.skipped as f64),
+            ("data/bad_shards", line.bad_shards as f64),
+            ("data/ready", line.data_ready as f64),
         ] {
             self.events.scalar(line.step, tag, value as f32)?;
         }

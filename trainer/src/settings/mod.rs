@@ -1,12 +1,12 @@
 //! The settings of a training run: a TOML file, checked in full before any work starts.
 
 mod change;
+mod data;
 mod eval;
 mod model;
 mod optim;
 pub mod reference;
 mod run;
-mod sections;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,11 +18,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 pub use change::Change;
+pub use data::DataSettings;
 pub use eval::EvalSettings;
 pub use model::{ModelSettings, PreprocessSettings, suits};
 pub use optim::OptimSettings;
 pub use run::{KeepBest, RunSettings};
-pub use sections::DataSettings;
 
 /// Everything that shapes a run. Unknown fields are errors; what is left out has the value given here.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -93,10 +93,6 @@ impl Settings {
         let named = |holds: bool, what: &str| (holds, what.to_owned());
         for (holds, otherwise) in [
             (o.batch >= 2, format!("optim.batch is {}: a contrastive loss needs at least 2 pairs", o.batch)),
-            named(
-                self.data.shuffle_buffer > 0,
-                "data.shuffle_buffer is 0, expected 1 or more: 1 keeps the order of the shards",
-            ),
             named(o.steps > 0, "optim.steps is 0: there is nothing to do"),
             (o.lr.is_finite() && o.lr > 0.0, format!("optim.lr is {}, expected above 0", o.lr)),
             from_0("min_lr", o.min_lr),
@@ -128,7 +124,7 @@ impl Settings {
                 return Err(Error::Settings(otherwise));
             }
         }
-        self.data.augment.validate()?;
+        self.data.validate()?;
         self.eval.validate()?;
         self.model.preprocess.over(Preprocess::default())?;
         self.model.config().map(|_| ())
@@ -252,6 +248,10 @@ mod tests {
             ("[model]\nname = \"RN50\"\n[optim]\nbeta2 = 1.0", "optim.beta2 is 1"),
             ("[model]\nname = \"RN50\"\n[optim]\nprecision = \"fp8\"", "fp8"),
             ("[model]\nname = \"RN50\"\n[data]\nshuffle_buffer = 0", "data.shuffle_buffer is 0"),
+            ("[model]\nname = \"RN50\"\n[data]\nweights = [1.0, 0.0]", "data.weights has 0"),
+            ("[model]\nname = \"RN50\"\n[data]\nmax_skipped = 2.0", "data.max_skipped is 2"),
+            ("[model]\nname = \"RN50\"\n[data]\nseparator = \"é\"", "data.separator is 'é'"),
+            ("[model]\nname = \"RN50\"\n[data]\ncaptions = \"xml\"", "unknown variant `xml`"),
             ("[model]\nname = \"RN50\"\n[data.augment]\nink = 2", "augment.ink is 2, expected 0 to 1"),
             ("[model]\nname = \"RN50\"\n[data.augment]\nflip = 0.5", "unknown field `flip`"),
             ("[model]\nname = \"RN50\"\n[run]\nkeep_last = 0", "run.keep_last is 0"),

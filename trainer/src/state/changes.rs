@@ -22,7 +22,7 @@ pub(super) struct Changes {
 }
 
 /// Sections and settings that change nothing in the result.
-const FREE: [&str; 3] = ["run", "eval", "data.cache_mb"];
+const FREE: [&str; 5] = ["run", "eval", "data.cache_mb", "data.samples", "data.max_skipped"];
 
 /// Settings that the weights, or the optimiser's memory, were made for.
 const FIXED: [&str; 6] = [

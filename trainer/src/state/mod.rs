@@ -22,6 +22,7 @@ use std::collections::HashMap;
 use std::fs::File;
 
 use clip_checkpoint::{OpenClip, WeightFormat};
+use clip_data::Lengths;
 use clip_model::config::Family;
 use clip_model::shapes::summarize;
 use clip_model::tokenizer::Cleaning;
@@ -73,6 +74,10 @@ pub struct Run {
     pub position: u64,
     /// Samples left out because they could not be used.
     pub skipped: u64,
+    /// Samples of the shards, as far as they were counted.
+    pub lengths: Lengths,
+    /// What the shards are, see [`clip_data::fingerprint()`].
+    fingerprint: String,
     /// What is different from the run that was saved.
     pub changed: Vec<Change>,
     /// The best checkpoint so far.
@@ -162,6 +167,8 @@ impl Run {
             step: 0,
             position: 0,
             skipped: 0,
+            lengths: Lengths::default(),
+            fingerprint: clip_data::fingerprint(&job.data.shards())?,
             changed: Vec::new(),
             best: None,
             saved: None,
@@ -264,6 +271,8 @@ impl Run {
             ("skipped", self.skipped.to_string()),
             ("settings", settings),
             ("shards", self.job.shard_names().join("\n")),
+            ("fingerprint", self.fingerprint.clone()),
+            ("lengths", self.lengths.to_string()),
             ("device", self.job.device_name()),
             ("threads", tch::get_num_threads().to_string()),
             ("loss_scale", self.scaler.scale.to_string()),

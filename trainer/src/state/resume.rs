@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clip_checkpoint::{Checkpoint, Weights};
+use clip_data::fingerprint::{difference, fingerprint};
 use clip_model::Tokenizer;
 use clip_model::shapes::summarize;
 use tch::{Tensor, no_grad};
@@ -81,12 +82,24 @@ impl State {
     }
 }
 
+/// The names of the shards, before and now; with what is different where the names are the same.
+fn shards(state: &State, job: &Job) -> Result<(String, String)> {
+    let (was, mut now) = (state.note("shards")?.replace('\n', ", "), job.shard_names().join(", "));
+    // A run that was saved by an earlier build has none.
+    if let Some(before) = state.training.note("fingerprint").filter(|_| was == now)
+        && let Some(difference) = difference(before, &fingerprint(&job.data.shards())?)
+    {
+        now = format!("{now} ({difference})");
+    }
+    Ok((was, now))
+}
+
 /// The run whose state is in `saved`; `lock` is the output folder's.
 pub(super) fn resume(job: &Job, saved: &Path, lock: File) -> Result<Run> {
     let state = State::open(saved)?;
     let changes = Changes {
         settings: Settings::parse(state.note("settings")?)?.difference(&job.settings)?,
-        shards: (state.note("shards")?.replace('\n', ", "), job.shard_names().join(", ")),
+        shards: shards(&state, job)?,
         // Version 2 did not say.
         device: state.training.note("device").map(|was| (was.to_owned(), job.device_name())),
         threads: state
@@ -124,6 +137,11 @@ pub(super) fn resume(job: &Job, saved: &Path, lock: File) -> Result<Run> {
     run.step = state.number("step")?;
     run.optimizer.updates = run.step;
     (run.position, run.skipped) = (state.number("position")?, state.number("skipped")?);
+    if let Some(lengths) = state.training.note("lengths")
+        && changed.iter().all(|change| change.name != "shards" && !change.name.starts_with("data."))
+    {
+        run.lengths = lengths.parse()?;
+    }
     run.saved = state.checkpoint.is_some().then_some(run.step);
     run.changed = changed;
     run.best = Best::read(&job.out)?;

@@ -47,7 +47,7 @@ pub fn job(toml: &str, shards: &[PathBuf], out: &Path) -> Job {
     tch::set_num_threads(1);
     Job {
         settings: Settings::parse(toml).unwrap(),
-        data: shards.to_vec(),
+        data: clip_data::DataSet::of(shards),
         val: vec![],
         out: out.to_owned(),
         device: tch::Device::Cpu,
