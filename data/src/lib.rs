@@ -6,7 +6,7 @@
 //! stopped. [`samples`] gives the samples of shards once, in order; [`Pictures`] those of a folder or a tar. [`Share`] and
 //! [`ranking`] are what measurements are told in.
 //!
-//! A shard is at a [`Location`]; a WebDataset tar as a rule, or a folder or table. [`expand`] reads lists of them, and [`fingerprint`]
+//! A shard is at a [`Location`]; a WebDataset tar as a rule, or a folder or table. [`expand`] reads lists of them, and [`fingerprint()`]
 //! tells whether they are what they were.
 
 pub mod augment;

@@ -3,7 +3,7 @@
 //! An exact epoch visits each sample once; a resampled one draws as many shards as there are, each any number of times. Its order
 //! depends on the seed and the epoch's number only: the shards in random order, then a buffer out of which a random sample is handed
 //! on whenever the next one comes in. Where several machines train together, each takes its part of an epoch's shards in
-//! [`Stream::order`], and all else stays.
+//! [`order`], and all else stays.
 
 use rand::Rng;
 use rand::seq::SliceRandom;
