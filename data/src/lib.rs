@@ -57,7 +57,7 @@ pub use options::LoaderOptions;
 pub use pattern::{expand, parse_list};
 pub use pictures::Pictures;
 pub use sample::Sample;
-pub use samples::{Samples, check_shards, samples};
+pub use samples::{Samples, check_shards, check_shards_with, samples};
 pub use share::Share;
 pub use skipped::{SkipReason, Skipped};
 pub use warnings::Warn;

@@ -31,10 +31,18 @@ pub fn samples<S: Clone + Into<Location>>(shards: &[S], warn: Warn) -> Samples {
 /// # Errors
 /// Those of a shard that cannot be read.
 pub fn check_shards<S: Clone + Into<Location>>(shards: &[S]) -> Result<()> {
-    check(&shards.iter().cloned().map(Into::into).collect::<Vec<_>>(), &Fields::default())
+    check_shards_with(shards, &Fields::default())
 }
 
-/// [`check_shards`] with the fields that tables must have.
+/// [`check_shards`] of tables whose columns `fields` names.
+///
+/// # Errors
+/// As [`check_shards`].
+pub fn check_shards_with<S: Clone + Into<Location>>(shards: &[S], fields: &Fields) -> Result<()> {
+    check(&shards.iter().cloned().map(Into::into).collect::<Vec<_>>(), fields)
+}
+
+/// [`check_shards_with`], of places.
 pub(crate) fn check(shards: &[Location], fields: &Fields) -> Result<()> {
     let quiet = Warnings::new(|_| {});
     let mut files = shards.iter().filter(|shard| shard.path().is_some_and(|path| !is_stream(path)));

@@ -51,6 +51,14 @@ impl Passes {
         Passes { micro_batch, checkpointing, patch_dropout, seed, ..Passes::default() }
     }
 
+    /// Pairs in a pass of a batch of `pairs`: parts of about one size, so that the last is no small rest.
+    fn part(&self, pairs: usize) -> usize {
+        match self.micro_batch {
+            0 => pairs,
+            micro => pairs.div_ceil(pairs.div_ceil(micro).max(1)).max(1),
+        }
+    }
+
     /// Draws what the pass that begins with pair number `start` leaves out, the same each time.
     fn draw(&self, network: &Network, start: usize) {
         let seed = self.seed.wrapping_add(start as u64);
@@ -69,7 +77,7 @@ pub fn loss_and_gradients(
     inputs: &Inputs,
     passes: Passes,
 ) -> Result<(Tensor, Gradients)> {
-    let micro = if passes.micro_batch == 0 { inputs.len() } else { passes.micro_batch.min(inputs.len()) };
+    let micro = passes.part(inputs.len());
     let mut gradients = Gradients::none(&network.parameters);
     if micro == inputs.len() {
         passes.draw(network, 0);
@@ -161,4 +169,18 @@ pub fn train_step(
     clamp_logit_scale(&network.parameters);
     network.refresh()?;
     Ok(Outcome { loss, gradient_norm })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_have_about_one_size() {
+        let part = |micro_batch, pairs| Passes { micro_batch, ..Passes::default() }.part(pairs);
+        assert_eq!(
+            [part(0, 33), part(32, 33), part(16, 33), part(100, 33), part(1, 33)],
+            [33, 17, 11, 33, 1]
+        );
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use clip_checkpoint::Checkpoint;
-use clip_data::{Loader, LoaderOptions, check_shards, read_captions};
+use clip_data::{Loader, LoaderOptions, check_shards, check_shards_with, read_captions};
 use clip_model::shapes::summarize;
 use clip_model::{Tokenizer, tokenizer};
 use tch::Device;
@@ -33,7 +33,7 @@ pub fn train(job: &Job) -> Result<Evaluation> {
     let Settings { data, optim, run: every, .. } = &job.settings;
     check_shards(&job.val)?;
     if !data.skip_bad_shards {
-        check_shards(&job.data.shards())?;
+        check_shards_with(&job.data.shards(), &data.fields())?;
     }
     if every.keep_best.is_some() && job.val.is_empty() {
         return Err(Error::Settings("run.keep_best needs validation shards".to_owned()));
@@ -186,7 +186,9 @@ impl Every for u64 {
 /// The loss of guessing, where the objective has one.
 fn chance(job: &Job) -> Option<f64> {
     let optim = &job.settings.optim;
-    (optim.objective == ObjectiveName::Contrastive).then(|| (optim.batch as f64).ln())
+    // With a teacher the loss is a mixture, which guessing does not tell anything of.
+    (optim.objective == ObjectiveName::Contrastive && job.teacher.is_none())
+        .then(|| (optim.batch as f64).ln())
 }
 
 /// Says what begins.

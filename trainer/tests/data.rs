@@ -5,6 +5,7 @@
 mod runs;
 
 use clip_trainer::train::train;
+use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use runs::{VIT, job, log, settings, shard};
 
 #[test]
@@ -60,4 +61,35 @@ fn bad_shards_are_skipped_counted_and_resumed_on_request() {
     let resumed = log(&out);
     let last = resumed.last().unwrap();
     assert_eq!((last["samples"].as_u64(), last["epoch"].as_f64()), (Some(64), Some(4.0)));
+}
+
+#[test]
+fn a_tables_columns_and_separator_are_those_of_the_settings() {
+    let root = tempfile::tempdir().unwrap();
+    let mut table = String::from("picture;text\n");
+    for n in 0..8u8 {
+        let file = std::fs::File::create(root.path().join(format!("{n}.png"))).unwrap();
+        let pixels = [n * 30, 200, 255 - n * 30].repeat(20 * 20);
+        PngEncoder::new(file).write_image(&pixels, 20, 20, ExtendedColorType::Rgb8).unwrap();
+        table.push_str(&format!("{n}.png;colour number {n}, a picture of the colour {n}\n"));
+    }
+    let path = root.path().join("colours.csv");
+    std::fs::write(&path, table).unwrap();
+    let fields = "[data]\nseparator = \";\"\nimage_key = \"picture\"\ncaption_key = \"text\"";
+    let toml = settings(VIT, "steps = 2\nwarmup = 1").replace("[data]", fields);
+    let toml = toml
+        .replace("tokenizer = \"train\"", "tokenizer = \"openai\"")
+        .replace("vocab_size = 520", "vocab_size = 49408");
+    train(&job(&toml, &[path], &root.path().join("run"))).unwrap();
+}
+
+#[test]
+fn bytes_of_what_is_no_tar_are_not_printed() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("noise.tar");
+    let noise: Vec<u8> = (0..4096u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8 | 0x80).collect();
+    std::fs::write(&path, [b"\x1b[31m".as_slice(), &noise].concat()).unwrap();
+    let toml = settings(VIT, "steps = 2\nwarmup = 1");
+    let message = train(&job(&toml, &[path], &root.path().join("run"))).unwrap_err().to_string();
+    assert!(message.contains("noise.tar") && !message.chars().any(char::is_control), "{message}");
 }

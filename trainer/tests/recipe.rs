@@ -46,6 +46,38 @@ fn a_locked_tower_stays_as_it_is() {
 }
 
 #[test]
+fn with_both_towers_locked_the_logit_scale_learns_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let shards = [shard(root.path(), "a.tar")];
+    let out = root.path().join("run");
+    let toml =
+        settings(VIT, "steps = 3\nlr = 1e-2\nwarmup = 0\nlock = [\"image\", \"text\"]\nmicro_batch = 4");
+    train(&job(&toml, &shards, &out)).unwrap();
+    let scales: Vec<f64> = log(&out).iter().filter_map(|line| line["logit_scale"].as_f64()).collect();
+    assert!(scales[2] != scales[0], "{scales:?}");
+}
+
+#[test]
+fn what_a_setting_cannot_do_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let shards = [shard(root.path(), "a.tar")];
+    let resnet = job(
+        &settings(RESNET, "steps = 1\nwarmup = 0\npatch_dropout = 0.5"),
+        &shards,
+        &root.path().join("run"),
+    );
+    assert!(train(&resnet).unwrap_err().to_string().contains("which a ResNet does not have"));
+    for (optim, part) in
+        [("unlocked_blocks = 2", "optim.lock names none"), ("micro_batch = 1", "optim.micro_batch is 1")]
+    {
+        let message = Settings::parse(&settings(VIT, &format!("steps = 1\nwarmup = 0\n{optim}")))
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
 fn layers_learn_at_their_own_rates() {
     let root = tempfile::tempdir().unwrap();
     let shards = [shard(root.path(), "a.tar")];
@@ -127,6 +159,11 @@ fn a_pupil_learns_from_a_teacher() {
     train(&job).unwrap();
     let losses = losses(&pupil);
     assert!(losses[55..].iter().sum::<f64>() < 0.8 * losses[..5].iter().sum::<f64>(), "{losses:?}");
+    // A run that goes on without its teacher is another run.
+    (job.resume, job.teacher) = (true, None);
+    let message = train(&job).unwrap_err().to_string();
+    assert!(message.contains("teacher was") && message.contains("now none"), "{message}");
+    (job.resume, job.teacher) = (false, Some(teacher));
     job.out = root.path().join("other");
     job.settings.data.tokenizer = "train".into();
     job.settings.model.text.as_mut().unwrap().vocab_size = 515;

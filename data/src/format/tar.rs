@@ -67,7 +67,7 @@ impl Archive {
         loop {
             let start = self.offset;
             let Some(Entry { name, size, member, read }) =
-                self.read_entry().map_err(|e| (start, e.to_string()))?
+                self.read_entry().map_err(|e| (start, printable(&e.to_string())))?
             else {
                 // The end is a block of zeros; a file that just stops was cut.
                 if self.offset == start {
@@ -236,4 +236,9 @@ impl Reader for Tar {
     fn unusable(&self) -> u64 {
         self.shard.unusable
     }
+}
+/// A reason that quotes bytes of the archive, without what a terminal would act upon.
+fn printable(reason: &str) -> String {
+    let shown = clip_model::excerpt(reason);
+    shown.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

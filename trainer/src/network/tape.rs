@@ -84,6 +84,9 @@ impl Network {
 
     /// Adds the gradients of the scalar `target`, which was computed in the pass that `tape` recorded, to `gradients`.
     pub(crate) fn backward(&self, target: &Tensor, tape: Tape, gradients: &mut Gradients) -> Result<()> {
+        if !target.requires_grad() {
+            return Ok(()); // nothing that is learned has a part in it
+        }
         let outputs: Vec<&Tensor> =
             tape.towers.iter().filter_map(|tower| Some(&tower.last()?.output)).collect();
         let mut of_outputs = self.gradients_of(target, &outputs, gradients)?.into_iter();

@@ -109,6 +109,14 @@ impl Settings {
                 o.layer_decay > 0.0 && o.layer_decay <= 1.0,
                 format!("optim.layer_decay is {}, expected above 0 and at most 1", o.layer_decay),
             ),
+            named(
+                o.unlocked_blocks == 0 || !o.lock.is_empty(),
+                "optim.unlocked_blocks frees blocks of a locked tower, but optim.lock names none",
+            ),
+            named(
+                o.micro_batch != 1,
+                "optim.micro_batch is 1: batch norms need two pairs, and a pass of one is slow; 0 takes the whole batch",
+            ),
             ((0.0..=1.0).contains(&o.distill), format!("optim.distill is {}, expected 0 to 1", o.distill)),
             named(run.log_every > 0, "run.log_every is 0, expected 1 or more"),
             (

@@ -151,7 +151,12 @@ impl ModelSettings {
 ///
 /// # Errors
 /// [`Error::Settings`].
-pub fn suits(config: &Config, sigmoid: bool) -> Result<()> {
+pub fn suits(config: &Config, sigmoid: bool, patch_dropout: f64) -> Result<()> {
+    if patch_dropout > 0.0 && matches!(config.image, ImageTower::ResNet(_)) {
+        return Err(Error::Settings(
+            "optim.patch_dropout leaves out patches, which a ResNet does not have: it is for Vision Transformers".into(),
+        ));
+    }
     let what = match (sigmoid, config.logit_bias) {
         (true, false) => {
             "optim.objective = \"sigmoid\" needs a network with a logit bias: set model.logit_bias = true"
@@ -217,10 +222,10 @@ mod tests {
     #[test]
     fn an_objective_and_the_bias_belong_together() {
         let mut config = Config::named("RN50").unwrap();
-        suits(&config, false).unwrap();
-        assert!(suits(&config, true).unwrap_err().to_string().contains("model.logit_bias = true"));
+        suits(&config, false, 0.0).unwrap();
+        assert!(suits(&config, true, 0.0).unwrap_err().to_string().contains("model.logit_bias = true"));
         config.logit_bias = true;
-        suits(&config, true).unwrap();
-        assert!(suits(&config, false).unwrap_err().to_string().contains("objective = \"sigmoid\""));
+        suits(&config, true, 0.0).unwrap();
+        assert!(suits(&config, false, 0.0).unwrap_err().to_string().contains("objective = \"sigmoid\""));
     }
 }

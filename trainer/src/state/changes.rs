@@ -15,6 +15,8 @@ pub(super) struct Changes {
     pub settings: Vec<Change>,
     /// The training shards, before and now.
     pub shards: (String, String),
+    /// The teacher, before and now.
+    pub teacher: Option<(String, String)>,
     /// The kind of device, before and now.
     pub device: Option<(String, String)>,
     /// Threads that compute, before and now.
@@ -47,6 +49,7 @@ impl Changes {
         let mut changes: Vec<Change> = self.settings;
         changes.retain(|change| !FREE.iter().any(|free| covers(free, &change.name)));
         changes.extend(change("shards", self.shards));
+        changes.extend(self.teacher.and_then(|teacher| change("teacher", teacher)));
         changes.extend(self.device.and_then(|device| change("device", device)));
         let told =
             |changes: &[&Change]| changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
@@ -84,6 +87,7 @@ mod tests {
         Changes {
             settings: settings.iter().map(change).collect(),
             shards: ("a.tar".to_owned(), "a.tar".to_owned()),
+            teacher: None,
             device: None,
             threads: None,
         }
@@ -120,6 +124,9 @@ mod tests {
         assert!(message.contains("the training shards were a.tar, now b.tar"), "{message}");
         assert_eq!(outcome(other(), &["shards"]), Ok(1));
         assert_eq!(outcome(other(), &["data"]), Ok(1));
+        let other = || Changes { teacher: Some(pair("large", "none")), ..changes(&[]) };
+        assert!(outcome(other(), &[]).unwrap_err().contains("teacher was large, now none"));
+        assert_eq!(outcome(other(), &["teacher"]), Ok(1));
         let other = || Changes { device: Some(pair("cpu", "cuda")), ..changes(&[]) };
         assert!(outcome(other(), &["optim"]).is_err());
         assert_eq!(outcome(other(), &["device"]), Ok(1));

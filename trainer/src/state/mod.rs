@@ -146,7 +146,7 @@ impl Run {
     fn new(job: &Job, lock: File, start: Start) -> Result<Run> {
         let Start { config, preprocess, parameters, tokenizer } = start;
         let optim = &job.settings.optim;
-        suits(&config, optim.objective == ObjectiveName::Sigmoid)?;
+        suits(&config, optim.objective == ObjectiveName::Sigmoid, optim.patch_dropout)?;
         let (tokenizer, own_tokenizer) = as_open_clip(tokenizer, config.family)?;
         let parameters =
             parameters.retreated(&summarize(&config).tensors, |tensor| treatment(&config, optim, tensor))?;
@@ -273,6 +273,7 @@ impl Run {
             ("shards", self.job.shard_names().join("\n")),
             ("fingerprint", self.fingerprint.clone()),
             ("lengths", self.lengths.to_string()),
+            ("teacher", self.job.teacher_name()),
             ("device", self.job.device_name()),
             ("threads", tch::get_num_threads().to_string()),
             ("loss_scale", self.scaler.scale.to_string()),

@@ -100,6 +100,7 @@ pub(super) fn resume(job: &Job, saved: &Path, lock: File) -> Result<Run> {
     let changes = Changes {
         settings: Settings::parse(state.note("settings")?)?.difference(&job.settings)?,
         shards: shards(&state, job)?,
+        teacher: state.training.note("teacher").map(|was| (was.to_owned(), job.teacher_name())),
         // Version 2 did not say.
         device: state.training.note("device").map(|was| (was.to_owned(), job.device_name())),
         threads: state
