@@ -53,7 +53,7 @@ pub enum KeepBest {
 }
 
 impl KeepBest {
-    /// The figure's name in [``Figures::numbers`].
+    /// The figure's name in `Figures::numbers`.
     pub fn name(self) -> &'static str {
         match self {
             KeepBest::Top1 => "top1",
