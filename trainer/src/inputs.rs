@@ -1,5 +1,7 @@
 //! A batch on the network's device.
 
+use std::ops::Range;
+
 use clip_data::Batch;
 use clip_model::config::Config;
 use tch::{Device, Tensor};
@@ -44,10 +46,10 @@ impl Inputs {
         self.lengths.is_empty()
     }
 
-    /// `count` pairs from number `start` on.
-    pub fn part(&self, start: usize, count: usize) -> Result<Inputs> {
-        let narrow = |tensor: &Tensor| tensor.f_narrow(0, start as i64, count as i64);
-        let lengths = self.lengths[start..start + count].to_vec();
+    /// The pairs of these numbers.
+    pub fn part(&self, pairs: &Range<usize>) -> Result<Inputs> {
+        let narrow = |tensor: &Tensor| tensor.f_narrow(0, pairs.start as i64, pairs.len() as i64);
+        let lengths = self.lengths[pairs.clone()].to_vec();
         Ok(Inputs { images: narrow(&self.images)?, ids: narrow(&self.ids)?, lengths })
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use clip_checkpoint::{Checkpoint, OpenClip, Source};
 use clip_model::Tokenizer;
+use clip_model::config::Config;
 use clip_model::shapes::summarize;
 
 use crate::error::{Error, Result};
@@ -15,8 +16,8 @@ use crate::start::differences;
 /// folder `out`, in OpenCLIP's layout.
 ///
 /// # Errors
-/// [`Error::OtherNetwork`] when their networks differ, [`Error::Settings`] when the first one's preprocessing or vocabulary is not
-/// the second one's or `share` is not from 0 to 1; those of writing a checkpoint.
+/// [`Error::Settings`] when networks, preprocessing or vocabularies differ or `share` is not from 0 to 1; those of writing a
+/// checkpoint.
 pub fn mix(first: &Checkpoint, second: (&Path, &Checkpoint), share: f64, out: &Path) -> Result<()> {
     let (path, second) = second;
     if !(0.0..=1.0).contains(&share) {
@@ -24,19 +25,24 @@ pub fn mix(first: &Checkpoint, second: (&Path, &Checkpoint), share: f64, out: &P
             "the share of the second checkpoint is {share}, expected 0 to 1"
         )));
     }
-    let differences = differences(&second.config, &first.config);
-    if !differences.is_empty() {
-        return Err(Error::OtherNetwork { path: path.to_owned(), differences: differences.join("; ") });
-    }
-    let refuse = |what: &str| {
-        Err(Error::Settings(format!("{} has another {what} than the first checkpoint", path.display())))
+    let refuse = |what: String| {
+        Err(Error::Settings(format!("{} cannot be mixed with the first checkpoint: {what}", path.display())))
     };
+    let differences = differences(&second.config, &first.config, ["the second", "the first"]);
+    if !differences.is_empty() {
+        return refuse(differences.join("; "));
+    }
+    let sizes = |config: &Config| (config.image.image_size(), config.text.context_length);
+    let (a, b) = (sizes(&second.config), sizes(&first.config));
+    if a != b {
+        return refuse(format!("it reads {} pixels and {} tokens, the first {} and {}", a.0, a.1, b.0, b.1));
+    }
     if first.preprocess != second.preprocess {
-        return refuse("preprocessing");
+        return refuse("its preprocessing is another one".to_owned());
     }
     let tokenizer = second.tokenizer()?;
     if first.tokenizer()?.to_json() != tokenizer.to_json() {
-        return refuse("vocabulary");
+        return refuse("its vocabulary is another one".to_owned());
     }
     let openclip = OpenClip {
         config: second.config.clone(),

@@ -1,12 +1,9 @@
 //! The norm of many tensors on a CPU: each number is read once, whatever its format. (libtorch makes a copy in fp32 of what is in bf16.)
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use clip_model::parallel;
+use tch::Tensor;
 
-use half::{bf16, f16};
-use tch::{Kind, Tensor};
-
-use crate::number::Number;
+use crate::number::{Number, Numbers};
 
 /// Numbers that a thread takes at a time.
 const PIECE: usize = 1 << 17;
@@ -14,65 +11,23 @@ const PIECE: usize = 1 << 17;
 /// Numbers whose squares are summed in fp32 before they go into the sum in fp64.
 const RUN: usize = 256;
 
-/// Numbers that are read.
-#[derive(Clone, Copy)]
-enum Piece<'a> {
-    Fp32(&'a [f32]),
-    Bf16(&'a [bf16]),
-    Fp16(&'a [f16]),
-}
-
-/// The root of the sum of all squares of `tensors`, which are in main memory, in `threads` threads. The result does not depend on
-/// their number.
+/// The root of the sum of all squares of `tensors`, which are contiguous and in main memory, in `threads` threads. The result does
+/// not depend on their number.
 pub(crate) fn norm(tensors: &[Tensor], threads: usize) -> f64 {
-    let pieces: Vec<Piece<'_>> = tensors.iter().flat_map(pieces).collect();
-    let sums = Mutex::new(vec![0.0; pieces.len()]);
-    let next = AtomicUsize::new(0);
-    let work = || {
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(piece) = pieces.get(number) else { break };
-            let sum = match piece {
-                Piece::Fp32(numbers) => squares(numbers),
-                Piece::Bf16(numbers) => squares(numbers),
-                Piece::Fp16(numbers) => squares(numbers),
-            };
-            sums.lock().unwrap_or_else(PoisonError::into_inner)[number] = sum;
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads.min(pieces.len()) {
-            scope.spawn(work);
-        }
-        work();
+    let pieces = tensors.iter().flat_map(|tensor| {
+        let count = tensor.numel();
+        (0..count).step_by(PIECE).map(move |start| {
+            // SAFETY: the numbers are there, and the tensor lives and is not changed as long as this function runs.
+            unsafe { Numbers::of(tensor, start, PIECE.min(count - start)) }
+        })
     });
-    sums.into_inner().unwrap_or_else(PoisonError::into_inner).iter().sum::<f64>().sqrt()
-}
-
-/// A tensor's numbers, cut into pieces. It must be contiguous, on the CPU, in fp32, bf16 or fp16.
-fn pieces(tensor: &Tensor) -> impl Iterator<Item = Piece<'_>> {
-    let (count, kind) = (tensor.numel(), tensor.kind());
-    let starts = (0..count).step_by(PIECE);
-    starts.map(move |start| {
-        let length = PIECE.min(count - start);
-        // SAFETY: the range lies within the tensor's numbers, which are of this kind and live as long as it.
-        unsafe {
-            match kind {
-                Kind::BFloat16 => Piece::Bf16(std::slice::from_raw_parts(
-                    tensor.data_ptr().cast::<bf16>().add(start),
-                    length,
-                )),
-                Kind::Half => Piece::Fp16(std::slice::from_raw_parts(
-                    tensor.data_ptr().cast::<f16>().add(start),
-                    length,
-                )),
-                _ => Piece::Fp32(std::slice::from_raw_parts(
-                    tensor.data_ptr().cast::<f32>().add(start),
-                    length,
-                )),
-            }
-        }
-    })
+    let pieces: Vec<Numbers<'_>> = pieces.collect();
+    let sums = parallel::each(pieces.into_iter(), threads.saturating_sub(1), |piece| match piece {
+        Numbers::Fp32(numbers) => squares(numbers),
+        Numbers::Bf16(numbers) => squares(numbers),
+        Numbers::Fp16(numbers) => squares(numbers),
+    });
+    sums.iter().sum::<f64>().sqrt()
 }
 
 /// The sum of squares, with the widest vectors that the processor has.
@@ -111,7 +66,7 @@ fn squares_here<N: Number>(numbers: &[N]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::Device;
+    use tch::{Device, Kind};
 
     #[test]
     fn every_number_of_every_format_counts_once() {

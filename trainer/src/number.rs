@@ -1,6 +1,7 @@
 //! The number formats of weights, gradients and moments in memory.
 
 use half::{bf16, f16};
+use tch::{Kind, Tensor};
 
 /// A number in memory.
 pub(crate) trait Number: Copy + Send + Sync {
@@ -47,6 +48,34 @@ impl Number for f16 {
     #[inline(always)]
     fn store(value: f32, _: u16) -> f16 {
         f16::from_f32(value)
+    }
+}
+
+/// Numbers of a tensor, to be read.
+#[derive(Clone, Copy)]
+pub(crate) enum Numbers<'a> {
+    Fp32(&'a [f32]),
+    Bf16(&'a [bf16]),
+    Fp16(&'a [f16]),
+}
+
+impl Numbers<'_> {
+    /// `length` numbers of `tensor` from number `start` on.
+    ///
+    /// # Safety
+    /// The tensor must be contiguous, in main memory, in fp32, bf16 or fp16, and have these numbers; nothing may change them
+    /// meanwhile.
+    pub(crate) unsafe fn of(tensor: &Tensor, start: usize, length: usize) -> Numbers<'_> {
+        use std::slice::from_raw_parts;
+        let memory = tensor.data_ptr();
+        // SAFETY: the caller's promise.
+        unsafe {
+            match tensor.kind() {
+                Kind::BFloat16 => Numbers::Bf16(from_raw_parts(memory.cast::<bf16>().add(start), length)),
+                Kind::Half => Numbers::Fp16(from_raw_parts(memory.cast::<f16>().add(start), length)),
+                _ => Numbers::Fp32(from_raw_parts(memory.cast::<f32>().add(start), length)),
+            }
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! One training step: forward, loss, backward, update.
 
+use std::ops::Range;
+
 use tch::{Kind, Tensor, no_grad};
 
 use crate::error::Result;
@@ -51,12 +53,10 @@ impl Passes {
         Passes { micro_batch, checkpointing, patch_dropout, seed, ..Passes::default() }
     }
 
-    /// Pairs in a pass of a batch of `pairs`: parts of about one size, so that the last is no small rest.
-    fn part(&self, pairs: usize) -> usize {
-        match self.micro_batch {
-            0 => pairs,
-            micro => pairs.div_ceil(pairs.div_ceil(micro).max(1)).max(1),
-        }
+    /// The parts of a batch of `pairs` that go through the network at a time, of about one size.
+    fn parts(&self, pairs: usize) -> Vec<Range<usize>> {
+        let count = if self.micro_batch == 0 { 1 } else { pairs.div_ceil(self.micro_batch).max(1) };
+        (0..count).map(|part| part * pairs / count..(part + 1) * pairs / count).collect()
     }
 
     /// Draws what the pass that begins with pair number `start` leaves out, the same each time.
@@ -77,9 +77,9 @@ pub fn loss_and_gradients(
     inputs: &Inputs,
     passes: Passes,
 ) -> Result<(Tensor, Gradients)> {
-    let micro = passes.part(inputs.len());
+    let parts = passes.parts(inputs.len());
     let mut gradients = Gradients::none(&network.parameters);
-    if micro == inputs.len() {
+    if parts.len() == 1 {
         passes.draw(network, 0);
         let (features, tape) = network.recorded(passes.checkpointing, || objective.features(network, inputs));
         let features = features?;
@@ -88,25 +88,27 @@ pub fn loss_and_gradients(
         network.backward(&projected(&features, &loss.of_features, passes.scale)?, tape, &mut gradients)?;
         return finished(network, loss, passes.scale, gradients);
     }
-    let starts = || (0..inputs.len()).step_by(micro);
-    let part = |start: usize| inputs.part(start, micro.min(inputs.len() - start));
     // Columns are features, rows the parts of the batch.
     let mut columns: Vec<Vec<Tensor>> = Vec::new();
-    for start in starts() {
-        passes.draw(network, start);
-        let features = no_grad(|| network.without_counting(|| objective.features(network, &part(start)?)))?;
+    for part in &parts {
+        passes.draw(network, part.start);
+        let features =
+            no_grad(|| network.without_counting(|| objective.features(network, &inputs.part(part)?)))?;
         columns.resize_with(features.len(), Vec::new);
         columns.iter_mut().zip(features).for_each(|(column, feature)| column.push(feature));
     }
     let features = columns.iter().map(|parts| Tensor::f_cat(parts, 0));
     let features: Vec<Tensor> = features.collect::<std::result::Result<_, _>>()?;
     let loss = objective.loss(network, &features)?;
-    for start in starts() {
-        let part = part(start)?;
-        passes.draw(network, start);
-        let (features, tape) = network.recorded(passes.checkpointing, || objective.features(network, &part));
-        let own =
-            loss.of_features.iter().map(|gradient| gradient.f_narrow(0, start as i64, part.len() as i64));
+    for part in &parts {
+        let inputs = inputs.part(part)?;
+        passes.draw(network, part.start);
+        let (features, tape) =
+            network.recorded(passes.checkpointing, || objective.features(network, &inputs));
+        let own = loss
+            .of_features
+            .iter()
+            .map(|gradient| gradient.f_narrow(0, part.start as i64, part.len() as i64));
         let own: Vec<Tensor> = own.collect::<std::result::Result<_, _>>()?;
         network.backward(&projected(&features?, &own, passes.scale)?, tape, &mut gradients)?;
     }
@@ -177,10 +179,10 @@ mod tests {
 
     #[test]
     fn parts_have_about_one_size() {
-        let part = |micro_batch, pairs| Passes { micro_batch, ..Passes::default() }.part(pairs);
-        assert_eq!(
-            [part(0, 33), part(32, 33), part(16, 33), part(100, 33), part(1, 33)],
-            [33, 17, 11, 33, 1]
-        );
+        let sizes = |micro_batch, pairs| -> Vec<usize> {
+            Passes { micro_batch, ..Passes::default() }.parts(pairs).iter().map(Range::len).collect()
+        };
+        assert_eq!((sizes(0, 33), sizes(32, 33), sizes(16, 33)), (vec![33], vec![16, 17], vec![11; 3]));
+        assert_eq!((sizes(100, 33), sizes(1, 3)), (vec![33], vec![1; 3]));
     }
 }

@@ -3,9 +3,8 @@
 use std::time::Instant;
 
 use clip_checkpoint::Checkpoint;
-use clip_data::{Loader, LoaderOptions, check_shards, check_shards_with, read_captions};
+use clip_data::{Loader, LoaderOptions, check_shards, check_shards_with};
 use clip_model::shapes::summarize;
-use clip_model::{Tokenizer, tokenizer};
 use tch::Device;
 
 use crate::curves;
@@ -38,35 +37,9 @@ pub fn train(job: &Job) -> Result<Evaluation> {
     if every.keep_best.is_some() && job.val.is_empty() {
         return Err(Error::Settings("run.keep_best needs validation shards".to_owned()));
     }
-    let mut run = state::start(job, || new_tokenizer(job))?;
-    let validator = Validator {
-        preprocess: run.preprocess.clone(),
-        tokenizer: run.tokenizer.clone(),
-        templates: job.settings.eval.templates()?,
-        labels: None,
-        objective: job.settings.optim.objective,
-        batch: job.settings.eval.batch.unwrap_or(job.settings.optim.batch),
-        threads: job.decode_threads,
-    };
-    let options = LoaderOptions {
-        batch: optim.batch,
-        seed: optim.seed,
-        threads: job.decode_threads,
-        shuffle_buffer: data.shuffle_buffer,
-        resampled: data.resampled,
-        fields: data.fields(),
-        skip_bad_shards: data.skip_bad_shards,
-        max_skipped: data.max_skipped,
-        lengths: run.lengths.clone(),
-        preprocess: run.preprocess.clone(),
-        augment: data.augment.clone(),
-        tokenizer: run.tokenizer.clone(),
-        context_length: run.network.config.text.context_length,
-        start: run.position,
-        cache_mb: data.cache_mb,
-        warn: job.warn,
-    };
-    let mut loader = Loader::open(&job.data, options)?;
+    let mut run = state::start(job)?;
+    let validator = validator(job, &run)?;
+    let mut loader = Loader::open(&job.data, loader_options(job, &run))?;
     let objective = objective(job, &run)?;
     let mut log = Log::open(&job.out, run.step, optim.steps)?;
     begin(&run, &mut log)?;
@@ -99,7 +72,7 @@ pub fn train(job: &Job) -> Result<Evaluation> {
         log.tick(run.step);
 
         let (last, stop) = (run.step == optim.steps, (job.stop)());
-        if every.log_every.divides(run.step) || last || stop {
+        if is_turn(every.log_every, run.step) || last || stop {
             let lap = watch.lap();
             let line = StepFigures {
                 step: run.step,
@@ -122,7 +95,7 @@ pub fn train(job: &Job) -> Result<Evaluation> {
         }
         let minutes = saved.elapsed().as_secs_f64() / 60.0;
         let is_time = every.checkpoint_minutes > 0.0 && minutes >= every.checkpoint_minutes;
-        if every.checkpoint_every.divides(run.step) || is_time || last || stop {
+        if is_turn(every.checkpoint_every, run.step) || is_time || last || stop {
             run.lengths = loader.lengths();
             watch.saving(|| run.save())?;
             saved = Instant::now();
@@ -132,7 +105,7 @@ pub fn train(job: &Job) -> Result<Evaluation> {
             curves::draw(&job.out)?;
             return Err(Error::Stopped { step: run.step, steps: optim.steps });
         }
-        if !job.val.is_empty() && (every.validate_every.divides(run.step) || last) {
+        if !job.val.is_empty() && (is_turn(every.validate_every, run.step) || last) {
             let validate = |network: &mut Network| validator.run(network, &job.val);
             validation = match &run.average {
                 Some(average) => average.shown(&mut run.network, validate)??,
@@ -155,6 +128,43 @@ pub fn train(job: &Job) -> Result<Evaluation> {
     Ok(validation)
 }
 
+/// How the network is measured.
+fn validator(job: &Job, run: &Run) -> Result<Validator> {
+    let Settings { eval, optim, .. } = &job.settings;
+    Ok(Validator {
+        preprocess: run.preprocess.clone(),
+        tokenizer: run.tokenizer.clone(),
+        templates: eval.templates()?,
+        labels: None,
+        objective: optim.objective,
+        batch: eval.batch.unwrap_or(optim.batch),
+        threads: job.decode_threads,
+    })
+}
+
+/// How batches are made.
+fn loader_options(job: &Job, run: &Run) -> LoaderOptions {
+    let Settings { data, optim, .. } = &job.settings;
+    LoaderOptions {
+        batch: optim.batch,
+        seed: optim.seed,
+        threads: job.decode_threads,
+        shuffle_buffer: data.shuffle_buffer,
+        resampled: data.resampled,
+        fields: data.fields(),
+        skip_bad_shards: data.skip_bad_shards,
+        max_skipped: data.max_skipped,
+        lengths: run.lengths.clone(),
+        preprocess: run.preprocess.clone(),
+        augment: data.augment.clone(),
+        tokenizer: run.tokenizer.clone(),
+        context_length: run.network.config.text.context_length,
+        start: run.position,
+        cache_mb: data.cache_mb,
+        warn: job.warn,
+    }
+}
+
 /// What the settings and `job` ask to train for.
 fn objective(job: &Job, run: &Run) -> Result<Box<dyn Objective>> {
     let optim = &job.settings.optim;
@@ -171,16 +181,9 @@ fn epoch(position: u64, given: u64, counted: Option<u64>) -> Option<f64> {
     Some(position as f64 / samples as f64)
 }
 
-/// How often something is done: every so many steps, 0 for never.
-trait Every {
-    /// Whether it is its turn after `step` steps.
-    fn divides(self, step: u64) -> bool;
-}
-
-impl Every for u64 {
-    fn divides(self, step: u64) -> bool {
-        self > 0 && step.is_multiple_of(self)
-    }
+/// Whether it is the turn of what is done every so many steps, 0 for never.
+fn is_turn(every: u64, step: u64) -> bool {
+    every > 0 && step.is_multiple_of(every)
 }
 
 /// The loss of guessing, where the objective has one.
@@ -201,29 +204,7 @@ fn begin(run: &Run, log: &mut Log) -> Result<()> {
     Ok(())
 }
 
-/// The tokenizer of a new run; its vocabulary must fit the network's.
-fn new_tokenizer(job: &Job) -> Result<Tokenizer> {
-    let settings = &job.settings;
-    let rows = settings.config()?.text.vocab_size;
-    let made = match settings.data.tokenizer.as_str() {
-        "openai" => Tokenizer::openai(),
-        "train" => {
-            let data = &settings.data;
-            let captions = read_captions(&job.data.shards(), &data.fields(), data.skip_bad_shards, job.warn)?;
-            tokenizer::train(captions.into_iter(), rows)?
-        }
-        path => Tokenizer::open(path.as_ref())?,
-    };
-    let tokens = made.vocab_size();
-    if tokens > rows {
-        return Err(Error::Settings(format!(
-            "the tokenizer has {tokens} tokens, the text tower's vocab_size is {rows}: make vocab_size {tokens}, or set \
-             data.tokenizer = \"train\" for a vocabulary of {rows} tokens"
-        )));
-    }
-    Ok(made)
-}
-
+/// What begins, in a line.
 fn summary(run: &Run) -> String {
     let size = summarize(&run.network.config);
     let how = match run {

@@ -5,8 +5,7 @@
 mod runs;
 
 use clip_trainer::train::train;
-use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
-use runs::{VIT, job, log, settings, shard};
+use runs::{VIT, job, log, png, settings, shard};
 
 #[test]
 fn other_data_under_the_same_names_is_noticed_by_a_run_that_goes_on() {
@@ -68,9 +67,8 @@ fn a_tables_columns_and_separator_are_those_of_the_settings() {
     let root = tempfile::tempdir().unwrap();
     let mut table = String::from("picture;text\n");
     for n in 0..8u8 {
-        let file = std::fs::File::create(root.path().join(format!("{n}.png"))).unwrap();
         let pixels = [n * 30, 200, 255 - n * 30].repeat(20 * 20);
-        PngEncoder::new(file).write_image(&pixels, 20, 20, ExtendedColorType::Rgb8).unwrap();
+        std::fs::write(root.path().join(format!("{n}.png")), png(&pixels, 20, 20)).unwrap();
         table.push_str(&format!("{n}.png;colour number {n}, a picture of the colour {n}\n"));
     }
     let path = root.path().join("colours.csv");

@@ -2,17 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
+mod runs;
+
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use clip_checkpoint::Checkpoint;
 use clip_trainer::objective::ObjectiveName;
-use clip_trainer::settings::Settings;
 use clip_trainer::train::train;
 use clip_trainer::validate::{Evaluation, Figures, Validator};
-use clip_trainer::{Error, Job, Network, Precision};
-use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use clip_trainer::{Error, Network, Precision};
+use runs::{colours, job, shard, tar};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -27,7 +28,7 @@ const SETTINGS: &str = "
     [optim]
     batch = 16
     seed = 1
-    steps = 40
+    steps = 60
     lr = 3e-3
     warmup = 5
     [eval]
@@ -35,34 +36,6 @@ const SETTINGS: &str = "
     [run]
     checkpoint_every = 1000
 ";
-
-/// A file of a shard.
-type File = (String, Vec<u8>);
-
-/// Pictures of one colour each; the captions are its name and a sentence.
-fn colours(numbers: impl IntoIterator<Item = u8>) -> Vec<File> {
-    let sample = |n: u8| {
-        let pixels: Vec<u8> = [(n & 3) * 80, (n >> 2) * 80, 255 - n * 15].repeat(20 * 30);
-        let mut png = Vec::new();
-        PngEncoder::new(&mut png).write_image(&pixels, 20, 30, ExtendedColorType::Rgb8).unwrap();
-        let captions = format!("colour {n}\na picture of colour {n}\n").into_bytes();
-        [(format!("{n:02}.png"), png), (format!("{n:02}.txt"), captions)]
-    };
-    numbers.into_iter().flat_map(sample).collect()
-}
-
-fn shard(folder: &Path, name: &str, files: &[File]) -> PathBuf {
-    let mut tar = tar::Builder::new(Vec::new());
-    for (name, bytes) in files {
-        let mut header = tar::Header::new_ustar();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o644);
-        tar.append_data(&mut header, name, bytes.as_slice()).unwrap();
-    }
-    let path = folder.join(name);
-    std::fs::write(&path, tar.into_inner().unwrap()).unwrap();
-    path
-}
 
 /// A run that has learnt some of the colours, and what it measured at its end on `all.tar`, `low.tar` and `high.tar`.
 struct Trained {
@@ -75,25 +48,14 @@ fn trained() -> &'static Trained {
     TRAINED.get_or_init(|| {
         tch::set_num_threads(1);
         let root = tempfile::tempdir().unwrap();
-        let all = shard(root.path(), "all.tar", &colours(0..16));
+        let all = shard(root.path(), "all.tar");
         let val = ["low.tar", "high.tar"].map(|name| {
             let numbers = if name == "low.tar" { 0..7 } else { 7..16 };
-            shard(root.path(), name, &colours(numbers))
+            tar(root.path(), name, colours(numbers))
         });
-        let evaluation = train(&Job {
-            settings: Settings::parse(SETTINGS).unwrap(),
-            data: clip_data::DataSet::of(&[all]),
-            val: val.to_vec(),
-            out: root.path().join("run"),
-            device: tch::Device::Cpu,
-            resume: false,
-            resume_with: Vec::new(),
-            init: None,
-            teacher: None,
-            decode_threads: 2,
-            warn: |_| {},
-            stop: || false,
-        });
+        let mut job = job(SETTINGS, &[all], &root.path().join("run"));
+        job.val = val.to_vec();
+        let evaluation = train(&job);
         Trained { root, evaluation: evaluation.unwrap() }
     })
 }
@@ -148,7 +110,7 @@ fn a_run_is_measured_while_it_trains_and_afterwards_alike() {
     let log = std::fs::read_to_string(root.path().join("run/log.jsonl")).unwrap();
     let last: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
     let written = serde_json::to_string(evaluation).unwrap();
-    assert_eq!(log.lines().last().unwrap(), format!("{{\"step\":40,\"validation\":{written}}}"));
+    assert_eq!(log.lines().last().unwrap(), format!("{{\"step\":60,\"validation\":{written}}}"));
 
     let evaluate = ["--evaluate", "run", "--val", "low.tar", "high.tar", "--template", "{}", "--template"];
     let (output, errors) =
@@ -192,7 +154,7 @@ fn the_total_is_that_of_one_shard() {
 fn only_samples_of_the_labels_count_and_the_others_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let labels = folder.path().join("labels.txt");
-    std::fs::write(&labels, "colour 3\ncolour 9\ncolour 12\nno colour\n").unwrap();
+    std::fs::write(&labels, "colour number 3\ncolour number 9\ncolour number 12\nno colour\n").unwrap();
     let arguments = ["--evaluate", "run", "--val", "all.tar", "--labels-file", labels.to_str().unwrap()];
     let (output, errors) = program(&arguments);
     let said = String::from_utf8_lossy(&output.stdout);
@@ -211,7 +173,7 @@ fn what_cannot_be_used_is_named_with_the_reason() {
     files.push(("torn.png".into(), files[0].1[..60].to_vec()));
     files.push(("torn.txt".into(), b"half a picture".to_vec()));
     files.push(("mute.png".into(), files[0].1.clone()));
-    let mixed = shard(folder.path(), "mixed.tar", &files);
+    let mixed = tar(folder.path(), "mixed.tar", files.clone());
     let path = mixed.to_str().unwrap();
     let (output, errors) = program(&["--evaluate", "run", "--val", path, "low.tar", "--json"]);
     assert!(output.status.success() && errors.is_empty(), "{errors}");
@@ -235,7 +197,7 @@ fn what_cannot_be_used_is_named_with_the_reason() {
     assert!(said.contains("\ntotal: 11 pictures"), "{said}");
 
     // Without a single picture, the reasons are the error.
-    let torn = shard(folder.path(), "torn.tar", &files[9..11]);
+    let torn = tar(folder.path(), "torn.tar", files[9..11].to_vec());
     let error = measure(&[torn], |_| {}).unwrap_err();
     assert!(matches!(error, Error::NoPicture { .. }), "{error}");
     let message = error.to_string();
@@ -285,7 +247,7 @@ fn many_pictures_are_read_in_parts() {
             files.push((format!("{copy}-{name}"), bytes));
         }
     }
-    let shards = [shard(folder.path(), "many.tar", &files)];
+    let shards = [tar(folder.path(), "many.tar", files)];
     let [one, three] =
         [1, 3].map(|threads| measure(&shards, |validator| validator.threads = threads).unwrap());
     let total = one.total.as_ref().unwrap();

@@ -1,6 +1,8 @@
 //! Runs that start from a checkpoint: whose network, preprocessing and vocabulary they take over, and what is refused.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used)]
+
+mod runs;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,52 +18,26 @@ use clip_testkit::{small_vit, tensors, vit};
 use clip_trainer::inputs::Inputs;
 use clip_trainer::optimizer::AdamW;
 use clip_trainer::scaler::LossScaler;
-use clip_trainer::settings::Settings;
 use clip_trainer::start::Start;
 use clip_trainer::step::train_step;
 use clip_trainer::train::train;
 use clip_trainer::{Error, Job, Network, Precision};
-use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
-use tch::Device;
 
 /// One step that changes next to nothing.
 const STEP: &str = "[optim]\nbatch = 4\nsteps = 1\nwarmup = 0\nlr = 1e-12\n[data]\nshuffle_buffer = 1\n";
 
 /// A shard of four pictures, not square.
 fn shard(folder: &Path) -> PathBuf {
-    let mut tar = tar::Builder::new(Vec::new());
-    for (n, caption) in (0..4u8).zip(["a cab", "b", "cab cab a", "ab s c"]) {
+    let samples = (0..4u8).zip(["a cab", "b", "cab cab a", "ab s c"]).flat_map(|(n, caption)| {
         let pixels: Vec<u8> = (0..40 * 30 * 3).map(|i| (i as u8).wrapping_mul(n + 1)).collect();
-        let mut png = Vec::new();
-        PngEncoder::new(&mut png).write_image(&pixels, 40, 30, ExtendedColorType::Rgb8).unwrap();
-        for (extension, bytes) in [("png", png), ("txt", caption.into())] {
-            let mut header = tar::Header::new_ustar();
-            header.set_size(bytes.len() as u64);
-            header.set_mode(0o644);
-            tar.append_data(&mut header, format!("{n}.{extension}"), &bytes[..]).unwrap();
-        }
-    }
-    let path = folder.join("pairs.tar");
-    std::fs::write(&path, tar.into_inner().unwrap()).unwrap();
-    path
+        [(format!("{n}.png"), runs::png(&pixels, 40, 30)), (format!("{n}.txt"), caption.into())]
+    });
+    runs::tar(folder, "pairs.tar", samples)
 }
 
 fn job(folder: &Path, toml: &str, init: &Path, out: &str) -> Job {
-    tch::set_num_threads(1);
-    Job {
-        settings: Settings::parse(toml).unwrap(),
-        data: clip_data::DataSet::of(&[shard(folder)]),
-        val: vec![],
-        out: folder.join(out),
-        device: Device::Cpu,
-        resume: false,
-        resume_with: Vec::new(),
-        init: Some(init.to_owned()),
-        teacher: None,
-        decode_threads: 1,
-        warn: |_| {},
-        stop: || false,
-    }
+    let job = runs::job(toml, &[shard(folder)], &folder.join(out));
+    Job { init: Some(init.to_owned()), ..job }
 }
 
 fn sizes() -> Config {
@@ -170,7 +146,7 @@ fn every_layout_is_one_to_start_from() {
 
     let start = |path: &Path, toml: &str| {
         let job = job(root.path(), &format!("{STEP}{toml}"), path, "run");
-        let start = Start::of(&job, || panic!("the vocabulary is the checkpoint's"))?;
+        let start = Start::of(&job)?;
         assert_eq!(start.preprocess.size, start.config.image.image_size());
         Ok::<Start, Error>(start)
     };
@@ -216,7 +192,7 @@ fn a_siglip_learns() {
     let path = clip_testkit::siglip::checkpoint(root.path());
     let job =
         job(root.path(), &STEP.replace("lr = 1e-12", "lr = 1e-3\nobjective = \"sigmoid\""), &path, "run");
-    let Start { config, preprocess, parameters, tokenizer } = Start::of(&job, || panic!()).unwrap();
+    let Start { config, preprocess, parameters, tokenizer } = Start::of(&job).unwrap();
     let mut network = Network::new(config, parameters, job.device, Precision::Fp32);
     network.set_training(true);
     let options = LoaderOptions {
@@ -299,7 +275,7 @@ fn other_sizes_of_input_interpolate_position_embeddings() {
                  vit = { image_size = 32, patch_size = 8, width = 16, layers = 1, head_width = 8, mlp_ratio = 2.0 }\n\
                  text = { context_length = 5, vocab_size = 515, width = 16, heads = 2, layers = 1, mlp_ratio = 2.0 }\n";
     let job = job(root.path(), &format!("{STEP}{model}"), &root.path().join("checkpoint"), "sized");
-    let start = Start::of(&job, || panic!()).unwrap();
+    let start = Start::of(&job).unwrap();
     assert_eq!((start.preprocess.size, start.config.text.context_length), (32, 5));
     assert_eq!(start.parameters.tensor("visual.positional_embedding").size(), [17, 16]);
 }

@@ -2,7 +2,8 @@
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::{Loss, Objective, ROWS, chunks, scale};
+use super::similarities::{ROWS, Sums, chunks, scale};
+use super::{Loss, Objective};
 use crate::error::Result;
 use crate::network::Network;
 
@@ -37,31 +38,18 @@ impl Objective for Contrastive {
 }
 
 fn loss(images: &Tensor, texts: &Tensor, scale: &Tensor, rows: i64) -> Result<Loss> {
-    let pairs = images.size()[0];
+    let pairs = images.size()[0] as f64;
     let scaled = images.f_mul(scale)?; // [B, D]
     let transposed = texts.f_transpose(0, 1)?;
-    let single = (Kind::Float, images.device());
-    // The logarithms of sums over rows, and over columns chunk by chunk.
-    let mut of_rows = Vec::new();
-    let mut of_columns = Tensor::f_full([pairs], f64::NEG_INFINITY, single)?;
-    for (_, chunk) in chunks(&scaled, rows) {
-        let logits = chunk.f_matmul(&transposed)?;
-        of_rows.push(logits.f_logsumexp([1i64].as_slice(), false)?);
-        of_columns = of_columns.f_logaddexp(&logits.f_logsumexp([0i64].as_slice(), false)?)?;
-    }
-    let of_rows = Tensor::f_cat(&of_rows, 0)?;
-    let own = scaled.f_mul(texts)?.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Float)?;
-    let value = of_rows.f_add(&of_columns)?.f_mul_scalar(0.5)?.f_sub(&own)?.f_mean(Kind::Float)?;
-
+    let sums = Sums::of(&scaled, &transposed, rows)?;
+    let own = scaled.f_mul(texts)?.f_sum(Kind::Float)?;
+    let value = sums.total()?.f_mul_scalar(0.5)?.f_sub(&own)?.f_mul_scalar(1.0 / pairs)?;
     let mut of_images = Vec::new();
     let mut of_texts = texts.f_zeros_like()?;
     for (start, chunk) in chunks(&scaled, rows) {
-        let logits = chunk.f_matmul(&transposed)?;
-        let count = chunk.size()[0];
-        let by_row = logits.f_sub(&of_rows.f_narrow(0, start, count)?.f_unsqueeze(1)?)?.f_exp()?;
-        let gradient = logits.f_sub(&of_columns.f_unsqueeze(0)?)?.f_exp()?.f_add(&by_row)?;
+        let gradient = sums.softmaxes(&chunk.f_matmul(&transposed)?, start)?;
         let _ = gradient.f_diagonal(start, 0, 1)?.f_sub_scalar_(2.0)?;
-        let gradient = gradient.f_mul_scalar(0.5 / pairs as f64)?;
+        let gradient = gradient.f_mul_scalar(0.5 / pairs)?;
         of_images.push(gradient.f_matmul(texts)?); // with respect to the scaled ones
         let _ = of_texts.f_addmm_(&gradient.f_transpose(0, 1)?, &chunk)?;
     }

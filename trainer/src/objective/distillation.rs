@@ -5,7 +5,8 @@ use clip_model::config::Family;
 use clip_model::{Preprocess, Tokenizer};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::{Loss, Objective, ROWS, chunks, scale};
+use super::similarities::{ROWS, Sums, chunks, scale};
+use super::{Loss, Objective};
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::network::{Network, Precision};
@@ -123,45 +124,25 @@ impl Objective for Distillation {
     }
 }
 
-/// Logarithms of the sums of exponentials of all rows and of all columns of `images . texts`, some rows at a time.
-fn sums(images: &Tensor, transposed: &Tensor, rows: i64) -> Result<[Tensor; 2]> {
-    let mut of_rows = Vec::new();
-    let mut of_columns =
-        Tensor::f_full([transposed.size()[1]], f64::NEG_INFINITY, (Kind::Float, images.device()))?;
-    for (_, chunk) in chunks(images, rows) {
-        let logits = chunk.f_matmul(transposed)?;
-        of_rows.push(logits.f_logsumexp([1i64].as_slice(), false)?);
-        of_columns = of_columns.f_logaddexp(&logits.f_logsumexp([0i64].as_slice(), false)?)?;
-    }
-    Ok([Tensor::f_cat(&of_rows, 0)?, of_columns])
-}
-
 /// The student's and the teacher's embeddings of images and texts, and logit scales.
 fn soft_cross_entropy(student: [&Tensor; 3], teacher: [&Tensor; 3], rows: i64) -> Result<Loss> {
     let [images, texts, scale] = student;
     let pairs = images.size()[0] as f64;
     let scaled = images.f_mul(scale)?;
     let transposed = texts.f_transpose(0, 1)?;
-    let [of_rows, of_columns] = sums(&scaled, &transposed, rows)?;
+    let sums = Sums::of(&scaled, &transposed, rows)?;
     let teachers = teacher[0].f_mul(teacher[2])?;
     let teachers_transposed = teacher[1].f_transpose(0, 1)?;
-    let [teachers_rows, teachers_columns] = sums(&teachers, &teachers_transposed, rows)?;
-
-    let softmaxes = |logits: &Tensor, of_rows: &Tensor, of_columns: &Tensor, start: i64| {
-        let count = logits.size()[0];
-        let by_row = logits.f_sub(&of_rows.f_narrow(0, start, count)?.f_unsqueeze(1)?)?.f_exp()?;
-        logits.f_sub(&of_columns.f_unsqueeze(0)?)?.f_exp()?.f_add(&by_row)
-    };
-    let mut value = of_rows.f_sum(Kind::Float)?.f_add(&of_columns.f_sum(Kind::Float)?)?;
+    let teachers_sums = Sums::of(&teachers, &teachers_transposed, rows)?;
+    let mut value = sums.total()?;
     let mut of_images = Vec::new();
     let mut of_texts = texts.f_zeros_like()?;
     for (start, chunk) in chunks(&scaled, rows) {
         let logits = chunk.f_matmul(&transposed)?;
         let theirs = teachers.f_narrow(0, start, chunk.size()[0])?.f_matmul(&teachers_transposed)?;
-        let target = softmaxes(&theirs, &teachers_rows, &teachers_columns, start)?;
+        let target = teachers_sums.softmaxes(&theirs, start)?;
         value = value.f_sub(&target.f_mul(&logits)?.f_sum(Kind::Float)?)?;
-        let gradient = softmaxes(&logits, &of_rows, &of_columns, start)?.f_sub(&target)?;
-        let gradient = gradient.f_mul_scalar(0.5 / pairs)?;
+        let gradient = sums.softmaxes(&logits, start)?.f_sub(&target)?.f_mul_scalar(0.5 / pairs)?;
         of_images.push(gradient.f_matmul(texts)?); // with respect to the scaled ones
         let _ = of_texts.f_addmm_(&gradient.f_transpose(0, 1)?, &chunk)?;
     }

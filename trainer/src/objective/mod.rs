@@ -8,6 +8,7 @@
 mod contrastive;
 mod distillation;
 mod sigmoid;
+mod similarities;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -61,19 +62,4 @@ pub struct Loss {
     pub of_features: Vec<Tensor>,
     /// Those with respect to parameters that it uses itself, by name.
     pub of_parameters: Vec<(&'static str, Tensor)>,
-}
-
-/// Rows of similarities that are computed at a time: all of a batch of thousands would not fit into memory.
-const ROWS: i64 = 2048;
-
-/// The factor on cosine similarities.
-fn scale(network: &Network) -> Tensor {
-    network.logit_scale().detach()
-}
-
-/// The rows of a tensor, so many at a time, with the number of the first.
-fn chunks(tensor: &Tensor, rows: i64) -> impl Iterator<Item = (i64, Tensor)> + '_ {
-    let total = tensor.size()[0];
-    let starts = (0..).map(move |n| n * rows).take_while(move |&start| start < total);
-    starts.map(move |start| (start, tensor.narrow(0, start, rows.min(total - start))))
 }

@@ -2,7 +2,8 @@
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::{Loss, Objective, ROWS, chunks, scale};
+use super::similarities::{ROWS, chunks, scale};
+use super::{Loss, Objective};
 use crate::error::{Error, Result};
 use crate::network::Network;
 

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 pub use change::Change;
 pub use data::DataSettings;
 pub use eval::EvalSettings;
-pub use model::{ModelSettings, PreprocessSettings, suits};
+pub use model::{ModelSettings, PreprocessSettings};
 pub use optim::OptimSettings;
 pub use run::{KeepBest, RunSettings};
 
@@ -113,10 +113,6 @@ impl Settings {
                 o.unlocked_blocks == 0 || !o.lock.is_empty(),
                 "optim.unlocked_blocks frees blocks of a locked tower, but optim.lock names none",
             ),
-            named(
-                o.micro_batch != 1,
-                "optim.micro_batch is 1: batch norms need two pairs, and a pass of one is slow; 0 takes the whole batch",
-            ),
             ((0.0..=1.0).contains(&o.distill), format!("optim.distill is {}, expected 0 to 1", o.distill)),
             named(run.log_every > 0, "run.log_every is 0, expected 1 or more"),
             (
@@ -174,6 +170,13 @@ impl Settings {
         Ok(changed
             .map(|name| Change { name: name.clone(), was: value(&before, name), now: value(&now, name) })
             .collect())
+    }
+
+    /// Whether a setting has this name, or a section.
+    pub fn is_named(name: &str) -> bool {
+        reference::names().iter().any(|setting| {
+            setting.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
     }
 
     /// Every field, by its name with the section's.

@@ -146,30 +146,6 @@ impl ModelSettings {
     }
 }
 
-/// Refuses an objective that a network cannot be trained with: `sigmoid`, whether it is one that takes a sigmoid of each
-/// similarity.
-///
-/// # Errors
-/// [`Error::Settings`].
-pub fn suits(config: &Config, sigmoid: bool, patch_dropout: f64) -> Result<()> {
-    if patch_dropout > 0.0 && matches!(config.image, ImageTower::ResNet(_)) {
-        return Err(Error::Settings(
-            "optim.patch_dropout leaves out patches, which a ResNet does not have: it is for Vision Transformers".into(),
-        ));
-    }
-    let what = match (sigmoid, config.logit_bias) {
-        (true, false) => {
-            "optim.objective = \"sigmoid\" needs a network with a logit bias: set model.logit_bias = true"
-        }
-        (false, true) => {
-            "a network with a logit bias is trained with a sigmoid: set optim.objective = \"sigmoid\", or, for a new \
-             network, model.logit_bias = false"
-        }
-        _ => return Ok(()),
-    };
-    Err(Error::Settings(what.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,15 +193,5 @@ mod tests {
         assert_eq!(found, expected);
         let zero = PreprocessSettings { std: Some([0.0; 3]), ..settings };
         assert!(zero.over(base).unwrap_err().to_string().contains("expected positive numbers"));
-    }
-
-    #[test]
-    fn an_objective_and_the_bias_belong_together() {
-        let mut config = Config::named("RN50").unwrap();
-        suits(&config, false, 0.0).unwrap();
-        assert!(suits(&config, true, 0.0).unwrap_err().to_string().contains("model.logit_bias = true"));
-        config.logit_bias = true;
-        suits(&config, true, 0.0).unwrap();
-        assert!(suits(&config, false, 0.0).unwrap_err().to_string().contains("objective = \"sigmoid\""));
     }
 }

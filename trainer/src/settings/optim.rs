@@ -1,7 +1,9 @@
 //! The section `[optim]`: the optimiser, its schedule, and how a batch is computed.
 
+use clip_model::config::{Config, ImageTower};
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
 use crate::formats::{Moment, Precision};
 use crate::objective::ObjectiveName;
 use crate::tower::Tower;
@@ -95,5 +97,74 @@ impl Default for OptimSettings {
             distill: 0.5,
             seed: 0,
         }
+    }
+}
+
+impl OptimSettings {
+    /// Refuses what cannot be done with a network like this.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] when the objective needs a logit bias that is not there or the other way round, and for patch dropout or
+    /// passes of a single pair with a ResNet.
+    pub fn suits(&self, config: &Config) -> Result<()> {
+        let is_resnet = matches!(config.image, ImageTower::ResNet(_));
+        let sigmoid = self.objective == ObjectiveName::Sigmoid;
+        for (holds, otherwise) in [
+            (
+                !sigmoid || config.logit_bias,
+                "optim.objective = \"sigmoid\" needs a network with a logit bias: set model.logit_bias = true",
+            ),
+            (
+                sigmoid || !config.logit_bias,
+                "a network with a logit bias is trained with a sigmoid: set optim.objective = \"sigmoid\", or, for a new network, \
+                 model.logit_bias = false",
+            ),
+            (
+                self.patch_dropout == 0.0 || !is_resnet,
+                "optim.patch_dropout leaves out patches, which a ResNet does not have: it is for Vision Transformers",
+            ),
+            (
+                !is_resnet
+                    || self.micro_batch == 0
+                    || self.batch / self.batch.div_ceil(self.micro_batch) >= 2,
+                "optim.micro_batch leaves parts of a single pair, of which a ResNet's batch norms cannot take the variance: make \
+                 it larger",
+            ),
+        ] {
+            if !holds {
+                return Err(Error::Settings(otherwise.to_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_suit_a_network_is_refused() {
+        let plain = Config::named("RN50").unwrap();
+        let biased = Config { logit_bias: true, ..plain.clone() };
+        let usual = OptimSettings::default;
+        let sigmoid = || OptimSettings { objective: ObjectiveName::Sigmoid, ..usual() };
+        usual().suits(&plain).unwrap();
+        sigmoid().suits(&biased).unwrap();
+        let parts = |batch, micro_batch| OptimSettings { batch, micro_batch, ..usual() };
+        parts(33, 4).suits(&plain).unwrap();
+        for (optim, config, part) in [
+            (sigmoid(), &plain, "model.logit_bias = true"),
+            (usual(), &biased, "objective = \"sigmoid\""),
+            (OptimSettings { patch_dropout: 0.5, ..usual() }, &plain, "which a ResNet does not have"),
+            (parts(32, 1), &plain, "parts of a single pair"),
+            (parts(33, 2), &plain, "parts of a single pair"),
+        ] {
+            let message = optim.suits(config).unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
+        }
+        OptimSettings { patch_dropout: 0.5, ..parts(33, 1) }
+            .suits(&Config::named("ViT-B/32").unwrap())
+            .unwrap();
     }
 }

@@ -102,6 +102,22 @@ fn rows(text: &mut String, structure: &str, path: &str, defaults: Option<&toml::
     }
 }
 
+/// The names of all settings, each with its section's before it.
+pub(super) fn names() -> Vec<String> {
+    fn add(found: &mut Vec<String>, structure: &str, path: &str) {
+        for (name, kind, _) in fields(structure) {
+            let path = if path.is_empty() { (*name).to_owned() } else { format!("{path}.{name}") };
+            if let Some(structure) = inner(kind) {
+                add(found, structure, &path);
+            }
+            found.push(path);
+        }
+    }
+    let mut found = Vec::new();
+    add(&mut found, "Settings", "");
+    found
+}
+
 /// `document` with the table of today's settings in the place of the one that it has.
 ///
 /// # Errors

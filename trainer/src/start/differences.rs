@@ -1,16 +1,16 @@
-//! In what a network differs from the one that settings ask for, in words.
+//! In what two networks differ, in words.
 
 use std::fmt::Display;
 
 use clip_model::config::{Activation, Config, EndOfText, Family, ImageTower};
 
-/// A sentence for each difference between the network of a checkpoint and that of `[model]`. Sizes of inputs are not looked at, which
-/// may differ.
-pub fn differences(checkpoint: &Config, model: &Config) -> Vec<String> {
+/// A sentence for each difference between two networks, which are called `names`. Sizes of inputs are not looked at, which may
+/// differ.
+pub fn differences(checkpoint: &Config, model: &Config, names: [&str; 2]) -> Vec<String> {
     let mut found = Vec::new();
     let mut compare = |what: &str, a: String, b: String| {
         if a != b {
-            found.push(format!("{what}: {a} in the checkpoint, {b} in [model]"));
+            found.push(format!("{what}: {a} in {}, {b} in {}", names[0], names[1]));
         }
     };
     compare("kind of network", family(checkpoint), family(model));
@@ -91,11 +91,15 @@ fn end(end: EndOfText) -> String {
 mod tests {
     use super::*;
 
+    fn told(checkpoint: &Config, model: &Config) -> Vec<String> {
+        differences(checkpoint, model, ["the checkpoint", "[model]"])
+    }
+
     #[test]
     fn each_size_that_differs_has_a_sentence() {
         let (b, l) = (Config::named("ViT-B/32").unwrap(), Config::named("ViT-L/14").unwrap());
-        assert_eq!(differences(&b, &b), [""; 0]);
-        let found = differences(&b, &l);
+        assert_eq!(told(&b, &b), [""; 0]);
+        let found = told(&b, &l);
         for part in [
             "embedding's width: 512 in the checkpoint, 768 in [model]",
             "image tower's patch size: 32 in the checkpoint, 14 in [model]",
@@ -106,22 +110,22 @@ mod tests {
         }
         let resnet = Config::named("RN50").unwrap();
         assert!(
-            differences(&b, &resnet)
+            told(&b, &resnet)
                 .contains(&"image tower: a ViT in the checkpoint, a ResNet in [model]".to_owned())
         );
         assert_eq!(
-            differences(&resnet, &Config { embed_dim: 1024, ..Config::named("RN101").unwrap() }),
+            told(&resnet, &Config { embed_dim: 1024, ..Config::named("RN101").unwrap() }),
             ["image tower's layers: 3+4+6+3 in the checkpoint, 3+4+23+3 in [model]"]
         );
         // Inputs may differ.
         let mut large = l.clone();
         large.image.set_image_size(336);
         large.text.context_length = 20;
-        assert_eq!(differences(&l, &large), [""; 0]);
+        assert_eq!(told(&l, &large), [""; 0]);
         large.text.activation = Activation::Gelu;
         large.logit_bias = true;
         assert_eq!(
-            differences(&l, &large),
+            told(&l, &large),
             [
                 "logit bias: none in the checkpoint, one in [model]",
                 "text tower's activation: quick_gelu in the checkpoint, gelu in [model]"

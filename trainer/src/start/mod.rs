@@ -2,6 +2,7 @@
 
 mod differences;
 mod place;
+mod vocabulary;
 
 use std::path::Path;
 
@@ -31,19 +32,24 @@ pub struct Start {
 }
 
 impl Start {
-    /// What `job` asks for. `tokenizer` makes the tokenizer of a network of random weights; a checkpoint's comes with it.
+    /// What `job` asks for.
     ///
     /// # Errors
     /// [`Error::OtherNetwork`] when the settings describe another network than the checkpoint's; those of opening it;
     /// [`Error::Settings`] when neither settings nor a checkpoint say which network.
-    pub fn of(job: &Job, tokenizer: impl FnOnce() -> Result<Tokenizer>) -> Result<Start> {
+    pub fn of(job: &Job) -> Result<Start> {
         let settings = &job.settings;
         let Some(path) = &job.init else {
             let config = settings.config()?;
+            if !settings.optim.lock.is_empty() {
+                (job.warn)(
+                    "optim.lock keeps a tower at the random weights that it begins with: start from a checkpoint",
+                );
+            }
             return Ok(Start {
                 preprocess: settings.preprocess()?,
                 parameters: init::parameters(&config, settings.optim.seed, job.device)?,
-                tokenizer: tokenizer()?,
+                tokenizer: vocabulary::of(job)?,
                 config,
             });
         };
@@ -72,7 +78,7 @@ fn opened(path: &Path, model: &ModelSettings) -> Result<Checkpoint> {
         (opened, _) => opened?,
     };
     let wanted = wanted(&checkpoint.config, model)?;
-    let differences = differences(&checkpoint.config, &wanted);
+    let differences = differences(&checkpoint.config, &wanted, ["the checkpoint", "[model]"]);
     if !differences.is_empty() {
         return Err(Error::OtherNetwork { path: path.to_owned(), differences: differences.join("; ") });
     }

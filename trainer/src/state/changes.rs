@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::settings::Change;
+use crate::settings::{Change, Settings};
 
 /// The differences between a saved run and the one that was asked for.
 #[derive(Debug)]
@@ -22,6 +22,9 @@ pub(super) struct Changes {
     /// Threads that compute, before and now.
     pub threads: Option<(String, String)>,
 }
+
+/// What can change besides settings.
+const BESIDES: [&str; 3] = ["shards", "teacher", "device"];
 
 /// Sections and settings that change nothing in the result.
 const FREE: [&str; 5] = ["run", "eval", "data.cache_mb", "data.samples", "data.max_skipped"];
@@ -41,11 +44,15 @@ impl Changes {
     /// shards too. Another number of threads is told, and needs no leave.
     ///
     /// # Errors
-    /// [`Error::SettingsChanged`] with those that were not asked for, [`Error::Fixed`] with those that cannot be.
+    /// [`Error::Settings`] when a name that is asked for is none, [`Error::SettingsChanged`] with those that were not asked for, [`Error::Fixed`] with those that cannot be.
     pub fn allowed(self, out: &Path, asked: &[String]) -> Result<Vec<Change>> {
         let change = |name: &str, (was, now): (String, String)| {
             (was != now).then(|| Change { name: name.to_owned(), was, now })
         };
+        let known = |name: &String| BESIDES.contains(&name.as_str()) || Settings::is_named(name);
+        if let Some(name) = asked.iter().find(|name| !known(name)) {
+            return Err(Error::Settings(format!("there is no setting {name:?} that a run could go on with")));
+        }
         let mut changes: Vec<Change> = self.settings;
         changes.retain(|change| !FREE.iter().any(|free| covers(free, &change.name)));
         changes.extend(change("shards", self.shards));
@@ -110,6 +117,8 @@ mod tests {
         assert_eq!(outcome(both(), &["optim.lr", "optim.steps"]), Ok(2));
         assert_eq!(outcome(both(), &["optim"]), Ok(2));
         assert!(outcome(changes(&["optim.lr_floor"]), &["optim.lr"]).is_err(), "another setting's name");
+        let message = outcome(changes(&[]), &["optim.lr", "optim.nothing"]).unwrap_err();
+        assert!(message.contains("no setting \"optim.nothing\""), "{message}");
         for fixed in ["model.embed_dim", "data.tokenizer"] {
             let message = outcome(changes(&[fixed]), &[fixed]).unwrap_err();
             assert!(message.contains("cannot change") && message.contains(fixed), "{message}");

@@ -32,11 +32,10 @@ use crate::average::Average;
 use crate::error::{Error, Result};
 use crate::job::{Job, lock};
 use crate::network::Network;
-use crate::objective::ObjectiveName;
 use crate::optimizer::AdamW;
 use crate::parameters::Stored;
 use crate::scaler::LossScaler;
-use crate::settings::{Change, suits};
+use crate::settings::Change;
 use crate::start::Start;
 use crate::treatment::treatment;
 pub use best::{BEST, Best};
@@ -92,13 +91,11 @@ pub struct Run {
 /// Starts a run in an empty folder, or goes on with the one that is there. A folder in which a run was killed before its first
 /// checkpoint is as good as empty.
 ///
-/// `tokenizer` makes the tokenizer of a new run; one that starts from a checkpoint takes the checkpoint's.
-///
 /// # Errors
 /// [`Error::RunExists`] and [`Error::NoRun`] when the folder holds a run and `job` is a new one, or the other way round;
 /// [`Error::Folder`] when it holds something else or another process is at work in it; [`Error::SettingsChanged`] and
 /// [`Error::Fixed`] when the run was started with other settings or shards.
-pub fn start(job: &Job, tokenizer: impl FnOnce() -> Result<Tokenizer>) -> Result<Run> {
+pub fn start(job: &Job) -> Result<Run> {
     let out = &job.out;
     let is_new = !out.exists();
     if is_new && job.resume {
@@ -116,7 +113,7 @@ pub fn start(job: &Job, tokenizer: impl FnOnce() -> Result<Tokenizer>) -> Result
     if !folder::is_empty(out)? {
         return Err(Error::folder(out, "the folder is not empty; choose another one"));
     }
-    let run = begin(job, lock, tokenizer);
+    let run = begin(job, lock);
     if run.is_err() && is_new {
         // Only an empty folder can be removed so; what was saved before the failure is kept.
         let _ = std::fs::remove_dir(out.join(CHECKPOINTS));
@@ -126,8 +123,8 @@ pub fn start(job: &Job, tokenizer: impl FnOnce() -> Result<Tokenizer>) -> Result
 }
 
 /// A new run in an empty folder.
-fn begin(job: &Job, lock: File, tokenizer: impl FnOnce() -> Result<Tokenizer>) -> Result<Run> {
-    let mut run = Run::new(job, lock, Start::of(job, tokenizer)?)?;
+fn begin(job: &Job, lock: File) -> Result<Run> {
+    let mut run = Run::new(job, lock, Start::of(job)?)?;
     run.save()?;
     // Nothing else comes into the folder before there is a run to go on with.
     run.finish_save()?;
@@ -146,7 +143,7 @@ impl Run {
     fn new(job: &Job, lock: File, start: Start) -> Result<Run> {
         let Start { config, preprocess, parameters, tokenizer } = start;
         let optim = &job.settings.optim;
-        suits(&config, optim.objective == ObjectiveName::Sigmoid, optim.patch_dropout)?;
+        optim.suits(&config)?;
         let (tokenizer, own_tokenizer) = as_open_clip(tokenizer, config.family)?;
         let parameters =
             parameters.retreated(&summarize(&config).tensors, |tensor| treatment(&config, optim, tensor))?;

@@ -22,24 +22,40 @@ pub fn settings(tower: &str, optim: &str) -> String {
     )
 }
 
-/// A shard of 16 pictures in as many colours, which their captions name.
-pub fn shard(folder: &Path, name: &str) -> PathBuf {
+/// The bytes of a picture of these pixels, RGB.
+pub fn png(pixels: &[u8], width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    PngEncoder::new(&mut bytes).write_image(pixels, width, height, ExtendedColorType::Rgb8).unwrap();
+    bytes
+}
+
+/// A tar of these files.
+pub fn tar(folder: &Path, name: &str, files: impl IntoIterator<Item = (String, Vec<u8>)>) -> PathBuf {
     let mut tar = tar::Builder::new(Vec::new());
-    for n in 0..16u8 {
-        let pixels: Vec<u8> = [(n & 3) * 80, (n >> 2) * 80, 255 - n * 15].repeat(20 * 30);
-        let mut png = Vec::new();
-        PngEncoder::new(&mut png).write_image(&pixels, 20, 30, ExtendedColorType::Rgb8).unwrap();
-        let caption = format!("colour number {n}\na picture of the colour {n}\n");
-        for (extension, bytes) in [("png", png), ("txt", caption.into_bytes())] {
-            let mut header = tar::Header::new_ustar();
-            header.set_size(bytes.len() as u64);
-            header.set_mode(0o644);
-            tar.append_data(&mut header, format!("{n:02}.{extension}"), &bytes[..]).unwrap();
-        }
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, &bytes[..]).unwrap();
     }
     let path = folder.join(name);
     std::fs::write(&path, tar.into_inner().unwrap()).unwrap();
     path
+}
+
+/// Pictures in one colour each, with captions that name it.
+pub fn colours(numbers: impl IntoIterator<Item = u8>) -> Vec<(String, Vec<u8>)> {
+    let sample = |n: u8| {
+        let pixels: Vec<u8> = [(n & 3) * 80, (n >> 2) * 80, 255 - n * 15].repeat(20 * 30);
+        let captions = format!("colour number {n}\na picture of the colour {n}\n");
+        [(format!("{n:02}.png"), png(&pixels, 20, 30)), (format!("{n:02}.txt"), captions.into_bytes())]
+    };
+    numbers.into_iter().flat_map(sample).collect()
+}
+
+/// A shard of 16 pictures in as many colours.
+pub fn shard(folder: &Path, name: &str) -> PathBuf {
+    tar(folder, name, colours(0..16))
 }
 
 pub fn job(toml: &str, shards: &[PathBuf], out: &Path) -> Job {
