@@ -132,7 +132,10 @@ fn failure(panic: &(dyn Any + Send)) -> anyhow::Error {
 fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Some(Command::Settings { preset }) => {
-            return clip_program::print(preset_settings(preset)?.trim_end(), "");
+            return clip_program::print(
+                preset_settings(preset)?.trim_end(),
+                "the settings were put together",
+            );
         }
         Some(Command::Mix { first, second, share, out }) => return mixed(first, second, *share, out),
         None => {}
