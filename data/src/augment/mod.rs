@@ -1,6 +1,7 @@
 //! Random changes to pictures and captions, all off by default.
 //!
-//! The order: colours, ink, then one resampling that rotates, scales, shears and shifts, then the background.
+//! The order: colours, ink, then one resampling that rotates, scales, shears and shifts, then the background, then
+//! the mirror.
 
 mod canvas;
 mod crop;
@@ -9,10 +10,11 @@ mod paint;
 mod settings;
 
 use clip_model::Preprocess;
-use clip_model::preprocess::RgbaImage;
+use clip_model::preprocess::{Image, RgbaImage};
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::Result;
+use crate::random::chance;
 use canvas::Canvas;
 use crop::Crop;
 use geometry::Map;
@@ -27,10 +29,24 @@ impl Augment {
         random: &mut ChaCha8Rng,
         out: &mut [f32],
     ) -> Result<()> {
+        let image = self.changed(picture, preprocess, random)?;
+        preprocess.normalize(&image, out)?;
+        if chance(random, self.flip) {
+            out.chunks_exact_mut(preprocess.size).for_each(<[f32]>::reverse);
+        }
+        Ok(())
+    }
+
+    /// The picture as the model would see it, changed in all but its direction.
+    fn changed(
+        &self,
+        picture: &RgbaImage,
+        preprocess: &Preprocess,
+        random: &mut ChaCha8Rng,
+    ) -> Result<Image> {
         let crop = Crop::draw(self, random, picture.width(), picture.height());
         if !self.moves() && !self.paints() {
-            let image = crop::fit(picture, crop, preprocess, preprocess.background)?;
-            return Ok(preprocess.normalize(&image, out)?);
+            return crop::fit(picture, crop, preprocess, preprocess.background);
         }
         let mut canvas = match self.moves() {
             true => Canvas::new(picture, 2 * preprocess.size),
@@ -43,6 +59,6 @@ impl Augment {
             canvas = map.sample(&canvas, preprocess.size);
         }
         paint::background(self, random, &mut canvas, preprocess.background);
-        Ok(preprocess.normalize(&canvas.to_image()?, out)?)
+        canvas.to_image()
     }
 }

@@ -18,6 +18,8 @@ pub struct Augment {
     /// The aspect ratio (width over height) of that part.
     pub crop_ratio: [f32; 2],
 
+    /// Probability of the mirror image, left for right: for photos, not for what has text or an orientation in it.
+    pub flip: f32,
     /// Largest rotation to either side, degrees.
     pub rotation: f32,
     /// Range of the factor that makes the picture's content larger or smaller.
@@ -63,6 +65,7 @@ impl Default for Augment {
             square_crop: false,
             crop_scale: None,
             crop_ratio: [3.0 / 4.0, 4.0 / 3.0],
+            flip: 0.0,
             rotation: 0.0,
             zoom: [1.0, 1.0],
             stretch: 0.0,
@@ -103,6 +106,7 @@ impl Augment {
             }
         }
         for (name, value, most) in [
+            ("flip", self.flip, 1.0),
             ("rotation", self.rotation, 180.0),
             ("stretch", self.stretch, 3.0),
             ("shear", self.shear, 3.0),

@@ -92,3 +92,23 @@ fn a_seed_gives_the_recorded_samples() {
     ];
     assert_eq!(found, recorded);
 }
+
+#[test]
+fn half_of_the_pictures_are_mirrored_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let files: [(&str, &[u8]); 2] = [("a.png", &drawing(1)), ("a.txt", b"one")];
+    let shard = [write(dir.path(), "one.tar", &tar(&files))];
+    let preprocess = Preprocess { size: 32, ..Preprocess::default() };
+    let drawn_with = |flip: f32, count: usize| {
+        let augment = Augment { flip, ..Augment::default() };
+        batches(&shard, LoaderOptions { batch: 1, preprocess: preprocess.clone(), augment, ..options() }, count)
+    };
+    let plain = drawn_with(0.0, 1)[0].images.clone();
+    let mirror: Vec<f32> = plain.chunks_exact(32).flat_map(|row| row.iter().rev().copied()).collect();
+    assert_ne!(plain, mirror);
+    let drawn = drawn_with(0.5, 200);
+    let count = |image: &[f32]| drawn.iter().filter(|batch| batch.images == image).count();
+    assert_eq!(count(&mirror) + count(&plain), 200);
+    // Six standard deviations of 200 draws.
+    assert!((58..=142).contains(&count(&mirror)), "{}", count(&mirror));
+}
