@@ -94,3 +94,69 @@ fn io_error(error: object_store::Error) -> io::Error {
     };
     io::Error::new(kind, error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+    use std::thread::JoinHandle;
+
+    /// A store that answers one request with `body`, and gives the request's head.
+    fn store(body: &'static [u8]) -> (String, JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let thread = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let lines = BufReader::new(&stream).lines().map(Result::unwrap);
+            let head = lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
+            let length = body.len();
+            let date = "Last-Modified: Wed, 21 Oct 2015 07:28:00 GMT";
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nETag: \"1\"\r\n{date}\r\n\r\n")
+                .unwrap();
+            stream.write_all(body).unwrap();
+            head
+        });
+        (address, thread)
+    }
+
+    fn read(url: &str, options: &[(&str, &str)]) -> Vec<u8> {
+        let mut options: Vec<_> =
+            options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        options.push(("allow_http".to_owned(), "true".to_owned()));
+        let mut content = Vec::new();
+        Object::open_with(url, options).unwrap().read_to_end(&mut content).unwrap();
+        content
+    }
+
+    #[test]
+    fn an_object_of_s3_is_asked_for_with_a_signature() {
+        let (address, thread) = store(b"shard");
+        let keys =
+            [("AWS_ACCESS_KEY_ID", "KEY"), ("AWS_SECRET_ACCESS_KEY", "SECRET"), ("AWS_REGION", "eu-north-1")];
+        let options = [&keys[..], &[("AWS_ENDPOINT_URL", &address)]].concat();
+        assert_eq!(read("s3://bucket/pairs/000.tar", &options), b"shard");
+        let head = thread.join().unwrap();
+        assert!(head.starts_with("GET /bucket/pairs/000.tar HTTP/1.1"), "{head}");
+        assert!(
+            head.contains("AWS4-HMAC-SHA256 Credential=KEY/") && head.contains("/eu-north-1/s3/"),
+            "{head}"
+        );
+
+        let (address, thread) = store(b"public");
+        let options = [("AWS_ENDPOINT_URL", address.as_str()), ("AWS_SKIP_SIGNATURE", "true")];
+        assert_eq!(read("s3://bucket/a.tar", &options), b"public");
+        assert!(!thread.join().unwrap().to_lowercase().contains("authorization"));
+    }
+
+    #[test]
+    fn an_object_of_google_cloud_storage() {
+        let (address, thread) = store(b"shard");
+        let account = format!(
+            r#"{{"gcs_base_url": "{address}", "disable_oauth": true, "client_email": "", "private_key": "", "private_key_id": ""}}"#
+        );
+        assert_eq!(read("gs://bucket/pairs/000.tar", &[("GOOGLE_SERVICE_ACCOUNT_KEY", &account)]), b"shard");
+        let head = thread.join().unwrap();
+        assert!(head.starts_with("GET /bucket/pairs%2F000%2Etar HTTP/1.1"), "{head}");
+    }
+}

@@ -101,7 +101,11 @@ fn half_of_the_pictures_are_mirrored_and_nothing_else() {
     let preprocess = Preprocess { size: 32, ..Preprocess::default() };
     let drawn_with = |flip: f32, count: usize| {
         let augment = Augment { flip, ..Augment::default() };
-        batches(&shard, LoaderOptions { batch: 1, preprocess: preprocess.clone(), augment, ..options() }, count)
+        batches(
+            &shard,
+            LoaderOptions { batch: 1, preprocess: preprocess.clone(), augment, ..options() },
+            count,
+        )
     };
     let plain = drawn_with(0.0, 1)[0].images.clone();
     let mirror: Vec<f32> = plain.chunks_exact(32).flat_map(|row| row.iter().rev().copied()).collect();

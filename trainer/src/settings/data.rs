@@ -16,8 +16,9 @@ pub struct DataSettings {
     pub shuffle_buffer: usize,
     /// Memory for decoded pictures, megabytes: data that fits is decoded only once. 0 keeps none.
     pub cache_mb: usize,
-    /// How often samples are drawn from each source: one number for each word of the data, and for each part of `a::b`, as OpenCLIP's
-    /// `--train-data-upsampling-factors` for single samples. Empty: all words are one source, of which an epoch has each sample once.
+    /// Shares of the sources among the samples that are drawn, in any unit (`[3, 1]`: three of four come from the first): one number
+    /// for each word of the data, and for each part of `a::b`. How many samples a source has makes no difference, unlike with
+    /// OpenCLIP's `--train-data-upsampling-factors`. Empty: all words are one source, of which an epoch has each sample once.
     pub weights: Vec<f64>,
     /// Whether shards are drawn with replacement, as with OpenCLIP's `--dataset-resampled`: then no epoch has each sample once.
     pub resampled: bool,
