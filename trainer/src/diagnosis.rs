@@ -19,6 +19,9 @@ const STARVED: f64 = 0.3;
 /// Seconds below which a wait says nothing.
 const LONG: f64 = 10.0;
 
+/// Steps after the warm-up that may teach nothing.
+const FEW: u64 = 100;
+
 /// A thing that can go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trouble {
@@ -81,6 +84,7 @@ impl Diagnosis {
         let Some(last) = self.lines.back() else { return Vec::new() };
         let mut all = Vec::new();
         if let Some(chance) = self.chance
+            && last.step >= self.warmup + FEW
             && self.lines.iter().map(|line| line.loss).sum::<f64>()
                 > (1.0 - NEAR) * chance * self.lines.len() as f64
             && last.loss > (1.0 - NEAR) * chance
@@ -101,7 +105,7 @@ impl Diagnosis {
 }
 
 /// What helps a network that tells nothing apart.
-const REMEDIES: &str = "Try a lower lr, a longer warmup or clip = 1.0 in [optim], and see that captions belong to their pictures";
+const REMEDIES: &str = "Try a lower lr, a longer warmup or clip = 1.0 in [optim], and see that captions belong to their pictures and differ";
 
 /// The loss stays at that of guessing: all embeddings are alike.
 fn collapse(lines: &[StepFigures], chance: f64) -> Option<String> {
@@ -189,11 +193,15 @@ mod tests {
         assert!(one.contains("no better than guessing (3.466)"), "{one}");
         // Also where there were too few lines to be sure of it before.
         let mut short = Diagnosis::new(Some(32f64.ln()), 0);
-        assert!(short.look(&figures(9, 3.4657)).is_empty());
+        assert!(short.look(&figures(100, 3.4657)).is_empty());
         assert_eq!(short.at_end().len(), 1);
+        // A few steps teach nothing.
+        let mut few = Diagnosis::new(Some(32f64.ln()), 20);
+        few.look(&figures(100, 3.4657));
+        assert!(few.at_end().is_empty());
         // An objective without a loss of guessing.
         let mut other = Diagnosis::new(None, 0);
-        other.look(&figures(9, 3.4657));
+        other.look(&figures(100, 3.4657));
         assert!(other.at_end().is_empty());
     }
 

@@ -95,6 +95,9 @@ pub enum Error {
         /// Those of the schedule.
         steps: u64,
     },
+    /// A validation was asked to stop.
+    #[error("the validation was asked to stop")]
+    Interrupted,
     /// A run was to start from a checkpoint of another network than the settings describe.
     #[error(
         "the checkpoint {} is not the network of [model]: {differences}; leave out of [model] what the checkpoint says itself, or \

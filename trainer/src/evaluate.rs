@@ -75,6 +75,8 @@ impl Options {
             objective,
             batch: self.loss_batch as usize,
             threads,
+            // Nothing is lost when a signal ends the program at once.
+            stop: || false,
         };
         Ok(validator.run(&mut network, val)?)
     }

@@ -1,5 +1,6 @@
 //! The training loop.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clip_checkpoint::Checkpoint;
@@ -95,28 +96,34 @@ pub fn train(job: &Job) -> Result<Evaluation> {
         }
         let minutes = saved.elapsed().as_secs_f64() / 60.0;
         let is_time = every.checkpoint_minutes > 0.0 && minutes >= every.checkpoint_minutes;
-        if is_turn(every.checkpoint_every, run.step) || is_time || last || stop {
+        let is_saved = is_turn(every.checkpoint_every, run.step) || is_time || last || stop;
+        if is_saved {
             run.lengths = loader.lengths();
             watch.saving(|| run.save())?;
             saved = Instant::now();
         }
         if stop && !last {
-            run.finish_save()?;
-            curves::draw(&job.out)?;
-            return Err(Error::Stopped { step: run.step, steps: optim.steps });
+            return Err(stopped(&mut run)?);
         }
         if !job.val.is_empty() && (is_turn(every.validate_every, run.step) || last) {
-            let validate = |network: &mut Network| validator.run(network, &job.val);
-            validation = match &run.average {
-                Some(average) => average.shown(&mut run.network, validate)??,
-                None => validate(&mut run.network)?,
-            };
-            run.network.set_training(true);
-            log.validation(run.step, &validation)?;
-            if let Some(figure) = every.keep_best.map(KeepBest::name)
-                && let Some(value) = validation.number(figure)
-            {
-                run.keep_if_best(figure, value)?;
+            match validate(&validator, &mut run, &job.val) {
+                Ok(found) => {
+                    log.validation(run.step, &found, last)?;
+                    keep_if_best(&mut run, &found)?;
+                    validation = found;
+                }
+                Err(Error::Interrupted) => {
+                    if !is_saved {
+                        run.lengths = loader.lengths();
+                        run.save()?;
+                    }
+                    return Err(stopped(&mut run)?);
+                }
+                // Hours of training are worth more than a figure on the way; at the end it is an error.
+                Err(error @ (Error::Data(_) | Error::NoPicture { .. })) if !last => {
+                    log.diagnosis(run.step, &format!("there is no validation here: {error}"))?;
+                }
+                Err(error) => return Err(error),
             }
             watch = Stopwatch::default();
         }
@@ -126,6 +133,34 @@ pub fn train(job: &Job) -> Result<Evaluation> {
     diagnosis.at_end().iter().try_for_each(|text| log.diagnosis(run.step, text))?;
     log.say(&format!("{} steps done, the checkpoint is {}", run.step, job.out.display()));
     Ok(validation)
+}
+
+/// Measures the network, or its average where there is one.
+fn validate(validator: &Validator, run: &mut Run, shards: &[PathBuf]) -> Result<Evaluation> {
+    let validate = |network: &mut Network| validator.run(network, shards);
+    let found = match &run.average {
+        Some(average) => average.shown(&mut run.network, validate)?,
+        None => validate(&mut run.network),
+    };
+    run.network.set_training(true);
+    found
+}
+
+/// Keeps the checkpoint of this step if the run keeps its best one and this is it.
+fn keep_if_best(run: &mut Run, validation: &Evaluation) -> Result<()> {
+    if let Some(figure) = run.job.settings.run.keep_best.map(KeepBest::name)
+        && let Some(value) = validation.number(figure)
+    {
+        run.keep_if_best(figure, value)?;
+    }
+    Ok(())
+}
+
+/// Ends a run that was told to stop and has saved: the error that says so.
+fn stopped(run: &mut Run) -> Result<Error> {
+    run.finish_save()?;
+    curves::draw(&run.job.out)?;
+    Ok(Error::Stopped { step: run.step, steps: run.job.settings.optim.steps })
 }
 
 /// How the network is measured.
@@ -139,6 +174,7 @@ fn validator(job: &Job, run: &Run) -> Result<Validator> {
         objective: optim.objective,
         batch: eval.batch.unwrap_or(optim.batch),
         threads: job.decode_threads,
+        stop: job.stop,
     })
 }
 

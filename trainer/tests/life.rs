@@ -8,11 +8,13 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use clip_checkpoint::{Checkpoint, Weights};
 use clip_trainer::state::{TRAINING, checkpoints};
 use clip_trainer::train::train;
+use clip_trainer::{Error, Job};
 use runs::{RESNET, VIT, job, log, newest, output, program, settings, shard, tensors};
 
 /// A folder with a shard, settings, and the arguments of a run in `run`.
@@ -282,8 +284,50 @@ fn the_newest_and_the_best_checkpoints_are_kept() {
 }
 
 #[test]
+fn a_run_that_is_told_to_stop_in_a_validation_saves_its_last_step() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("run");
+    let shards = [shard(root.path(), "a.tar")];
+    let toml = settings(VIT, "steps = 9\nlr = 3e-3\nwarmup = 1").replace("every = 2", "every = 0")
+        + "validate_every = 3\n";
+    // Asked after each of three steps, then by the validation.
+    let stop = || ASKED.fetch_add(1, Ordering::SeqCst) >= 4;
+    let run = Job { val: shards.to_vec(), stop, ..job(&toml, &shards, &out) };
+    assert!(matches!(train(&run), Err(Error::Stopped { step: 3, steps: 9 })));
+    assert!(newest(&out).ends_with("step-000000003"));
+    let resumed = Job { resume: true, stop: || false, ..run };
+    train(&resumed).unwrap();
+    let other = root.path().join("other");
+    train(&Job { out: other.clone(), resume: false, ..resumed }).unwrap();
+    assert_eq!(
+        tensors(&newest(&out).join(clip_checkpoint::WEIGHTS)),
+        tensors(&newest(&other).join(clip_checkpoint::WEIGHTS))
+    );
+}
+
+#[test]
+fn a_validation_that_fails_is_told_and_the_run_goes_on() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("run");
+    let shards = [shard(root.path(), "a.tar")];
+    let val = root.path().join("val.tar");
+    let whole = fs::read(&shards[0]).unwrap();
+    fs::write(&val, &whole[..whole.len() / 2]).unwrap();
+    let toml = settings(VIT, "steps = 6\nlr = 1e-3\nwarmup = 1") + "validate_every = 3\n";
+    let error = train(&Job { val: vec![val], ..job(&toml, &shards, &out) }).unwrap_err().to_string();
+    assert!(error.contains("val.tar"), "{error}");
+    assert!(
+        newest(&out).ends_with("step-000000006"),
+        "the last one is an error, but what was trained is there"
+    );
+    let told = log(&out).into_iter().find_map(|line| Some(line["diagnosis"].as_str()?.to_owned())).unwrap();
+    assert!(told.contains("no validation here") && told.contains("val.tar"), "{told}");
+}
+
+#[test]
 fn a_run_that_learns_nothing_says_so() {
-    let place = Place::new(&settings(VIT, "steps = 40\nlr = 1.0\nwarmup = 0"));
+    let place = Place::new(&settings(VIT, "steps = 110\nlr = 1.0\nwarmup = 0"));
     let said = place.says(0, &[]);
     assert!(said.contains("no better than guessing (2.079)"), "{said}");
     let told = log(&place.out).iter().filter(|line| line["diagnosis"].is_string()).count();

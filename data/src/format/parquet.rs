@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use clip_model::files;
+use parquet::basic::Compression;
 use parquet::errors::{ParquetError, Result as Parsed};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::reader::RowIter;
@@ -42,6 +43,12 @@ impl Parquet {
         let file = files::open(path)?;
         let unread = |e| bad(format!("it cannot be read as a Parquet table: {e}"));
         let reader = caught(|| SerializedFileReader::new(file)).map_err(unread)?;
+        let columns = reader.metadata().row_groups().iter().flat_map(|group| group.columns());
+        if let Some(other) = columns.map(|column| column.compression()).find(|codec| !is_read(*codec)) {
+            let reason =
+                format!("it is compressed with {other}; write it with Snappy, gzip, Zstandard or none");
+            return Err(bad(reason));
+        }
         let schema = reader.metadata().file_metadata().schema().clone();
         let names: Vec<&str> = schema.get_fields().iter().map(|field| field.name()).collect();
         let has = |name: &&str| names.contains(name);
@@ -91,6 +98,12 @@ impl Parquet {
             false => Ok(Sample { key, captions, image, class: None }),
         }
     }
+}
+
+/// Whether this crate is built with the codec.
+fn is_read(codec: Compression) -> bool {
+    use Compression::{GZIP, SNAPPY, UNCOMPRESSED, ZSTD};
+    matches!(codec, UNCOMPRESSED | SNAPPY | GZIP(_) | ZSTD(_))
 }
 
 /// The bytes, or those of the part `bytes`.

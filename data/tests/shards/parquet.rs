@@ -117,6 +117,15 @@ fn broken_tables_and_missing_columns_are_errors() {
         let message = error(&path, Fields::default());
         assert!(message.contains("cannot be read as a Parquet table"), "{message}");
     }
+    // The number of a codec, 1 for Snappy and 4 for Brotli, is stored doubled.
+    let codecs = (4..whole.len()).filter(|&at| whole[at] == 2).map(|at| {
+        let mut changed = whole.clone();
+        changed[at] = 8;
+        std::fs::write(&path, &changed).unwrap();
+        samples(&[Location::from(path.as_path())], |_| {}).find_map(Result::err)
+    });
+    let codecs: Vec<String> = codecs.flatten().map(|error| error.to_string()).collect();
+    assert!(codecs.iter().any(|message| message.contains("compressed with BROTLI")), "{codecs:?}");
     // Changed bytes are an error or another table, never a panic.
     for at in 4..whole.len() {
         let mut changed = whole.clone();

@@ -121,10 +121,12 @@ impl Log {
         self.events.flush()
     }
 
-    /// Reports a validation.
-    pub fn validation(&mut self, step: u64, validation: &Evaluation) -> Result<()> {
+    /// Reports a validation. The last one is left to the program to tell, as its result.
+    pub fn validation(&mut self, step: u64, validation: &Evaluation, last: bool) -> Result<()> {
         for figures in validation.all() {
-            self.say(&format!("step {step}, {figures}"));
+            if !last {
+                self.say(&format!("step {step}, {figures}"));
+            }
             for (name, value) in figures.numbers() {
                 self.events.scalar(step, &format!("{name}/{}", figures.shard), value as f32)?;
             }

@@ -264,7 +264,7 @@ mod tests {
             ("[model]\nname = \"RN50\"\n[data]\nseparator = \"é\"", "data.separator is 'é'"),
             ("[model]\nname = \"RN50\"\n[data]\ncaptions = \"xml\"", "unknown variant `xml`"),
             ("[model]\nname = \"RN50\"\n[data.augment]\nink = 2", "augment.ink is 2, expected 0 to 1"),
-            ("[model]\nname = \"RN50\"\n[data.augment]\nflip = 0.5", "unknown field `flip`"),
+            ("[model]\nname = \"RN50\"\n[data.augment]\nmirror = 0.5", "unknown field `mirror`"),
             ("[model]\nname = \"RN50\"\n[run]\nkeep_last = 0", "run.keep_last is 0"),
             ("[model]\nname = \"RN50\"\n[run]\ncheckpoint_minutes = -1.0", "run.checkpoint_minutes is -1"),
             ("[model]\nname = \"RN50\"\n[run]\nkeep_best = \"loss\"", "unknown variant `loss`"),

@@ -14,6 +14,7 @@ impl Validator {
     pub(super) fn encode_texts(&self, network: &Network, texts: &[String]) -> Result<Tensor> {
         let context = network.config.text.context_length;
         let encode = |texts: &[String]| -> Result<Tensor> {
+            self.go_on()?;
             let batch = self.tokenizer.encode_batch(texts, context);
             let ids: Vec<i64> = batch.ids.iter().map(|&id| i64::from(id)).collect();
             let ids = Tensor::f_from_slice(&ids)?.f_view([batch.rows as i64, batch.length as i64])?;

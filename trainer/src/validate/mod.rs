@@ -17,7 +17,7 @@ use clip_model::templates::Template;
 use clip_model::{Preprocess, Tokenizer};
 use tch::{Tensor, no_grad};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::objective::ObjectiveName;
 pub use figures::{Evaluation, Figures, Recall};
@@ -42,6 +42,8 @@ pub struct Validator {
     pub batch: usize,
     /// Threads that decode pictures, at least 1.
     pub threads: usize,
+    /// Asked before each batch of pictures or texts: whether to give up.
+    pub stop: fn() -> bool,
 }
 
 /// Embeddings of length one, `[N, embed_dim]` each.
@@ -55,10 +57,18 @@ impl Validator {
     /// The figures of each shard, and those of all shards as if they were one. The network is in evaluation mode afterwards.
     ///
     /// # Errors
-    /// Those of reading a shard; [`crate::Error::NoPicture`] for one without a usable picture.
+    /// Those of reading a shard; [`Error::NoPicture`] for one without a usable picture; [`Error::Interrupted`] when
+    /// [`Validator::stop`] asked for it.
     pub fn run(&self, network: &mut Network, shards: &[PathBuf]) -> Result<Evaluation> {
         network.set_training(false);
         no_grad(|| self.evaluate(network, shards))
+    }
+
+    fn go_on(&self) -> Result<()> {
+        match (self.stop)() {
+            true => Err(Error::Interrupted),
+            false => Ok(()),
+        }
     }
 
     fn evaluate(&self, network: &Network, shards: &[PathBuf]) -> Result<Evaluation> {
@@ -150,6 +160,7 @@ mod tests {
             objective: ObjectiveName::Contrastive,
             batch: 4,
             threads: 1,
+            stop: || false,
         }
     }
 

@@ -94,6 +94,7 @@ impl Validator {
         pairs: &mut Pairs,
         skipped: &mut Skipped,
     ) -> Result<()> {
+        self.go_on()?;
         let length = 3 * self.preprocess.size * self.preprocess.size;
         let mut pixels = vec![0.0; batch.len() * length];
         let work = batch.iter().zip(pixels.chunks_mut(length));
