@@ -16,11 +16,13 @@ passed=0
 failed=()
 for name in "$@"; do
     echo "== $name"
+    began=$SECONDS
     if .deps/venv/bin/python "tests/parity/$name.py" "$examples"; then
         passed=$((passed + 1))
     else
         failed+=("$name")
     fi
+    echo "   $name took $((SECONDS - began)) s"
 done
 
 echo "parity: $passed passed, ${#failed[@]} failed${failed:+ (${failed[*]})}"
