@@ -53,6 +53,10 @@ bench-train: .deps/python build ## training beside open_clip's loop: samples per
 	.deps/venv/bin/python tests/bench/compare.py $(OUT)/release/examples --only train --json $(OUT)/bench-train.json
 	.deps/venv/bin/python tests/bench/memory.py $(OUT)/release --json $(OUT)/bench-memory.json
 
+.PHONY: reproduce-emoji
+reproduce-emoji: build ## train models/emoji-tiny anew (50 minutes on one core), and see that it becomes as good as its card says
+	scripts/reproduce-emoji.sh
+
 .PHONY: gpu
 gpu: ## on a machine with an NVIDIA GPU: train there, check CUDA and embeddings, measure beside PyTorch
 	scripts/gpu-check.sh

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import tars  # noqa: E402
 
 # Penalties on the squared weights of the mean loss, from none worth the name to one that rules.
-PENALTIES = [10.0**exponent for exponent in range(-8, -1)]
+PENALTIES = [10.0**exponent for exponent in range(-7, -1)]
 # Pictures that one call of clip-run takes: its command line has a limit.
 PICTURES = 5000
 
@@ -37,7 +37,7 @@ def embeddings(clip_run, model, shard):
             names.append(sample["txt"].decode().splitlines()[0].rstrip(".").split()[-1])
         for start in range(0, len(files), PICTURES):
             command = [clip_run, "embed", model, "-o", "e.npy", "--force", "--images", *files[start : start + PICTURES]]
-            subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(command, cwd=folder, check=True, capture_output=True)
             parts.append(np.load(Path(folder) / "e.npy"))
     return torch.from_numpy(np.concatenate(parts)), names
 
@@ -46,7 +46,7 @@ def fit(features, classes, count, penalty):
     """Weights [D, count] and biases of the logistic regression with the lowest loss and penalty."""
     weights = torch.zeros(features.shape[1], count, requires_grad=True)
     biases = torch.zeros(count, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights, biases], max_iter=1000, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([weights, biases], max_iter=300, line_search_fn="strong_wolfe")
 
     def loss():
         optimizer.zero_grad()

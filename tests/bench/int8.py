@@ -118,7 +118,7 @@ def show_speed(graphs: dict, side: int, rounds: int) -> None:
 
 def small(model: Path, programs: Path, data: Path, rounds: int, folder: Path) -> None:
     def picked(style: str, split: str) -> list:
-        return [s for s in shards.samples(data / "emoji" / f"{style}.tar") if s[0]["split"] == split]
+        return [s for s in shards.drawings(data / "emoji" / f"{style}.tar") if s[0]["split"] == split]
 
     noto = picked("noto", "train")
     noto = [noto[i * len(noto) // CALIBRATION] for i in range(CALIBRATION)]
