@@ -30,6 +30,7 @@ fn main() {
         start: 0,
         cache_mb: 0,
         warn: |line| eprintln!("{line}"),
+        stop: || false,
     };
     let mut loader = Loader::new(&expand(shards).unwrap(), options).unwrap();
     loader.draw().unwrap();

@@ -42,6 +42,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Samples were waited for in vain, until [`crate::LoaderOptions::stop`] said to give up.
+    #[error("reading the shards was stopped while samples were waited for")]
+    Stopped,
     /// There are no shards to read.
     #[error("no shards were given: name at least one tar with pictures and captions")]
     NoShards,

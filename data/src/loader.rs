@@ -68,6 +68,7 @@ pub struct Loader {
     tally: Tally,
     lengths: Arc<Mutex<Lengths>>,
     supply: Supply,
+    stop: fn() -> bool,
 }
 
 impl Loader {
@@ -102,12 +103,12 @@ impl Loader {
             let (data, options, lengths) = (data.clone(), options.clone(), lengths.clone());
             move || Mixture::open(&data, &options, lengths, &warnings)
         };
-        let (threads, capacity) = (options.threads, size * AHEAD);
+        let (threads, capacity, stop) = (options.threads, size * AHEAD, options.stop);
         let worker = Worker { cache: Cache::new(options.cache_mb), options };
         let prepare = move |drawn: &_| worker.prepare(drawn);
         let pool = Some(Pool::start(shards, (threads, capacity), stream, prepare)?);
         let supply = Supply { capacity, ..Supply::default() };
-        Ok(Loader { size, pixels: 3 * side * side, pad, pool, tally, lengths, supply })
+        Ok(Loader { size, pixels: 3 * side * side, pad, pool, tally, lengths, supply, stop })
     }
 
     /// How well the threads kept up with the last batch.
@@ -124,7 +125,7 @@ impl Loader {
     ///
     /// # Errors
     /// Those of [`crate::samples`]; [`Error::Undecodable`] when a whole pass over the shards gave no picture,
-    /// [`Error::Worker`] when a thread panicked or the loader had ended with an error before.
+    /// [`Error::Worker`] when a thread panicked or the loader had ended with an error before; [`Error::Stopped`].
     pub fn draw(&mut self) -> Result<Batch> {
         self.next().unwrap_or_else(|| Err(ended()))
     }
@@ -136,7 +137,7 @@ impl Loader {
         let (asked, ready) = (Instant::now(), pool.ready());
         let mut position = 0;
         while texts.len() < size {
-            let done = pool.next()?;
+            let done = pool.next(self.stop)?;
             position = done.0.position + 1;
             if let Some(prepared) = self.tally.count(done)? {
                 images.extend_from_slice(&prepared.pixels);

@@ -46,6 +46,8 @@ pub struct LoaderOptions {
     pub cache_mb: usize,
     /// Takes the warnings about samples that are left out.
     pub warn: Warn,
+    /// Asked once a second while samples are waited for: whether to give up, with [`Error::Stopped`].
+    pub stop: fn() -> bool,
 }
 
 impl LoaderOptions {

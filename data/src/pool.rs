@@ -9,13 +9,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::Builder;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use crate::error::{Error, Result};
 use crate::location::Location;
 use crate::mixture::{Drawn, Mixture};
 use crate::worker::Prepared;
+
+/// How long samples are waited for before it is asked whether to go on.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A drawn sample, and what a worker made of it.
 pub(crate) type Done = (Drawn, Result<Prepared>);
@@ -76,13 +80,13 @@ impl Pool {
         started.map(drop).map_err(|e| Error::Worker { at: name, reason: e.to_string() })
     }
 
-    /// The next sample, waited for.
+    /// The next sample, waited for until `give_up` says so.
     ///
     /// # Errors
-    /// What ended the stream; what [`Pool::start`]'s `prepare` returned is in the result.
-    pub fn next(&self) -> Result<Done> {
-        let slot = self.queue.as_ref().and_then(|queue| queue.recv().ok());
-        let done = slot.and_then(|slot| slot.recv().ok()).unwrap_or_else(|| Err(ended()));
+    /// What ended the stream; [`Error::Stopped`]; what [`Pool::start`]'s `prepare` returned is in the result.
+    pub fn next(&self, give_up: fn() -> bool) -> Result<Done> {
+        let slot = wait(self.queue.as_ref().ok_or_else(ended)?, give_up)?;
+        let done = wait(&slot, give_up)?;
         if done.is_ok() {
             self.ready.fetch_sub(1, Ordering::Relaxed);
         }
@@ -92,6 +96,18 @@ impl Pool {
     /// Samples that are prepared and wait to be taken.
     pub fn ready(&self) -> usize {
         self.ready.load(Ordering::Relaxed)
+    }
+}
+
+/// What comes through a channel.
+fn wait<T>(channel: &Receiver<T>, give_up: fn() -> bool) -> Result<T> {
+    loop {
+        match channel.recv_timeout(PATIENCE) {
+            Ok(value) => return Ok(value),
+            Err(RecvTimeoutError::Disconnected) => return Err(ended()),
+            Err(RecvTimeoutError::Timeout) if give_up() => return Err(Error::Stopped),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
     }
 }
 

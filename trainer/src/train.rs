@@ -48,12 +48,20 @@ pub fn train(job: &Job) -> Result<Evaluation> {
     let skipped_before = run.skipped;
     let mut validation = Evaluation::default();
     let mut watch = Stopwatch::default();
-    let mut saved = Instant::now();
+    let (mut saved, mut saved_step) = (Instant::now(), run.step);
 
     run.network.set_training(true);
     while run.step < optim.steps {
         let lr = learning_rate(optim, run.step);
-        let batch = watch.waiting(|| loader.draw())?;
+        let batch = match watch.waiting(|| loader.draw()) {
+            Err(clip_data::Error::Stopped) => {
+                if run.step > saved_step {
+                    save(&mut run, &loader)?;
+                }
+                return Err(stopped(&mut run)?);
+            }
+            batch => batch?,
+        };
         let inputs = Inputs::of(&run.network.config, &batch, job.device)?;
         let outcome = train_step(
             &mut run.network,
@@ -96,11 +104,9 @@ pub fn train(job: &Job) -> Result<Evaluation> {
         }
         let minutes = saved.elapsed().as_secs_f64() / 60.0;
         let is_time = every.checkpoint_minutes > 0.0 && minutes >= every.checkpoint_minutes;
-        let is_saved = is_turn(every.checkpoint_every, run.step) || is_time || last || stop;
-        if is_saved {
-            run.lengths = loader.lengths();
-            watch.saving(|| run.save())?;
-            saved = Instant::now();
+        if is_turn(every.checkpoint_every, run.step) || is_time || last || stop {
+            watch.saving(|| save(&mut run, &loader))?;
+            (saved, saved_step) = (Instant::now(), run.step);
         }
         if stop && !last {
             return Err(stopped(&mut run)?);
@@ -113,9 +119,8 @@ pub fn train(job: &Job) -> Result<Evaluation> {
                     validation = found;
                 }
                 Err(Error::Interrupted) => {
-                    if !is_saved {
-                        run.lengths = loader.lengths();
-                        run.save()?;
+                    if run.step > saved_step {
+                        save(&mut run, &loader)?;
                     }
                     return Err(stopped(&mut run)?);
                 }
@@ -154,6 +159,12 @@ fn keep_if_best(run: &mut Run, validation: &Evaluation) -> Result<()> {
         run.keep_if_best(figure, value)?;
     }
     Ok(())
+}
+
+/// Saves a run, with what its loader has counted.
+fn save(run: &mut Run, loader: &Loader) -> Result<()> {
+    run.lengths = loader.lengths();
+    run.save()
 }
 
 /// Ends a run that was told to stop and has saved: the error that says so.
@@ -198,6 +209,7 @@ fn loader_options(job: &Job, run: &Run) -> LoaderOptions {
         start: run.position,
         cache_mb: data.cache_mb,
         warn: job.warn,
+        stop: job.stop,
     }
 }
 

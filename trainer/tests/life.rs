@@ -5,7 +5,7 @@
 mod runs;
 
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -176,7 +176,16 @@ fn a_signal_finishes_the_step_saves_and_ends_the_run() {
     let place = Place::new(&toml);
     for (round, signal) in [libc::SIGTERM, libc::SIGINT].into_iter().enumerate() {
         let more: &[&str] = if round == 0 { &[] } else { &["--resume"] };
-        let mut child = place.command(more).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = place.command(more);
+        // A shell has what it starts in the background ignore SIGINT, and so would the program, were the tests started there.
+        // SAFETY: to set a signal's default runs no code of ours.
+        unsafe {
+            command.pre_exec(|| match libc::signal(libc::SIGINT, libc::SIG_DFL) {
+                libc::SIG_ERR => Err(std::io::Error::last_os_error()),
+                _ => Ok(()),
+            })
+        };
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         place.wait_for(10 * (round + 1) + 5, &mut child);
         // As `timeout` does: to the process, and to its group.
         for _ in 0..2 {
@@ -197,6 +206,33 @@ fn a_signal_finishes_the_step_saves_and_ends_the_run() {
         assert!(said.contains(&format!("stopped after step {last} of 100000, which is saved")), "{said}");
         assert_eq!(left_overs(&place.out), [""; 0]);
     }
+}
+
+#[test]
+fn a_signal_ends_a_run_that_waits_for_data_in_vain() {
+    let place =
+        Place::new(&settings(VIT, "steps = 100000\nlr = 1e-3\nwarmup = 5").replace("every = 2", "every = 0"));
+    // Read for the vocabulary, then for an epoch; the third time nothing comes.
+    let times = place.root.path().join("times");
+    let command = format!(
+        "pipe:echo >> {0}; test $(wc -l < {0}) -lt 3 || exec sleep 30 2> /dev/null; cat {1}",
+        times.display(),
+        place.arguments[3]
+    );
+    let mut arguments = place.arguments.clone();
+    arguments[3] = command;
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut child = program(&arguments).stderr(Stdio::piped()).spawn().unwrap();
+    place.wait_for(1, &mut child);
+    // SAFETY: a child that was not waited for still has its number.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGTERM) }, 0);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.signal(), Some(libc::SIGTERM), "{said}");
+    let last = log(&place.out).iter().filter_map(|line| line["step"].as_u64()).max().unwrap();
+    assert!(said.contains(&format!("stopped after step {last} of 100000, which is saved")), "{said}");
+    let state = Weights::open(newest(&place.out).join(TRAINING)).unwrap();
+    assert_eq!(state.note("step"), Some(last.to_string().as_str()), "{said}");
 }
 
 #[test]

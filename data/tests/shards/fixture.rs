@@ -83,6 +83,7 @@ pub fn options() -> LoaderOptions {
         start: 0,
         cache_mb: 0,
         warn: |_| {},
+        stop: || false,
     }
 }
 
