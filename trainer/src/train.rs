@@ -54,12 +54,7 @@ pub fn train(job: &Job) -> Result<Evaluation> {
     while run.step < optim.steps {
         let lr = learning_rate(optim, run.step);
         let batch = match watch.waiting(|| loader.draw()) {
-            Err(clip_data::Error::Stopped) => {
-                if run.step > saved_step {
-                    save(&mut run, &loader)?;
-                }
-                return Err(stopped(&mut run)?);
-            }
+            Err(clip_data::Error::Stopped) => return Err(stopped(&mut run, &loader, saved_step)?),
             batch => batch?,
         };
         let inputs = Inputs::of(&run.network.config, &batch, job.device)?;
@@ -109,7 +104,7 @@ pub fn train(job: &Job) -> Result<Evaluation> {
             (saved, saved_step) = (Instant::now(), run.step);
         }
         if stop && !last {
-            return Err(stopped(&mut run)?);
+            return Err(stopped(&mut run, &loader, saved_step)?);
         }
         if !job.val.is_empty() && (is_turn(every.validate_every, run.step) || last) {
             match validate(&validator, &mut run, &job.val) {
@@ -118,12 +113,7 @@ pub fn train(job: &Job) -> Result<Evaluation> {
                     keep_if_best(&mut run, &found)?;
                     validation = found;
                 }
-                Err(Error::Interrupted) => {
-                    if run.step > saved_step {
-                        save(&mut run, &loader)?;
-                    }
-                    return Err(stopped(&mut run)?);
-                }
+                Err(Error::Interrupted) => return Err(stopped(&mut run, &loader, saved_step)?),
                 // Hours of training are worth more than a figure on the way; at the end it is an error.
                 Err(error @ (Error::Data(_) | Error::NoPicture { .. })) if !last => {
                     log.diagnosis(run.step, &format!("there is no validation here: {error}"))?;
@@ -167,8 +157,11 @@ fn save(run: &mut Run, loader: &Loader) -> Result<()> {
     run.save()
 }
 
-/// Ends a run that was told to stop and has saved: the error that says so.
-fn stopped(run: &mut Run) -> Result<Error> {
+/// Ends a run that was told to stop, saved last at `saved_step`: the error that says so.
+fn stopped(run: &mut Run, loader: &Loader, saved_step: u64) -> Result<Error> {
+    if run.step > saved_step {
+        save(run, loader)?;
+    }
     run.finish_save()?;
     curves::draw(&run.job.out)?;
     Ok(Error::Stopped { step: run.step, steps: run.job.settings.optim.steps })
