@@ -71,6 +71,7 @@ fn measure(shards: &[PathBuf], change: impl FnOnce(&mut Validator)) -> Result<Ev
         objective: ObjectiveName::Contrastive,
         batch: 16,
         threads: 1,
+        stop: || false,
     };
     change(&mut validator);
     let mut network = Network::load(&checkpoint, tch::Device::Cpu, Precision::Fp32).unwrap();

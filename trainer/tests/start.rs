@@ -212,6 +212,7 @@ fn a_siglip_learns() {
         start: 0,
         cache_mb: 0,
         warn: |_| {},
+        stop: || false,
     };
     let batch = Loader::open(&job.data, options).unwrap().draw().unwrap();
     assert_eq!((batch.length, batch.ids.len()), (6, 24));
