@@ -129,7 +129,8 @@ fn narrower_formats_are_smaller_and_close() {
 fn both_dialects_every_method_and_input_work_together() {
     let with = |more: &[&str]| {
         let work = Work::new();
-        let folder = work.done(&[&INT8[..], more].concat());
+        // Of eight pictures two are left to compare by: one that looks like two labels alike would be half of them.
+        let folder = work.done(&[&INT8[..], more, &["--min-top1", "0"]].concat());
         let clip = Clip::open(&folder).unwrap();
         let image = clip.manifest().preprocess.open(&Path::new(PICTURES).join("apple.png")).unwrap();
         clip.encode_images(&[image]).unwrap();

@@ -28,6 +28,7 @@ sys.path[:0] = [str(ROOT / "tests" / "parity"), str(ROOT / "tests" / "bench"), s
 import numpy as np
 import onnx
 import onnxruntime
+from open_clip.tokenizer import get_clean_fn
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quant_pre_process, quantize_static
 from PIL import Image
 from tokenizers import Tokenizer
@@ -140,9 +141,10 @@ def small(model: Path, programs: Path, data: Path, rounds: int, folder: Path) ->
     manifest = json.loads((fp32 / "clip.json").read_text())
     preprocess = manifest["preprocess"]
     tokenizer = Tokenizer.from_file(str(fp32 / "tokenizer.json"))
+    clean = get_clean_fn(manifest["tokenizer"]["clean"])
 
     def ids(text: str) -> np.ndarray:
-        return np.array([tokenizer.encode(text).ids[: manifest["tokenizer"]["context_length"]]], np.int32)
+        return np.array([tokenizer.encode(clean(text)).ids[: manifest["tokenizer"]["context_length"]]], np.int32)
 
     ort = {
         "visual": quantized_by_onnxruntime(fp32 / "visual.onnx", [pixels(p, preprocess)[None] for _, p, _ in noto], folder),
