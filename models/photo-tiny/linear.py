@@ -1,7 +1,7 @@
 """A supervised linear head on photo-tiny's image embeddings, beside its zero-shot classification (needs torch and numpy).
 
     clip-export models/photo-tiny -o photo-tiny
-    python3 models/photo-tiny/linear.py photo-tiny --shards shards [--clip-run target/release/clip-run]
+    .deps/venv/bin/python models/photo-tiny/linear.py photo-tiny --shards shards [--clip-run target/release/clip-run]
 
 For CIFAR-10 and for the flowers: logistic regression (L-BFGS) on the embeddings of all training pictures, as section 3.2 of the
 paper fits it. The strength of the penalty is chosen on a tenth of the training pictures, which are then learned too.

@@ -64,6 +64,7 @@ impl Validator {
         no_grad(|| self.evaluate(network, shards))
     }
 
+    /// [`Error::Interrupted`] when the validation was asked to stop.
     fn go_on(&self) -> Result<()> {
         match (self.stop)() {
             true => Err(Error::Interrupted),
