@@ -59,6 +59,16 @@ pub(super) fn unwrap_names(weights: &mut Weights) -> Result<()> {
     }
 }
 
+/// Takes `text.` from the names of a text tower that lies under it, as in OpenCLIP's CustomTextCLIP (`"custom_text": true`), which its
+/// trainer makes to lock that tower; the network is the same.
+pub(super) fn unwrap_text_tower(weights: &mut Weights) -> Result<()> {
+    const UNDER: &str = "text.";
+    if weights.get("text.token_embedding.weight").is_none() {
+        return Ok(());
+    }
+    weights.rename(|name| Some(name.strip_prefix(UNDER).unwrap_or(name).to_owned()))
+}
+
 /// Where the first file of `names` in `folder` is that exists.
 pub(super) fn first_of(folder: &Path, names: &[&str]) -> Option<PathBuf> {
     names.iter().map(|name| folder.join(name)).find(|path| path.exists())

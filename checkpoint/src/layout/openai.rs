@@ -9,7 +9,7 @@ use clip_model::Preprocess;
 use clip_model::Tokenizer;
 use clip_model::config::Activation;
 
-use super::file::unwrap_names;
+use super::file::{unwrap_names, unwrap_text_tower};
 use super::infer::infer;
 use crate::found::{Found, TokenizerSource};
 
@@ -28,6 +28,7 @@ pub(super) fn read(
     activation: Option<Activation>,
 ) -> Result<Found> {
     unwrap_names(&mut weights)?;
+    unwrap_text_tower(&mut weights)?;
     refuse_other_layouts(path, &weights.names())?;
     let openai = script || SIZES.iter().all(|name| weights.get(name).is_some());
     // The causal mask is part of a scripted model, too.
@@ -71,11 +72,8 @@ fn refuse_other_layouts(path: &Path, names: &[String]) -> Result<()> {
             "its image tower is one of timm's: name its folder, which holds open_clip_config.json, too",
         );
     }
-    if starts("text.transformer.") || starts("text.token_embedding") {
-        return refuse(
-            "its text tower lies under text. (OpenCLIP's CustomTextCLIP): name its folder, which holds \
-             open_clip_config.json, too",
-        );
+    if starts("text.") {
+        return refuse("its text tower is none of OpenCLIP's own: such networks are not supported");
     }
     if !starts("visual.") {
         let first: Vec<&str> = names.iter().take(3).map(String::as_str).collect();

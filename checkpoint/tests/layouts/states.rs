@@ -30,11 +30,19 @@ fn state_dicts_of_trainers_are_read_in_every_wrapping() {
     let tower = |t: &Values| Values { name: t.name.replace("visual.", "visual._orig_mod."), ..t.clone() };
     let tower: Vec<Values> = weights.iter().map(tower).collect();
     let tower = Pickler::default().state_dict("", &tower).finish();
+    // OpenCLIP's CustomTextCLIP.
+    let custom = |t: &Values| match t.name.starts_with("visual.") || t.name == "logit_scale" {
+        true => t.clone(),
+        false => Values { name: format!("text.{}", t.name), ..t.clone() },
+    };
+    let custom: Vec<Values> = weights.iter().map(custom).collect();
+    let custom = Pickler::default().state_dict("module.", &custom).finish();
     for (name, bytes) in [
         ("plain.pt", torch_archive(&plain, &weights, false)),
         ("wrapped.pt", torch_archive(&wrapped, &weights, false)),
         ("compiled.pt", torch_archive(&compiled, &weights, false)),
         ("compiled_tower.pt", torch_archive(&tower, &weights, false)),
+        ("custom_text.pt", torch_archive(&custom, &weights, false)),
         ("legacy.bin", torch_legacy(&plain, &weights)),
         ("legacy_wrapped.bin", torch_legacy(&wrapped, &weights)),
     ] {
@@ -114,7 +122,7 @@ fn what_is_no_checkpoint_is_refused_by_name() {
     for (tensor, named) in [
         ("vision_model.post_layernorm.bias", "Hugging Face's layout"),
         ("visual.trunk.norm.bias", "timm"),
-        ("text.transformer.resblocks.0.ln_1.bias", "CustomTextCLIP"),
+        ("text.transformer.resblocks.0.ln_1.bias", "text tower is none of OpenCLIP's own"),
         ("fc.weight", "no CLIP model: its tensors are called fc.weight"),
     ] {
         let values = [Values { name: tensor.to_owned(), shape: vec![2], data: vec![0.0; 2] }];

@@ -124,6 +124,7 @@ mod tests {
             (r#", "nonscalar_logit_scale": true"#, "", ""),
             (r#", "nonscalar_logit_scale": false, "output_dict": true"#, "", ""),
             (r#", "init_logit_bias": null, "cast_dtype": null, "custom_text": false"#, "", ""),
+            (r#", "custom_text": true"#, "", ""),
             ("", r#", "image_seq_len": 196, "norm_kwargs": {}, "act_kwargs": null"#, ""),
             ("", r#", "norm_kwargs": {"eps": 1e-5}"#, r#", "norm_kwargs": null"#),
             (

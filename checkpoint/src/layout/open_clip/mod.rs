@@ -13,7 +13,7 @@ use clip_model::config::Family;
 use clip_model::shapes::summarize;
 use clip_model::tokenizer::Cleaning;
 
-use super::file::{TOKENIZER, add_weights, first_of, unwrap_names};
+use super::file::{TOKENIZER, add_weights, first_of, unwrap_names, unwrap_text_tower};
 use crate::error::{Error, Result};
 use crate::found::{Found, TokenizerSource};
 use crate::weights::Weights;
@@ -36,11 +36,13 @@ pub(super) fn read(folder: &Path) -> Result<Found> {
     let mut weights = Weights::default();
     add_weights(&mut weights, &path)?;
     unwrap_names(&mut weights)?;
-    if config.family == Family::SigLip {
-        let plan = summarize(&config).tensors.into_iter();
-        weights.compose(
-            plan.map(|t| (origin(config.family, &t.name), t)).map(|(o, t)| (t.name, t.shape, o)).collect(),
-        )?;
+    match config.family {
+        Family::Clip => unwrap_text_tower(&mut weights)?,
+        Family::SigLip => {
+            let plan = summarize(&config).tensors.into_iter();
+            let plan = plan.map(|t| (origin(config.family, &t.name), t)).map(|(o, t)| (t.name, t.shape, o));
+            weights.compose(plan.collect())?;
+        }
     }
     let cleaning = Cleaning::of_open_clip(config.family, own_tokenizer);
     let tokenizer = match (config.family, own_tokenizer) {

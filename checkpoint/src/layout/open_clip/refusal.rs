@@ -15,7 +15,7 @@ const NEUTRAL: [(&str, &[Neutral]); 43] = {
         ("block_type", &[Text("default")]),
         ("bos_id", &[Any]),
         ("cast_dtype", &[]),
-        ("custom_text", &[]),
+        ("custom_text", &[Any]), // where the text tower's tensors lie
         ("embed_cls", &[]),
         ("final_ln_after_pool", &[]),
         ("hf_model_config", &[Any]),
