@@ -24,8 +24,9 @@ const AHEAD: usize = 2;
 /// Pictures and texts of one step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    /// Normalised pictures, float32 `[B,3,S,S]`.
-    pub images: Vec<f32>,
+    /// Pictures as the preprocessing resizes them, not yet normalised: RGB, `[B,S,S,3]`. As floats they would take four times the
+    /// memory, and as much longer on their way to a GPU.
+    pub pictures: Vec<u8>,
     /// Token ids `[B,L]`, padded to the longest text.
     pub ids: Vec<i64>,
     /// L, tokens of the longest text in the batch.
@@ -60,8 +61,8 @@ pub struct Supply {
 pub struct Loader {
     /// Samples in a batch.
     size: usize,
-    /// Numbers in a picture.
-    pixels: usize,
+    /// Bytes of a picture.
+    bytes: usize,
     pad: i64,
     /// `None` when the loader has ended.
     pool: Option<Pool>,
@@ -108,7 +109,7 @@ impl Loader {
         let prepare = move |drawn: &_| worker.prepare(drawn);
         let pool = Some(Pool::start(shards, (threads, capacity), stream, prepare)?);
         let supply = Supply { capacity, ..Supply::default() };
-        Ok(Loader { size, pixels: 3 * side * side, pad, pool, tally, lengths, supply, stop })
+        Ok(Loader { size, bytes: 3 * side * side, pad, pool, tally, lengths, supply, stop })
     }
 
     /// How well the threads kept up with the last batch.
@@ -131,8 +132,8 @@ impl Loader {
     }
 
     fn next_batch(&mut self, pool: &Pool) -> Result<Batch> {
-        let Loader { size, pixels, pad, .. } = *self;
-        let mut images = memory::with_capacity("the pictures of a batch", size.saturating_mul(pixels))?;
+        let Loader { size, bytes, pad, .. } = *self;
+        let mut pictures = memory::with_capacity("the pictures of a batch", size.saturating_mul(bytes))?;
         let mut texts = Vec::with_capacity(size);
         let (asked, ready) = (Instant::now(), pool.ready());
         let mut position = 0;
@@ -140,7 +141,7 @@ impl Loader {
             let done = pool.next(self.stop)?;
             position = done.0.position + 1;
             if let Some(prepared) = self.tally.count(done)? {
-                images.extend_from_slice(&prepared.pixels);
+                pictures.extend_from_slice(prepared.picture.rgb());
                 texts.push(prepared.ids);
             }
         }
@@ -154,7 +155,7 @@ impl Loader {
         (self.supply.ready, self.supply.waited) = (ready, asked.elapsed());
         let (skipped, bad_shards, samples) =
             (self.tally.skipped(), self.tally.bad_shards(), self.tally.samples());
-        Ok(Batch { images, ids, length, size, position, skipped, bad_shards, samples })
+        Ok(Batch { pictures, ids, length, size, position, skipped, bad_shards, samples })
     }
 }
 

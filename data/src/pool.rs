@@ -168,6 +168,8 @@ fn failure(at: String, panic: &(dyn Any + Send)) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use clip_model::preprocess::Image;
+
     use super::*;
     use crate::sample::Sample;
     use crate::stream::LeftOut;
@@ -189,7 +191,7 @@ mod tests {
         drop(jobs);
         let prepare = |drawn: &Drawn| match drawn.position {
             0 => panic!("number {}", drawn.position),
-            _ => Ok(Prepared { pixels: vec![], ids: vec![] }),
+            _ => Ok(Prepared { picture: Image::new(1, 1, vec![0; 3]).unwrap(), ids: vec![] }),
         };
         let (shards, ready) = ([Location::File("a.tar".into())], AtomicUsize::new(0));
         work(&prepare, &shards, &jobs_end, &AtomicBool::new(false), &ready);

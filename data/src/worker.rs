@@ -1,8 +1,8 @@
-//! What a loader's threads do: one drawn sample to pixels and token ids.
+//! What a loader's threads do: one drawn sample to a picture and token ids.
 
 use std::sync::Arc;
 
-use clip_model::preprocess;
+use clip_model::preprocess::{self, Image};
 
 use crate::cache::Cache;
 use crate::captions;
@@ -20,8 +20,8 @@ pub(crate) struct Worker {
 /// A sample as the network takes it.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// `[3,S,S]`, normalised.
-    pub pixels: Vec<f32>,
+    /// S times S.
+    pub picture: Image,
     /// Start, tokens, end; of a SigLIP padded to the full length.
     pub ids: Vec<i32>,
 }
@@ -48,8 +48,7 @@ impl Worker {
                 picture
             }
         };
-        let mut pixels = vec![0.0; 3 * preprocess.size * preprocess.size];
-        augment.apply(&picture, preprocess, &mut random, &mut pixels)?;
-        Ok(Prepared { pixels, ids })
+        let picture = augment.apply(&picture, preprocess, &mut random)?;
+        Ok(Prepared { picture, ids })
     }
 }

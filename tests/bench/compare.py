@@ -280,9 +280,10 @@ def train(report: Report, bench) -> None:
         size = config["vision_cfg"]["image_size"]
         checkpoint = bench.folder / f"checkpoint-{name}"
         random_models.write_checkpoint(random_models.build(config, SEED, torch.zeros(1, 3, size, size)), config, checkpoint)
-        pixels = torch.randn(bench.pairs, 3, size, size, generator=torch.Generator().manual_seed(SEED))
+        pictures = torch.randint(256, (bench.pairs, size, size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(SEED))
+        pixels = random_models.normalized(pictures)
         batch = bench.folder / "batch.safetensors"
-        save_file({"images": pixels, "ids": ids[:, :longest].contiguous()}, batch)
+        save_file({"pictures": pictures, "ids": ids[:, :longest].contiguous()}, batch)
         for ours, theirs in (("fp32", "fp32"), ("bf16", "amp_bf16")):
             optim = json.dumps({"precision": ours})
             program = Program(bench.examples / "time_steps", checkpoint, batch, optim, bench.threads, bench.device)

@@ -5,8 +5,8 @@
   peak     three steps of 32 pairs in bf16 and a checkpoint after each: clip-train, and open_clip's train_one_epoch with
            torch.save of model and optimizer as open_clip_train does it
   largest  the largest batch, in bf16, of which two steps stay below 8 GB: open_clip's loop plain and with its gradient checkpointing,
-           and clip-train with micro-batches, gradient checkpointing and moments in bf16 at four times the first of these. Found from two measured batches, on
-           whose line the peak is, then measured at the batch found and, of open_clip, at one a tenth larger.
+           and clip-train with micro-batches, gradient checkpointing and moments in bf16 at four times the first of these. Found from measured batches, on whose
+           line the next one is, until a batch is within a twentieth of the limit.
 
 Peaks are the kernel's (ru_maxrss): everything that the program held, libraries included. Prints Markdown.
 """
@@ -91,11 +91,15 @@ def loop(file: str, pairs: int, steps: int, save: bool, checkpointing: bool) -> 
 
 
 def largest(measure, first: int, second: int) -> tuple[int, float]:
-    """The batch at which a line through two measured peaks meets the limit, and the peak there."""
-    low, high = measure(first), measure(second)
-    each = (high - low) / (second - first)
-    batch = int((LIMIT - low) / each) + first
-    return batch, measure(batch)
+    """A batch whose peak is below the limit and at most a twentieth below it, and the peak: where the line through the last two
+    measured peaks meets the limit, until that is so."""
+    (before, low), (batch, high) = ((pairs, measure(pairs)) for pairs in (first, second))
+    for _ in range(6):
+        if 0.95 * LIMIT <= high <= LIMIT:
+            return batch, high
+        aim = int(batch + (0.98 * LIMIT - high) * (batch - before) / (high - low))
+        (before, low), (batch, high) = (batch, high), (aim, measure(aim))
+    raise RuntimeError(f"no batch found whose peak is near {LIMIT / GIGABYTE:.0f} GB: the last were {before}, {batch}")
 
 
 def main() -> int:

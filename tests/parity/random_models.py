@@ -109,6 +109,12 @@ def write_checkpoint(model: CLIP, config: dict, folder: Path) -> None:
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "open_clip_model.safetensors")
 
 
+def normalized(pictures: torch.Tensor) -> torch.Tensor:
+    """Pictures `[B, S, S, 3]`, uint8, as a network takes them: what torchvision's ToTensor and Normalize do."""
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD))
+    return ((pictures.permute(0, 3, 1, 2).float() / 255 - mean) / std).contiguous()
+
+
 def transformers_model(model: CLIP, config: dict) -> CLIPModel:
     """The same ViT model in transformers, its weights renamed."""
     vision, text = config["vision_cfg"], config["text_cfg"]

@@ -2,7 +2,7 @@
 //!
 //!     steps CHECKPOINT BATCHES.safetensors OPTIM OUT NAME...
 //!
-//! BATCHES has `images.NN` `[B, 3, S, S]` float32 and `ids.NN` `[B, L]` int64 for each step NN; OPTIM is the settings'
+//! BATCHES has `pictures.NN` `[B, S, S, 3]` uint8 and `ids.NN` `[B, L]` int64 for each step NN; OPTIM is the settings'
 //! section `[optim]` as JSON. OUT is a folder to be made: the checkpoint after the last step, and `steps.safetensors`
 //! with `losses` `[steps]` float64 and `gradients.NN.NAME`, the gradient of each parameter NAME, not clipped.
 
@@ -40,9 +40,9 @@ fn main() -> Result<()> {
     let mut losses = Vec::new();
     let mut results = Vec::new();
     for step in 0.. {
-        let Some(images) = batches.get(&format!("images.{step:02}")) else { break };
+        let Some(pictures) = batches.get(&format!("pictures.{step:02}")) else { break };
         let ids = batches.get(&format!("ids.{step:02}")).with_context(|| format!("no ids.{step:02}"))?;
-        let inputs = Inputs::new(&network.config, images, ids, Device::Cpu)?;
+        let inputs = Inputs::new((&network.config, &initial.preprocess), pictures, ids, Device::Cpu)?;
         let (loss, gradients) = loss_and_gradients(&network, &*objective, &inputs, Passes::of(&optim, step))?;
         losses.push(loss.f_double_value(&[])?);
         for name in names {

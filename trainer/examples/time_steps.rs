@@ -2,7 +2,7 @@
 //!
 //!     time_steps CHECKPOINT BATCH.safetensors OPTIM THREADS [DEVICE] < requests > replies
 //!
-//! BATCH has `images` `[B, 3, S, S]` float32 and `ids` `[B, L]` int64; OPTIM is the settings' section `[optim]` as JSON; DEVICE
+//! BATCH has `pictures` `[B, S, S, 3]` uint8 and `ids` `[B, L]` int64; OPTIM is the settings' section `[optim]` as JSON; DEVICE
 //! is `cpu`, which it is when left out, or `cuda:N`. Each line of the requests is the number of steps to do, each line of the
 //! replies the time they took, in seconds, the batch's way to the device included.
 
@@ -35,21 +35,22 @@ fn main() -> Result<()> {
     device::open(device)?;
     tch::set_num_threads(threads.parse()?);
     let optim: OptimSettings = serde_json::from_str(optim).context("OPTIM")?;
-    let mut network = Network::load(&Checkpoint::open(Path::new(checkpoint))?, device, optim.precision)?;
+    let checkpoint = Checkpoint::open(Path::new(checkpoint))?;
+    let mut network = Network::load(&checkpoint, device, optim.precision)?;
     network.set_training(true);
     let mut optimizer = AdamW::with_moments(&network.parameters, optim.moments);
     let mut scaler = LossScaler::default();
     let objective = optim.objective.objective();
     let tensors: HashMap<String, Tensor> = Tensor::read_safetensors(batch)?.into_iter().collect();
     let named = |name: &str| tensors.get(name).with_context(|| format!("{batch} has no tensor {name}"));
-    let (images, ids) = (named("images")?, named("ids")?);
+    let (pictures, ids) = (named("pictures")?, named("ids")?);
 
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let steps: usize = line?.trim().parse()?;
         let started = Instant::now();
         for _ in 0..steps {
-            let inputs = Inputs::new(&network.config, images, ids, device)?;
+            let inputs = Inputs::new((&network.config, &checkpoint.preprocess), pictures, ids, device)?;
             train_step(&mut network, (&mut optimizer, &mut scaler), &*objective, &inputs, &optim, 1e-6)?;
         }
         // A GPU has been told what to do, but may not have done it yet.

@@ -57,7 +57,7 @@ pub fn train(job: &Job) -> Result<Evaluation> {
             Err(clip_data::Error::Stopped) => return Err(stopped(&mut run, &loader, saved_step)?),
             batch => batch?,
         };
-        let inputs = Inputs::of(&run.network.config, &batch, job.device)?;
+        let inputs = Inputs::of((&run.network.config, &run.preprocess), &batch, job.device)?;
         let outcome = train_step(
             &mut run.network,
             (&mut run.optimizer, &mut run.scaler),
@@ -211,7 +211,7 @@ fn objective(job: &Job, run: &Run) -> Result<Box<dyn Objective>> {
     let optim = &job.settings.optim;
     let own = optim.objective.objective();
     let Some(path) = &job.teacher else { return Ok(own) };
-    let student = (&run.preprocess, &run.tokenizer, run.network.config.text.context_length);
+    let student = (&run.tokenizer, run.network.config.text.context_length);
     let teacher = Teacher::open(&Checkpoint::open(path)?, student, job.device, optim.precision)?;
     Ok(Box::new(Distillation::new(teacher, own, optim.distill)))
 }

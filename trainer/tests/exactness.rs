@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use clip_model::Preprocess;
 use clip_model::config::{Activation, Config, Family, ImageTower, ResNet, TextTower, ViT};
 use clip_trainer::gradients::Gradients;
 use clip_trainer::inputs::Inputs;
@@ -58,14 +59,15 @@ fn inputs(config: &Config) -> Inputs {
     tch::manual_seed(5);
     tch::set_num_threads(1);
     let side = config.image.image_size() as i64;
-    let images = Tensor::randn([PAIRS, 3, side, side], (Kind::Float, Device::Cpu));
+    let pictures = Tensor::randint(256, [PAIRS, side, side, 3], (Kind::Uint8, Device::Cpu));
     let mut ids = vec![0i64; PAIRS as usize * 20];
     for (row, text) in ids.chunks_mut(20).enumerate() {
         let length = 3 + row * 5 % 17;
         (0..length).for_each(|at| text[at] = ((row * 13 + at * 7) % 58) as i64);
         text[length - 1] = 59;
     }
-    Inputs::new(config, &images, &Tensor::from_slice(&ids).view([PAIRS, 20]), Device::Cpu).unwrap()
+    let ids = Tensor::from_slice(&ids).view([PAIRS, 20]);
+    Inputs::new((config, &Preprocess::default()), &pictures, &ids, Device::Cpu).unwrap()
 }
 
 fn run(network: &Network, objective: &dyn Objective, inputs: &Inputs, passes: Passes) -> (f64, Gradients) {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(target_os = "linux")]
 
+use clip_model::Preprocess;
 use clip_model::config::{Activation, Config, Family, ImageTower, TextTower, ViT};
 use clip_model::shapes::summarize;
 use clip_trainer::formats::{Moment, Precision};
@@ -34,10 +35,10 @@ fn config() -> Config {
 }
 
 fn inputs(config: &Config) -> Inputs {
-    let images = Tensor::randn([PAIRS, 3, 96, 96], (Kind::Float, Device::Cpu));
+    let pictures = Tensor::randint(256, [PAIRS, 96, 96, 3], (Kind::Uint8, Device::Cpu));
     let ids = (Tensor::rand([PAIRS, 24], (Kind::Float, Device::Cpu)) * 298.0).to_kind(Kind::Int64);
     let _ = ids.narrow(1, 23, 1).fill_(299);
-    Inputs::new(config, &images, &ids, Device::Cpu).unwrap()
+    Inputs::new((config, &Preprocess::default()), &pictures, &ids, Device::Cpu).unwrap()
 }
 
 /// Kilobytes of memory that this process held at most since `reset`.

@@ -205,7 +205,7 @@ fn a_siglip_learns() {
         max_skipped: 1.0,
         lengths: clip_data::Lengths::default(),
         shuffle_buffer: 1,
-        preprocess,
+        preprocess: preprocess.clone(),
         augment: Augment::default(),
         tokenizer,
         context_length: network.config.text.context_length,
@@ -216,7 +216,7 @@ fn a_siglip_learns() {
     };
     let batch = Loader::open(&job.data, options).unwrap().draw().unwrap();
     assert_eq!((batch.length, batch.ids.len()), (6, 24));
-    let inputs = Inputs::of(&network.config, &batch, job.device).unwrap();
+    let inputs = Inputs::of((&network.config, &preprocess), &batch, job.device).unwrap();
     let mut optimizer = AdamW::new(&network.parameters);
     let mut scaler = LossScaler::default();
     let objective = job.settings.optim.objective.objective();

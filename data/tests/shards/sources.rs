@@ -78,7 +78,7 @@ fn sources_have_their_weights_and_resume_at_any_position() {
         for threads in [1, 5] {
             let rest = drawn(&data, LoaderOptions { start, threads, ..options() }, 5);
             assert!(
-                rest.iter().zip(&whole[stop..]).all(|(a, b)| a.images == b.images && a.ids == b.ids),
+                rest.iter().zip(&whole[stop..]).all(|(a, b)| a.pictures == b.pictures && a.ids == b.ids),
                 "after {stop}"
             );
         }

@@ -1,21 +1,20 @@
 //! Learning from a larger model's similarities (Hinton et al. 2015, arXiv 1503.02531; as open_clip's `DistillClipLoss` has it).
 
 use clip_checkpoint::Checkpoint;
+use clip_model::Tokenizer;
 use clip_model::config::Family;
-use clip_model::{Preprocess, Tokenizer};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::similarities::{ROWS, Sums, chunks, scale};
 use super::{Loss, Objective};
 use crate::error::{Error, Result};
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, Normalization};
 use crate::network::{Network, Precision};
 
 /// A trained network that the one in training learns from.
 pub struct Teacher {
     network: Network,
-    /// What the student's pixels are multiplied by, and what is added, to be the teacher's, `[1, 3, 1, 1]`.
-    pixels: [Tensor; 2],
+    normalization: Normalization,
     side: i64,
 }
 
@@ -32,17 +31,17 @@ pub struct Distillation {
 }
 
 impl Teacher {
-    /// A checkpoint as the teacher of a network that has this preprocessing, tokenizer and context length.
+    /// A checkpoint as the teacher of a network that has this tokenizer and context length.
     ///
     /// # Errors
     /// Those of opening it; [`Error::Settings`] when it reads texts otherwise than the student.
     pub fn open(
         checkpoint: &Checkpoint,
-        student: (&Preprocess, &Tokenizer, usize),
+        student: (&Tokenizer, usize),
         device: Device,
         precision: Precision,
     ) -> Result<Teacher> {
-        let (preprocess, tokenizer, context) = student;
+        let (tokenizer, context) = student;
         let refuse =
             |what: String| Err(Error::Settings(format!("the teacher cannot be learned from: {what}")));
         if checkpoint.config.family != Family::Clip {
@@ -57,25 +56,14 @@ impl Teacher {
                 checkpoint.config.text.context_length
             ));
         }
-        let own = &checkpoint.preprocess;
-        let row = |of: fn(f64, f64, f64, f64) -> f64| {
-            let values: [f32; 3] = std::array::from_fn(|channel| {
-                let number = |values: [f32; 3]| f64::from(values[channel]);
-                of(number(preprocess.mean), number(preprocess.std), number(own.mean), number(own.std)) as f32
-            });
-            Tensor::from_slice(&values).view([1, 3, 1, 1]).to_device(device)
-        };
-        let pixels = [
-            row(|_, std, _, own_std| std / own_std),
-            row(|mean, _, own_mean, own_std| (mean - own_mean) / own_std),
-        ];
+        let normalization = Normalization::new(&checkpoint.preprocess, device)?;
         let network = Network::load(checkpoint, device, precision)?;
-        Ok(Teacher { network, pixels, side: checkpoint.config.image.image_size() as i64 })
+        Ok(Teacher { network, normalization, side: checkpoint.config.image.image_size() as i64 })
     }
 
-    /// The embeddings of pictures that are preprocessed for the student, and of texts.
+    /// The embeddings of pictures that are resized for the student, and of texts.
     fn features(&self, inputs: &Inputs) -> Result<[Tensor; 2]> {
-        let mut images = inputs.images.f_mul(&self.pixels[0])?.f_add(&self.pixels[1])?;
+        let mut images = inputs.images_for(&self.normalization)?;
         if images.size()[2] != self.side {
             let size = [self.side, self.side];
             images = images.f_internal_upsample_bicubic2d_aa(size, false, None, None)?;

@@ -46,7 +46,7 @@ pub trait Objective {
     /// What the loss needs to know of each sample: tensors whose first axis are the samples, in fp32, which gradients flow
     /// through. The same for a sample whatever others are with it.
     fn features(&self, network: &Network, inputs: &Inputs) -> Result<Vec<Tensor>> {
-        Ok(vec![network.encode_image(&inputs.images), network.encode_texts(&inputs.ids, &inputs.lengths)])
+        Ok(vec![network.encode_image(&inputs.images()?), network.encode_texts(&inputs.ids, &inputs.lengths)])
     }
 
     /// The loss of a batch from the features of all its samples, which carry no gradient here.
