@@ -41,6 +41,7 @@ mod stream;
 mod tally;
 mod walk;
 mod warnings;
+mod word;
 mod worker;
 
 pub use augment::Augment;
