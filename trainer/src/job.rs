@@ -49,11 +49,6 @@ impl Job {
         }
     }
 
-    /// The teacher's path, `none` when there is none.
-    pub(crate) fn teacher_name(&self) -> String {
-        self.teacher.as_ref().map_or("none".to_owned(), |path| path.display().to_string())
-    }
-
     /// The training shards' file names alone: a run may go on with its data in another place.
     pub(crate) fn shard_names(&self) -> Vec<String> {
         self.data.shards().iter().map(Location::name).collect()

@@ -118,7 +118,13 @@ pub fn train(job: &Job) -> Result<Evaluation> {
                 Err(error @ (Error::Data(_) | Error::NoPicture { .. })) if !last => {
                     log.diagnosis(run.step, &format!("there is no validation here: {error}"))?;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if last {
+                        run.finish_save()?;
+                        log.say(&done(&run, job));
+                    }
+                    return Err(error);
+                }
             }
             watch = Stopwatch::default();
         }
@@ -126,8 +132,13 @@ pub fn train(job: &Job) -> Result<Evaluation> {
     run.finish_save()?;
     curves::draw(&job.out)?;
     diagnosis.at_end().iter().try_for_each(|text| log.diagnosis(run.step, text))?;
-    log.say(&format!("{} steps done, the checkpoint is {}", run.step, job.out.display()));
+    log.say(&done(&run, job));
     Ok(validation)
+}
+
+/// What is said of a run whose last checkpoint is there.
+fn done(run: &Run, job: &Job) -> String {
+    format!("{} steps done, the checkpoint is {}", run.step, job.out.display())
 }
 
 /// Measures the network, or its average where there is one.

@@ -4,6 +4,7 @@
 use clip_model::config::{Config, ImageTower};
 use clip_model::shapes;
 
+use crate::error::{Error, Result};
 use crate::parameters::Treatment;
 use crate::settings::OptimSettings;
 use crate::tower::Tower;
@@ -24,14 +25,39 @@ pub fn treatment(config: &Config, optim: &OptimSettings, tensor: &shapes::Tensor
     Treatment::Learned { decays, rate, half: optim.half_text_weights && decays && tower == Tower::Text }
 }
 
-/// How deep in its tower a tensor is, and how deep the tower is: 0 for what comes before the blocks, the tower's depth for what
-/// follows them. Blocks are a transformer's, or the four stages of a ResNet.
-fn depth(config: &Config, tower: Tower, name: &str) -> (usize, usize) {
-    let blocks = match (tower, &config.image) {
+/// Blocks of a tower: a transformer's, or the four stages of a ResNet.
+fn blocks(config: &Config, tower: Tower) -> usize {
+    match (tower, &config.image) {
         (Tower::Text, _) => config.text.layers,
         (Tower::Image, ImageTower::ViT(vit)) => vit.layers,
         (Tower::Image, ImageTower::ResNet(resnet)) => resnet.layers.len(),
-    };
+    }
+}
+
+/// Refuses to free more blocks than a locked tower has: its embeddings would learn, too.
+///
+/// # Errors
+/// [`Error::Settings`], with the tower's number.
+pub(crate) fn check_locks(config: &Config, optim: &OptimSettings) -> Result<()> {
+    for &tower in &optim.lock {
+        let (freed, blocks) = (optim.unlocked_blocks, blocks(config, tower));
+        if freed > blocks {
+            let tower = match tower {
+                Tower::Image => "image",
+                Tower::Text => "text",
+            };
+            return Err(Error::Settings(format!(
+                "optim.unlocked_blocks is {freed}, but the {tower} tower has {blocks} blocks"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// How deep in its tower a tensor is, and how deep the tower is: 0 for what comes before the blocks, the tower's depth for what
+/// follows them.
+fn depth(config: &Config, tower: Tower, name: &str) -> (usize, usize) {
+    let blocks = blocks(config, tower);
     let own = name.strip_prefix("visual.").unwrap_or(name);
     let number = |rest: &str| rest.split('.').next().and_then(|number| number.parse::<usize>().ok());
     let block = match (own.strip_prefix("transformer.resblocks."), own.strip_prefix("layer")) {
@@ -94,6 +120,21 @@ mod tests {
         assert_eq!(rate(locked("visual.proj")), 1.0);
         assert_eq!(rate(locked("visual.transformer.resblocks.11.ln_1.bias")), 1.0);
         assert_eq!(locked("visual.transformer.resblocks.10.ln_1.bias"), Treatment::Fixed);
+        optim.unlocked_blocks = 12;
+        assert_eq!(treated(&optim, "ViT-B/32")("visual.conv1.weight"), Treatment::Fixed);
+    }
+
+    #[test]
+    fn no_more_blocks_are_freed_than_there_are() {
+        let freed = |unlocked_blocks, model| {
+            let lock = vec![Tower::Image, Tower::Text];
+            let optim = OptimSettings { lock, unlocked_blocks, ..OptimSettings::default() };
+            check_locks(&Config::named(model).unwrap(), &optim).map_err(|error| error.to_string())
+        };
+        assert_eq!(freed(12, "ViT-B/32"), Ok(()));
+        assert_eq!(freed(4, "RN50"), Ok(()));
+        assert!(freed(5, "RN50").unwrap_err().contains("5, but the image tower has 4 blocks"));
+        assert!(freed(13, "ViT-L/14").unwrap_err().contains("13, but the text tower has 12 blocks"));
     }
 
     #[test]

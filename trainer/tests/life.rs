@@ -361,6 +361,17 @@ fn a_validation_that_fails_is_told_and_the_run_goes_on() {
     assert!(told.contains("no validation here") && told.contains("val.tar"), "{told}");
 }
 
+/// A shard may be found empty at the end only.
+#[test]
+fn a_last_validation_that_fails_does_not_hide_that_all_steps_were_done() {
+    let place = Place::new(&settings(VIT, "steps = 2\nwarmup = 0"));
+    let val = place.out.with_file_name("empty.tar");
+    fs::write(&val, [0; 10240]).unwrap();
+    let said = place.says(1, &["--val", val.to_str().unwrap()]);
+    let (done, error) = (said.find("2 steps done, the checkpoint is"), said.find("error: "));
+    assert!(done.is_some() && done < error && said.contains("no sample"), "{said}");
+}
+
 #[test]
 fn a_run_that_learns_nothing_says_so() {
     let place = Place::new(&settings(VIT, "steps = 110\nlr = 1.0\nwarmup = 0"));

@@ -157,6 +157,15 @@ fn a_pupil_learns_from_a_teacher() {
     (job.resume, job.teacher) = (true, None);
     let message = train(&job).unwrap_err().to_string();
     assert!(message.contains("teacher was") && message.contains("now none"), "{message}");
+    // One that was trained on is another teacher, though its name is the same.
+    let weights = std::fs::read(teacher.join(WEIGHTS)).unwrap();
+    let changed = [&weights[..weights.len() - 1], &[weights[weights.len() - 1] ^ 1]].concat();
+    std::fs::write(teacher.join(WEIGHTS), changed).unwrap();
+    job.teacher = Some(teacher.clone());
+    let message = train(&job).unwrap_err().to_string();
+    assert!(message.contains("teacher was") && message.contains("teacher ("), "{message}");
+    std::fs::write(teacher.join(WEIGHTS), weights).unwrap();
+    train(&job).unwrap();
     (job.resume, job.teacher) = (false, Some(teacher));
     job.out = root.path().join("other");
     job.settings.data.tokenizer = "train".into();

@@ -17,6 +17,7 @@ mod changes;
 mod folder;
 mod resume;
 mod save;
+mod teacher;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -37,7 +38,7 @@ use crate::parameters::Stored;
 use crate::scaler::LossScaler;
 use crate::settings::Change;
 use crate::start::Start;
-use crate::treatment::treatment;
+use crate::treatment::{check_locks, treatment};
 pub use best::{BEST, Best};
 pub use folder::{CHECKPOINTS, SETTINGS, TRAINING, checkpoint, checkpoints, resumable};
 use save::{Saver, Written};
@@ -77,6 +78,8 @@ pub struct Run {
     pub lengths: Lengths,
     /// What the shards are, see [`clip_data::fingerprint()`].
     fingerprint: String,
+    /// What the teacher is.
+    teacher: String,
     /// What is different from the run that was saved.
     pub changed: Vec<Change>,
     /// The best checkpoint so far.
@@ -144,6 +147,7 @@ impl Run {
         let Start { config, preprocess, parameters, tokenizer } = start;
         let optim = &job.settings.optim;
         optim.suits(&config)?;
+        check_locks(&config, optim)?;
         let (tokenizer, own_tokenizer) = as_open_clip(tokenizer, config.family)?;
         let parameters =
             parameters.retreated(&summarize(&config).tensors, |tensor| treatment(&config, optim, tensor))?;
@@ -166,6 +170,7 @@ impl Run {
             skipped: 0,
             lengths: Lengths::default(),
             fingerprint: clip_data::fingerprint(&job.data.shards())?,
+            teacher: teacher::note(job.teacher.as_deref())?,
             changed: Vec::new(),
             best: None,
             saved: None,
@@ -270,7 +275,7 @@ impl Run {
             ("shards", self.job.shard_names().join("\n")),
             ("fingerprint", self.fingerprint.clone()),
             ("lengths", self.lengths.to_string()),
-            ("teacher", self.job.teacher_name()),
+            ("teacher", self.teacher.clone()),
             ("device", self.job.device_name()),
             ("threads", tch::get_num_threads().to_string()),
             ("loss_scale", self.scaler.scale.to_string()),

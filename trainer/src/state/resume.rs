@@ -11,7 +11,7 @@ use clip_model::shapes::summarize;
 use tch::{Tensor, no_grad};
 
 use super::changes::Changes;
-use super::{Best, Run, VERSION, folder};
+use super::{Best, Run, VERSION, folder, teacher};
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::parameters::Parameters;
@@ -97,10 +97,11 @@ fn shards(state: &State, job: &Job) -> Result<(String, String)> {
 /// The run whose state is in `saved`; `lock` is the output folder's.
 pub(super) fn resume(job: &Job, saved: &Path, lock: File) -> Result<Run> {
     let state = State::open(saved)?;
+    let now = teacher::note(job.teacher.as_deref())?;
     let changes = Changes {
         settings: Settings::parse(state.note("settings")?)?.difference(&job.settings)?,
         shards: shards(&state, job)?,
-        teacher: state.training.note("teacher").map(|was| (was.to_owned(), job.teacher_name())),
+        teacher: state.training.note("teacher").map(|was| teacher::compared(was, &now)),
         // Version 2 did not say.
         device: state.training.note("device").map(|was| (was.to_owned(), job.device_name())),
         threads: state
