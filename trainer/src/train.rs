@@ -46,7 +46,7 @@ pub fn train(job: &Job) -> Result<Evaluation> {
     begin(&run, &mut log)?;
     let mut diagnosis = Diagnosis::new(chance(job), optim.warmup);
     let skipped_before = run.skipped;
-    let mut validation = Evaluation::default();
+    let mut validation = Ok(Evaluation::default());
     let mut watch = Stopwatch::default();
     let (mut saved, mut saved_step) = (Instant::now(), run.step);
 
@@ -111,20 +111,16 @@ pub fn train(job: &Job) -> Result<Evaluation> {
                 Ok(found) => {
                     log.validation(run.step, &found, last)?;
                     keep_if_best(&mut run, &found)?;
-                    validation = found;
+                    validation = Ok(found);
                 }
                 Err(Error::Interrupted) => return Err(stopped(&mut run, &loader, saved_step)?),
                 // Hours of training are worth more than a figure on the way; at the end it is an error.
                 Err(error @ (Error::Data(_) | Error::NoPicture { .. })) if !last => {
                     log.diagnosis(run.step, &format!("there is no validation here: {error}"))?;
                 }
-                Err(error) => {
-                    if last {
-                        run.finish_save()?;
-                        log.say(&done(&run, job));
-                    }
-                    return Err(error);
-                }
+                // All that was asked for is done but for the figures.
+                Err(error) if last => validation = Err(error),
+                Err(error) => return Err(error),
             }
             watch = Stopwatch::default();
         }
@@ -132,13 +128,8 @@ pub fn train(job: &Job) -> Result<Evaluation> {
     run.finish_save()?;
     curves::draw(&job.out)?;
     diagnosis.at_end().iter().try_for_each(|text| log.diagnosis(run.step, text))?;
-    log.say(&done(&run, job));
-    Ok(validation)
-}
-
-/// What is said of a run whose last checkpoint is there.
-fn done(run: &Run, job: &Job) -> String {
-    format!("{} steps done, the checkpoint is {}", run.step, job.out.display())
+    log.say(&format!("{} steps done, the checkpoint is {}", run.step, job.out.display()));
+    validation
 }
 
 /// Measures the network, or its average where there is one.

@@ -78,7 +78,7 @@ pub struct Run {
     pub lengths: Lengths,
     /// What the shards are, see [`clip_data::fingerprint()`].
     fingerprint: String,
-    /// What the teacher is.
+    /// What the teacher is, see [`teacher::note`].
     teacher: String,
     /// What is different from the run that was saved.
     pub changed: Vec<Change>,
@@ -127,7 +127,8 @@ pub fn start(job: &Job) -> Result<Run> {
 
 /// A new run in an empty folder.
 fn begin(job: &Job, lock: File) -> Result<Run> {
-    let mut run = Run::new(job, lock, Start::of(job)?)?;
+    let teacher = teacher::note(job.teacher.as_deref())?;
+    let mut run = Run::new(job, lock, Start::of(job)?, teacher)?;
     run.save()?;
     // Nothing else comes into the folder before there is a run to go on with.
     run.finish_save()?;
@@ -143,7 +144,7 @@ fn as_open_clip(tokenizer: Tokenizer, family: Family) -> Result<(Tokenizer, bool
 
 impl Run {
     /// A run whose optimiser has done nothing yet.
-    fn new(job: &Job, lock: File, start: Start) -> Result<Run> {
+    fn new(job: &Job, lock: File, start: Start, teacher: String) -> Result<Run> {
         let Start { config, preprocess, parameters, tokenizer } = start;
         let optim = &job.settings.optim;
         optim.suits(&config)?;
@@ -170,7 +171,7 @@ impl Run {
             skipped: 0,
             lengths: Lengths::default(),
             fingerprint: clip_data::fingerprint(&job.data.shards())?,
-            teacher: teacher::note(job.teacher.as_deref())?,
+            teacher,
             changed: Vec::new(),
             best: None,
             saved: None,

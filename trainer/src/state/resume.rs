@@ -97,11 +97,11 @@ fn shards(state: &State, job: &Job) -> Result<(String, String)> {
 /// The run whose state is in `saved`; `lock` is the output folder's.
 pub(super) fn resume(job: &Job, saved: &Path, lock: File) -> Result<Run> {
     let state = State::open(saved)?;
-    let now = teacher::note(job.teacher.as_deref())?;
+    let teacher = teacher::note(job.teacher.as_deref())?;
     let changes = Changes {
         settings: Settings::parse(state.note("settings")?)?.difference(&job.settings)?,
         shards: shards(&state, job)?,
-        teacher: state.training.note("teacher").map(|was| teacher::compared(was, &now)),
+        teacher: state.training.note("teacher").map(|was| teacher::compared(was, &teacher)),
         // Version 2 did not say.
         device: state.training.note("device").map(|was| (was.to_owned(), job.device_name())),
         threads: state
@@ -119,7 +119,7 @@ pub(super) fn resume(job: &Job, saved: &Path, lock: File) -> Result<Run> {
         Some(_) => Tokenizer::open(&saved.join(clip_checkpoint::TOKENIZER))?,
         None => Tokenizer::open(&job.out.join(clip_checkpoint::TOKENIZER))?,
     };
-    let mut run = Run::new(job, lock, Start { config, preprocess, parameters, tokenizer })?;
+    let mut run = Run::new(job, lock, Start { config, preprocess, parameters, tokenizer }, teacher)?;
     for (name, tensor) in run.optimizer.tensors(&run.network.parameters) {
         state.fill(&name, tensor)?;
     }

@@ -39,7 +39,9 @@ fn hash(path: &Path) -> io::Result<String> {
     if path.is_dir() {
         let entries = path.read_dir()?.map(|entry| entry.map(|entry| entry.path()));
         files = entries.collect::<io::Result<Vec<PathBuf>>>()?;
-        files.retain(|file| file.extension().is_some_and(|end| WEIGHTS.iter().any(|known| end == *known)));
+        let ends =
+            |file: &Path| file.extension().is_some_and(|end| WEIGHTS.iter().any(|known| end == *known));
+        files.retain(|file| ends(file) && file.is_file());
         files.sort();
     }
     let mut hasher = Sha256::new();
@@ -58,7 +60,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (first, second) = (root.path().join("first"), root.path().join("second"));
         for folder in [&first, &second] {
-            std::fs::create_dir(folder).unwrap();
+            std::fs::create_dir_all(folder.join("folder.bin")).unwrap();
             std::fs::write(folder.join("model.safetensors"), [7; 1 << 17]).unwrap();
         }
         let of = |path: &Path| note(Some(path)).unwrap();
